@@ -1,0 +1,1 @@
+//! Instruction, allocation and CPU measurements, and the bare Pingora example.

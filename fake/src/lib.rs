@@ -1,0 +1,1 @@
+//! The fake provider: every dialect on the wire, paced, with faults.

@@ -1,0 +1,82 @@
+//! The record: one vocabulary for model calls, endpoint traffic and tool calls. Exactly one per exchange.
+
+use narrows_meter::{Cost, Origin, Usage};
+use narrows_policy::{Caller, CapabilitySet, Reason, Surface, TrafficClass};
+use std::sync::Arc;
+
+/// The version of the record's schema. Numbered migrations go forward only; version N−1 stays readable.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One try at one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Name of the provider in the configuration.
+    pub provider: Arc<str>,
+    /// Status of the provider's answer, if a head came.
+    pub status: Option<u16>,
+    /// Why the attempt ended.
+    pub reason: Reason,
+    /// From the start of the attempt to its head or failure, in microseconds.
+    pub duration_us: u64,
+    /// Whether a pooled connection was used.
+    pub reused: bool,
+}
+
+/// What is kept of one exchange. Holds no prompt, no answer and no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// UUIDv7 of the exchange; also sent to the client as `x-request-id`.
+    pub id: u128,
+    /// Start of the exchange, UTC microseconds since the epoch.
+    pub started_at_us: i64,
+    /// From the request head to the settled end, in microseconds.
+    pub duration_us: u64,
+    /// Time spent waiting for the provider (connect, head, chunks), in microseconds.
+    pub upstream_wait_us: u64,
+    /// From the request head to the first byte of the answer's body sent to the client, in microseconds.
+    pub first_byte_us: Option<u64>,
+    /// Who called.
+    pub caller: Arc<Caller>,
+    /// The door it came through.
+    pub surface: Surface,
+    /// The traffic class.
+    pub class: TrafficClass,
+    /// Which of the four capabilities applied.
+    pub capabilities: CapabilitySet,
+    /// Stable word of the dialect (`openai.chat`, …), or `None` when the path named none.
+    pub dialect: Option<&'static str>,
+    /// The client program, from a closed list (`claude-code`, `codex`, `openai-python`, …), if recognized.
+    pub client: Option<&'static str>,
+    /// The model the caller asked for.
+    pub model_requested: Option<Arc<str>>,
+    /// The provider that served it, by its name in the configuration.
+    pub provider: Option<Arc<str>>,
+    /// The model asked of the provider.
+    pub model_sent: Option<Arc<str>>,
+    /// The model the provider says it used.
+    pub model_answered: Option<Arc<str>>,
+    /// Status sent to the caller; 0 when the caller left before a head was sent.
+    pub status: u16,
+    /// Why it ended.
+    pub reason: Reason,
+    /// Whether the answer was a stream.
+    pub streamed: bool,
+    /// Tokens.
+    pub usage: Usage,
+    /// Where the figures came from.
+    pub origin: Origin,
+    /// What it cost.
+    pub cost: Cost,
+    /// Bytes of the request's body as received.
+    pub request_bytes: u64,
+    /// Bytes of the answer's body as sent to the caller.
+    pub response_bytes: u64,
+    /// The provider's own request id.
+    pub provider_request_id: Option<Box<str>>,
+    /// Conversation or session id the client sent (`x-claude-code-session-id`, Codex session, …). Attribution only.
+    pub conversation: Option<Box<str>>,
+    /// Every try, in order.
+    pub attempts: Vec<Attempt>,
+    /// Hash of the configuration snapshot the exchange ran under.
+    pub snapshot: u64,
+}

@@ -1,0 +1,1 @@
+//! What the bytes of model APIs mean: dialects, providers, stream machines.

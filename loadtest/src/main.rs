@@ -1,0 +1,2 @@
+//! The load generator's command line.
+fn main() {}

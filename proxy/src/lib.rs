@@ -1,0 +1,1 @@
+//! Narrows: the AI gateway.

@@ -1,0 +1,1 @@
+//! Server-sent event framing: any split, any line ending, no copies.

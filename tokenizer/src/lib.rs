@@ -1,0 +1,1 @@
+//! Token counts of text: estimates now, exact vocabularies with FinOps.
