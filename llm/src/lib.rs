@@ -1,1 +1,11 @@
 //! What the bytes of model APIs mean: dialects, providers, stream machines.
+//!
+//! Pure: bytes and values in, values out. No sockets, files, clocks, environment, async or logging.
+
+pub mod dialect;
+
+// The request's side: paths, bodies, error shapes, providers as data.
+
+// The answer's side: stream machines and unary usage.
+
+pub use dialect::{Dialect, Family};
