@@ -1,1 +1,3 @@
 //! Narrows: the AI gateway.
+
+pub mod config;

@@ -1,0 +1,275 @@
+//! The settings a gateway runs with: validated, defaults filled in, references resolved.
+
+use super::macros::{settings, words};
+use super::pattern::Pattern;
+use super::secret::Secret;
+use super::url::BaseUrl;
+use http::{HeaderName, HeaderValue};
+use narrows_policy::Caller;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything a gateway needs to know to run. Immutable; made by [`load`](super::load) only from a configuration
+/// without problems.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Organization of keys that were created without one.
+    pub organization: Arc<str>,
+    /// Where the gateway listens.
+    pub listen: Listen,
+    /// Worker threads that serve requests, at least 1.
+    pub workers: usize,
+    /// Where keys, records and aggregates are kept.
+    pub store: Store,
+    /// How records are kept.
+    pub records: Records,
+    /// The log on standard error.
+    pub log: Log,
+    /// Limits of memory and connections.
+    pub limits: Limits,
+    /// Time-outs for providers that do not override them, and for the client's side.
+    pub timeouts: Timeouts,
+    /// How names of providers are resolved.
+    pub dns: Dns,
+    /// Providers, in the order of the file. At least one.
+    pub providers: Vec<Provider>,
+    /// Aliases of models, in the order of the file.
+    pub aliases: Vec<Alias>,
+    /// Routes that accept requests without a key, in the order of the file.
+    pub anonymous: Vec<Anonymous>,
+    /// Hash of everything above except secrets; equal content gives an equal hash on every machine.
+    pub snapshot: u64,
+}
+
+impl Settings {
+    /// The provider with this name.
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| &*provider.name == name)
+    }
+}
+
+/// An upstream: where requests go, with which credential.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Provider {
+    /// Its name in the configuration; also the path prefix `/{name}` and the label in records.
+    pub name: Arc<str>,
+    /// Word of its kind, one of `narrows_llm`'s list of providers.
+    pub kind: &'static str,
+    /// Where it is.
+    pub base_url: BaseUrl,
+    /// The credential sent to it. `None` for a provider that takes none, or only the client's own.
+    pub api_key: Option<Secret>,
+    /// Version of the API, for kinds that take one as a query parameter (Azure).
+    pub api_version: Option<String>,
+    /// PEM file with certificates that are trusted for this provider, in addition to the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The name its certificate is verified against; always present when `base_url` is https.
+    pub server_name: Option<String>,
+    /// Headers added to every request; the values are marked sensitive. Never a credential or a framing header.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Which names of models route here. The most specific pattern of all providers wins, then the file's order.
+    pub models: Vec<Pattern>,
+    /// Time-outs, with the provider's own laid over the general ones.
+    pub timeouts: Timeouts,
+    /// Whether a client may bring its own credential for this provider.
+    pub client_credentials: ClientCredentials,
+    /// Whether the provider is asked to report usage when the client did not ask.
+    pub ask_for_usage: AskForUsage,
+}
+
+/// Another name for a model of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alias {
+    /// The name clients use; matched exactly, before any pattern.
+    pub name: Arc<str>,
+    /// Name of the provider, one of [`Settings::providers`].
+    pub provider: Arc<str>,
+    /// The model asked of it.
+    pub model: Arc<str>,
+}
+
+/// Providers that serve requests without a key, and to whom those are attributed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anonymous {
+    /// Names of providers, each one of [`Settings::providers`]; a provider is in at most one such list.
+    pub providers: Vec<Arc<str>>,
+    /// The caller written on the records; its kind is `anonymous`.
+    pub caller: Arc<Caller>,
+}
+
+settings! {
+    /// Where the gateway listens.
+    pub struct Listen {
+        /// Listeners that serve the model APIs; at least one.
+        pub gateway: Vec<Listener> = "[{address: 127.0.0.1:8080}]",
+        /// Health (`/healthz`, `/readyz`) and metrics (`/metrics`), in plain HTTP and without authentication.
+        pub metrics: MetricsListener = "{}",
+        /// The administration API; `off` closes it. Outside the loopback interface it needs `tls`.
+        pub admin: Option<AdminListener> = "{}",
+    }
+
+    /// A listener that serves the model APIs.
+    pub struct Listener {
+        /// Address and port, `127.0.0.1:8080` or `[::]:8080`. Port 0 lets the system choose.
+        pub address: SocketAddr = required,
+        /// Serve TLS with this certificate; without it the listener is plain HTTP.
+        pub tls: Option<TlsFiles> = optional,
+        /// Accept HTTP/2: by ALPN with TLS, by prior knowledge (h2c) without.
+        pub h2: bool = "true",
+    }
+
+    /// The health and metrics listener.
+    pub struct MetricsListener {
+        /// Address and port.
+        pub address: SocketAddr = "127.0.0.1:9464",
+    }
+
+    /// The listener of the administration API.
+    pub struct AdminListener {
+        /// Address and port.
+        pub address: SocketAddr = "127.0.0.1:9465",
+        /// Serve TLS with this certificate. Required unless the address is a loopback address.
+        pub tls: Option<TlsFiles> = optional,
+    }
+
+    /// A certificate and its key.
+    pub struct TlsFiles {
+        /// PEM file with the certificate, followed by its intermediates.
+        pub cert: PathBuf = required,
+        /// PEM file with the private key (PKCS#8, PKCS#1 or SEC1).
+        pub key: PathBuf = required,
+    }
+
+    /// The embedded store.
+    pub struct Store {
+        /// SQLite file; created when absent.
+        pub path: PathBuf = "narrows.db",
+    }
+
+    /// How records are kept: one per exchange, never with prompts or answers in it.
+    pub struct Records {
+        /// What happens to requests while records cannot be kept.
+        pub audit: Audit = "best_effort",
+        /// Records that may wait for the store, in records. Beyond it they are folded into the aggregates.
+        pub queue: usize = "65536",
+        /// Also write records as JSON lines: `none`, `stdout` or the path of a file.
+        pub json: JsonRecords = "none",
+    }
+
+    /// The log, written to standard error. It never holds prompts, answers or credentials.
+    pub struct Log {
+        /// The least severe level that is written.
+        pub level: LogLevel = "info",
+        /// How lines look.
+        pub format: LogFormat = "text",
+    }
+
+    /// Limits of memory and connections.
+    pub struct Limits {
+        /// Largest body of a request; a larger one is refused with 413.
+        pub request_body: usize = "32MiB",
+        /// All buffered bodies of the process together; beyond it requests are refused with 503 for a moment.
+        pub buffered_bodies: usize = "512MiB",
+        /// Largest decoded or collected copy of an answer made only for metering; beyond it usage is estimated.
+        pub metered_copy: usize = "8MiB",
+        /// Open connections of clients, over all listeners.
+        pub connections: usize = "65536",
+        /// Idle connections kept open to each provider.
+        pub keepalive_pool: usize = "1024",
+    }
+
+    /// Time-outs of an exchange.
+    pub struct Timeouts {
+        /// To connect to a provider, TLS handshake included.
+        pub connect: Duration = "5s",
+        /// From the request's last byte to the head of the answer.
+        pub first_byte: Duration = "5m",
+        /// Between two chunks of an answer.
+        pub idle: Duration = "5m",
+        /// From the request's head to the end of the answer.
+        pub total: Duration = "1h",
+        /// For the client to send the whole body.
+        pub request_body: Duration = "60s",
+        /// How long an idle connection is kept, on both sides.
+        pub keepalive: Duration = "75s",
+        /// After a signal to stop: how long open exchanges may still run.
+        pub shutdown_grace: Duration = "30s",
+    }
+
+    /// How names of providers are resolved.
+    pub struct Dns {
+        /// Least time an answer is used, whatever its own time to live says.
+        pub ttl_min: Duration = "5s",
+        /// Most time an answer is used.
+        pub ttl_max: Duration = "5m",
+        /// Name servers, `address` or `address:port`; empty means the system's.
+        pub servers: Vec<NameServer> = "[]",
+    }
+}
+
+words! {
+    /// What happens to requests while records cannot be kept.
+    pub enum Audit {
+        /// They are served; what overflows the queue is folded into the aggregates, so sums stay right.
+        BestEffort = "best_effort",
+        /// They are refused with 503: no exchange without its record.
+        Required = "required",
+    }
+
+    /// The least severe level that is logged.
+    pub enum LogLevel {
+        /// Only errors.
+        Error = "error",
+        /// Errors and warnings.
+        Warn = "warn",
+        /// And what an operator wants to see once.
+        Info = "info",
+        /// And what helps to find a fault.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+
+    /// How lines of the log look.
+    pub enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+
+    /// Whether a client may bring its own credential for a provider (a subscription login, say).
+    pub enum ClientCredentials {
+        /// It is removed; the provider sees `api_key` only.
+        Refuse = "refuse",
+        /// With the virtual key in `x-narrows-api-key`, the client's own credential passes untouched.
+        Pass = "pass",
+    }
+
+    /// Whether a provider is asked to report usage in a stream when the client did not ask.
+    pub enum AskForUsage {
+        /// Where the kind of provider is known to support it.
+        Auto = "auto",
+        /// Never: such streams are estimated.
+        Never = "never",
+        /// Always.
+        Always = "always",
+    }
+}
+
+/// Where records are written as JSON lines, beside the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JsonRecords {
+    /// Nowhere.
+    None,
+    /// To standard output.
+    Stdout,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+/// A name server: an address, port 53 unless given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameServer(pub SocketAddr);
