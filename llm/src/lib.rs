@@ -5,6 +5,8 @@
 pub mod dialect;
 
 // The request's side: paths, bodies, error shapes, providers as data.
+pub mod endpoint;
+pub mod request;
 
 // The answer's side: stream machines and unary usage.
 

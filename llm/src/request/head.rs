@@ -1,0 +1,261 @@
+//! The members of a request's body that routing and metering need, found in one pass that allocates nothing.
+
+use super::fault::{BodyCause, BodyFault};
+use super::scan::{self, Text};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Levels of arrays and objects that a body may nest, the outermost object included.
+pub const MAX_DEPTH: usize = 512;
+
+/// Bytes that a model's name may have. The longest names in use are resource names of clouds, under 300 bytes.
+pub const MAX_MODEL_BYTES: usize = 2048;
+
+/// What routing and metering need of a body. All ranges are byte offsets into it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BodyHead<'a> {
+    /// The model asked for. Gemini's dialect has it in the path instead.
+    pub model: Option<ModelName<'a>>,
+    /// Whether a stream is asked for.
+    pub stream: Option<Flag>,
+    /// Options of the stream (OpenAI's chat and text completions).
+    pub stream_options: Option<StreamOptions>,
+    /// Offset just behind the opening brace, where a member can be inserted.
+    pub open: usize,
+    /// Whether the object has no member at all.
+    pub empty: bool,
+}
+
+impl BodyHead<'_> {
+    /// The model asked for.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_ref().map(|model| &*model.value)
+    }
+
+    /// Whether a stream is asked for; absent and `null` mean no.
+    pub fn streams(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.value == Some(true))
+    }
+
+    /// What the client said about usage in the stream: `Some(true)` asked, `Some(false)` declined, `None` silent.
+    pub fn include_usage(&self) -> Option<bool> {
+        self.stream_options.as_ref()?.include_usage.as_ref()?.value
+    }
+}
+
+/// A model's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelName<'a> {
+    /// The name, without escapes. Borrowed unless it was written with escapes.
+    pub value: Cow<'a, str>,
+    /// Where the value stands, quotes included.
+    pub range: Range<usize>,
+}
+
+/// A boolean member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The value; `None` is an explicit `null`.
+    pub value: Option<bool>,
+    /// Where the value stands.
+    pub range: Range<usize>,
+}
+
+/// The member `stream_options`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamOptions {
+    /// Where the value stands, braces included.
+    pub range: Range<usize>,
+    /// Whether the value is an object (else it is `null`).
+    pub object: bool,
+    /// Offset just behind the object's opening brace; the value's start for `null`.
+    pub open: usize,
+    /// Whether the object has no member.
+    pub empty: bool,
+    /// The member `include_usage`.
+    pub include_usage: Option<Flag>,
+}
+
+/// Reads a request's body.
+///
+/// # Errors
+/// Anything that is not one well-formed JSON object (RFC 8259) of valid UTF-8 within [`MAX_DEPTH`], a repeated
+/// `model`, `stream` or `stream_options` (however it is spelled), and wrong types of these three. A repeated
+/// name deeper down or of another member is the provider's business.
+pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
+    let brace = scan::blank(body, 0);
+    match body.get(brace) {
+        Some(b'{') => {}
+        Some(_) => return Err(BodyFault::new(BodyCause::NotAnObject, brace)),
+        None => return Err(BodyFault::new(BodyCause::Empty, brace)),
+    }
+    let mut head = BodyHead { open: brace + 1, empty: true, ..BodyHead::default() };
+    let end = members(body, brace + 1, |name, at| {
+        head.empty = false;
+        match member(body, name) {
+            Some(Member::Model) => {
+                once(head.model.is_some(), "model", name)?;
+                let (model, end) = model(body, at)?;
+                head.model = Some(model);
+                Ok(end)
+            }
+            Some(Member::Stream) => {
+                once(head.stream.is_some(), "stream", name)?;
+                let flag = flag(body, at, "stream")?;
+                let end = flag.range.end;
+                head.stream = Some(flag);
+                Ok(end)
+            }
+            Some(Member::StreamOptions) => {
+                once(head.stream_options.is_some(), "stream_options", name)?;
+                let options = stream_options(body, at)?;
+                let end = options.range.end;
+                head.stream_options = Some(options);
+                Ok(end)
+            }
+            None => scan::value(body, at, 1),
+        }
+    })?;
+    let rest = scan::blank(body, end);
+    if rest < body.len() {
+        return Err(BodyFault::new(BodyCause::TrailingData, rest));
+    }
+    Ok(head)
+}
+
+/// Walks the members of the object whose opening brace is before `at`; `visit` gets each name and the offset
+/// of its value and returns the offset behind the value. Returns the offset behind the closing brace.
+fn members(
+    body: &[u8],
+    at: usize,
+    mut visit: impl FnMut(Text, usize) -> Result<usize, BodyFault>,
+) -> Result<usize, BodyFault> {
+    let mut at = scan::blank(body, at);
+    if body.get(at) == Some(&b'}') {
+        return Ok(at + 1);
+    }
+    loop {
+        let (name, value) = scan::key(body, at)?;
+        at = scan::blank(body, visit(name, value)?);
+        match body.get(at) {
+            Some(b',') => at = scan::blank(body, at + 1),
+            Some(b'}') => return Ok(at + 1),
+            _ => return Err(scan::expected(body, at, "`,` or `}`")),
+        }
+    }
+}
+
+/// The members we look for at the top.
+#[derive(Clone, Copy)]
+enum Member {
+    Model,
+    Stream,
+    StreamOptions,
+}
+
+/// Which member a name is. A name written with escapes is compared by what it means.
+#[inline(always)]
+fn member(body: &[u8], name: Text) -> Option<Member> {
+    match &*unescaped(body, name)? {
+        b"model" => Some(Member::Model),
+        b"stream" => Some(Member::Stream),
+        b"stream_options" => Some(Member::StreamOptions),
+        _ => None,
+    }
+}
+
+/// A string's meaning; `None` if it is too long to be a name we look for, or no text.
+#[inline(always)]
+fn unescaped<'a>(body: &'a [u8], text: Text) -> Option<Cow<'a, [u8]>> {
+    /// Bytes of the longest name, written entirely in six-byte escapes.
+    const LONGEST: usize = 6 * "stream_options".len();
+    if !text.escaped {
+        return body.get(text.start..text.end).map(Cow::Borrowed);
+    }
+    if text.end - text.start > LONGEST {
+        return None;
+    }
+    let quoted = body.get(text.start - 1..text.end + 1)?;
+    serde_json::from_slice::<String>(quoted).ok().map(|meaning| Cow::Owned(meaning.into_bytes()))
+}
+
+fn once(seen: bool, member: &'static str, name: Text) -> Result<(), BodyFault> {
+    if seen { Err(BodyFault::new(BodyCause::Duplicate(member), name.start - 1)) } else { Ok(()) }
+}
+
+/// Reads a model's name at `at`; returns it and the offset behind it.
+fn model(body: &[u8], at: usize) -> Result<(ModelName<'_>, usize), BodyFault> {
+    if body.get(at) != Some(&b'"') {
+        return Err(wrong_type(body, at, "model", "a string"));
+    }
+    let text = scan::string(body, at + 1)?;
+    if text.end - text.start > MAX_MODEL_BYTES {
+        return Err(BodyFault::new(BodyCause::ModelTooLong, at));
+    }
+    let range = at..text.end + 1;
+    let not_text = || BodyFault::new(BodyCause::ModelNotText, at);
+    let value = if text.escaped {
+        let quoted = body.get(range.clone()).unwrap_or_default();
+        Cow::Owned(serde_json::from_slice::<String>(quoted).map_err(|_| not_text())?)
+    } else {
+        let raw = body.get(text.start..text.end).unwrap_or_default();
+        Cow::Borrowed(std::str::from_utf8(raw).map_err(|_| not_text())?)
+    };
+    if value.chars().any(char::is_control) {
+        return Err(not_text());
+    }
+    Ok((ModelName { value, range }, text.end + 1))
+}
+
+/// Reads `true`, `false` or `null` at `at`.
+fn flag(body: &[u8], at: usize, member: &'static str) -> Result<Flag, BodyFault> {
+    let value = match body.get(at) {
+        Some(b't') => Some(true),
+        Some(b'f') => Some(false),
+        Some(b'n') => None,
+        _ => return Err(wrong_type(body, at, member, "true or false")),
+    };
+    let end = scan::value(body, at, 1)?;
+    Ok(Flag { value, range: at..end })
+}
+
+/// Reads the value of `stream_options` at `at`.
+fn stream_options(body: &[u8], at: usize) -> Result<StreamOptions, BodyFault> {
+    let mut options =
+        StreamOptions { range: at..at, object: false, open: at, empty: true, include_usage: None };
+    match body.get(at) {
+        Some(b'n') => {
+            options.range.end = scan::value(body, at, 1)?;
+            return Ok(options);
+        }
+        Some(b'{') => {}
+        _ => return Err(wrong_type(body, at, "stream_options", "an object")),
+    }
+    options.object = true;
+    options.open = at + 1;
+    options.range.end = members(body, at + 1, |name, value| {
+        options.empty = false;
+        // The name is as long as `stream_options` at most, so the same bound on escaped names holds.
+        if unescaped(body, name).as_deref() != Some(b"include_usage") {
+            return scan::value(body, value, 2);
+        }
+        once(options.include_usage.is_some(), "stream_options.include_usage", name)?;
+        let flag = flag(body, value, "stream_options.include_usage")?;
+        let end = flag.range.end;
+        options.include_usage = Some(flag);
+        Ok(end)
+    })?;
+    Ok(options)
+}
+
+/// The fault of a value of another type; a value that is no JSON at all is that fault instead.
+#[cold]
+fn wrong_type(body: &[u8], at: usize, member: &'static str, want: &'static str) -> BodyFault {
+    match scan::value(body, at, 1) {
+        Ok(_) => BodyFault::new(BodyCause::WrongType { member, want }, at),
+        Err(fault) => fault,
+    }
+}
+
+#[cfg(test)]
+mod tests;
