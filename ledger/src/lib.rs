@@ -1,5 +1,42 @@
 //! Records, virtual keys and aggregates on disk.
+//!
+//! One SQLite file holds the keys (hashes only), every exchange's record, and sums by hour. Requests never touch
+//! it: keys are checked against an immutable snapshot in memory ([`KeyRing`]), records leave through a bounded
+//! queue ([`Ledger::submit`]) to one writing thread, and what finds the queue full is kept as sums.
+//!
+//! What a crash costs: `kill -9` loses at most what was gathered within [`options::GATHER`] plus the batch being
+//! written, and never damages the file. A power cut can lose what was written since the last checkpoint (8 MB of
+//! log), still without damage. [`Ledger::flush`] waits until everything is safe against both.
 
 pub mod record;
 
+mod rollup;
+mod token;
+
+pub mod error;
+pub mod key;
+pub mod options;
+mod queue;
+mod store;
+
+mod keystore;
+mod writer;
+
+pub mod query;
+
+mod ledger;
+
+pub use error::LedgerError;
+pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
+pub use ledger::{Ledger, LedgerStats};
+pub use options::{JsonLines, LedgerOptions};
+pub use query::{Cursor, Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
 pub use record::{Attempt, Record};
+pub use rollup::Sums;
+pub use token::{ADMIN_PREFIX, KEY_PREFIX, Malformed, PresentedKey, Secret, TOKEN_LEN, TokenKind};
+
+/// Now, in UTC microseconds since the epoch.
+pub(crate) fn now_us() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

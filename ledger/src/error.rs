@@ -1,0 +1,123 @@
+//! What can go wrong with a store, said so that an operator knows what to do.
+
+use crate::key::InvalidKey;
+use std::path::{Path, PathBuf};
+
+/// A failure of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file or its folder cannot be written.
+    #[error(
+        "cannot write the store {path}: {source}; the folder must exist and belong to the user who runs this, \
+         because SQLite keeps two more files (-wal, -shm) beside it"
+    )]
+    NotWritable {
+        /// The store's file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// There is no store to read.
+    #[error("there is no store at {path}; start the gateway once, or name its file")]
+    Missing {
+        /// The store's file.
+        path: PathBuf,
+    },
+    /// Another process keeps the store locked.
+    #[error(
+        "the store {path} is locked by another process for longer than {waited_ms} ms; \
+         close any shell or tool that holds a transaction on it"
+    )]
+    Locked {
+        /// The store's file.
+        path: PathBuf,
+        /// How long was waited, in milliseconds.
+        waited_ms: u128,
+    },
+    /// A newer Narrows wrote the store.
+    #[error("the store {path} has schema {found} and this program knows up to {known}; run a newer Narrows")]
+    SchemaNewer {
+        /// The store's file.
+        path: PathBuf,
+        /// The schema of the file.
+        found: u32,
+        /// The newest schema this program knows.
+        known: u32,
+    },
+    /// The file is something else.
+    #[error("{path} is not a Narrows store; name another file, or move this one away")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No key has this id.
+    #[error("no key has the id `{id}`; `narrows keys list` shows all")]
+    KeyNotFound {
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The key was deleted and cannot be changed any more.
+    #[error("the key `{id}` was deleted; create a new one")]
+    KeyDeleted {
+        /// The key's id.
+        id: String,
+    },
+    /// The key cannot be created as asked.
+    #[error(transparent)]
+    InvalidKey(#[from] InvalidKey),
+    /// The operating system gave no randomness.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The file for JSON lines cannot be opened.
+    #[error("cannot append records to {path}: {source}")]
+    JsonLines {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start the {name} thread: {source}")]
+    Thread {
+        /// What the thread is for.
+        name: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The ledger was closed, or its writer could not write before the time was over.
+    #[error("the records were not written in time: {cause}")]
+    NotFlushed {
+        /// Why.
+        cause: String,
+    },
+    /// A stored record cannot be read.
+    #[error("stored records {segment} are damaged: {cause}")]
+    Damaged {
+        /// The segment's id.
+        segment: i64,
+        /// What does not fit.
+        cause: &'static str,
+    },
+    /// A cursor or filter makes no sense.
+    #[error("{0}")]
+    BadQuery(&'static str),
+    /// Any other failure of the database.
+    #[error("the store failed: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+impl LedgerError {
+    /// Gives a database failure at opening its name.
+    pub(crate) fn at_open(path: &Path, waited_ms: u128, source: rusqlite::Error) -> LedgerError {
+        use rusqlite::ErrorCode as Code;
+        let path = path.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(Code::DatabaseBusy | Code::DatabaseLocked) => LedgerError::Locked { path, waited_ms },
+            Some(Code::NotADatabase) => LedgerError::NotAStore { path },
+            Some(Code::CannotOpen | Code::ReadOnly | Code::PermissionDenied | Code::SystemIoFailure) => {
+                LedgerError::NotWritable { path, source }
+            }
+            _ => LedgerError::Database(source),
+        }
+    }
+}

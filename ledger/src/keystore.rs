@@ -1,0 +1,201 @@
+//! Keys at work: changes go to the store, requests look at a snapshot in memory.
+
+use crate::error::LedgerError;
+use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
+use crate::now_us;
+use crate::store::{self, keys, keys::Event};
+use crate::token::{self, Secret, TokenKind};
+use arc_swap::ArcSwap;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// The keys of one store.
+pub(crate) struct KeyStore {
+    /// For changes and for reading the ring; never touched by requests.
+    connection: Mutex<Connection>,
+    ring: ArcSwap<KeyRing>,
+    closing: AtomicBool,
+}
+
+impl KeyStore {
+    pub(crate) fn new(connection: Connection) -> Result<KeyStore, LedgerError> {
+        let store = KeyStore {
+            connection: Mutex::new(connection),
+            ring: ArcSwap::from_pointee(KeyRing { version: -1, ..KeyRing::default() }),
+            closing: AtomicBool::new(false),
+        };
+        store.refresh(&mut store.lock())?;
+        Ok(store)
+    }
+
+    pub(crate) fn ring(&self) -> Arc<KeyRing> {
+        self.ring.load_full()
+    }
+
+    pub(crate) fn create(&self, new: &NewKey, actor: &str) -> Result<CreatedKey, LedgerError> {
+        new.validate()?;
+        let issued = token::issue(TokenKind::VirtualKey, None)?;
+        let info = self.change(|transaction, now| {
+            keys::insert(transaction, &issued, new, now)?;
+            let detail = Some(new.name.clone());
+            leave(transaction, now, actor, "key_created", &issued.id, detail)?;
+            keys::get(transaction, &issued.id)
+        })?;
+        Ok(CreatedKey { info, key: issued.text })
+    }
+
+    pub(crate) fn list(&self, with_deleted: bool) -> Result<Vec<KeyInfo>, LedgerError> {
+        Ok(keys::list(&self.lock(), with_deleted)?)
+    }
+
+    pub(crate) fn show(&self, id: &str) -> Result<KeyInfo, LedgerError> {
+        keys::get(&self.lock(), id)
+    }
+
+    pub(crate) fn set_disabled(&self, id: &str, disabled: bool, actor: &str) -> Result<KeyInfo, LedgerError> {
+        let action = if disabled { "key_disabled" } else { "key_enabled" };
+        self.change(|transaction, now| {
+            keys::get_living(transaction, id)?;
+            keys::set_disabled(transaction, id, disabled)?;
+            leave(transaction, now, actor, action, id, None)?;
+            keys::get(transaction, id)
+        })
+    }
+
+    pub(crate) fn rotate(&self, id: &str, overlap: Duration, actor: &str) -> Result<CreatedKey, LedgerError> {
+        let issued = token::issue(TokenKind::VirtualKey, Some(id))?;
+        let overlap_us = i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX);
+        let info = self.change(|transaction, now| {
+            keys::get_living(transaction, id)?;
+            keys::rotate(transaction, id, &issued.hash, now.saturating_add(overlap_us))?;
+            let detail = Some(format!("overlap {} s", overlap.as_secs()));
+            leave(transaction, now, actor, "key_rotated", id, detail)?;
+            keys::get(transaction, id)
+        })?;
+        Ok(CreatedKey { info, key: issued.text })
+    }
+
+    pub(crate) fn delete(&self, id: &str, actor: &str) -> Result<KeyInfo, LedgerError> {
+        self.change(|transaction, now| {
+            keys::get_living(transaction, id)?;
+            keys::delete(transaction, id, now)?;
+            leave(transaction, now, actor, "key_deleted", id, None)?;
+            keys::get(transaction, id)
+        })
+    }
+
+    pub(crate) fn ensure_admin(&self) -> Result<Option<Secret>, LedgerError> {
+        if keys::has_admin(&self.lock())? {
+            return Ok(None);
+        }
+        let issued = token::issue(TokenKind::Admin, None)?;
+        let first = self.change(|transaction, now| {
+            // Another process may have been faster between the look above and this transaction.
+            if keys::has_admin(transaction)? {
+                return Ok(false);
+            }
+            keys::insert_admin(transaction, &issued, now)?;
+            leave(transaction, now, "narrows", "admin_token_created", &issued.id, None)?;
+            Ok(true)
+        })?;
+        Ok(first.then_some(issued.text))
+    }
+
+    /// One change: an immediate transaction, then the ring, so that the next request already sees it.
+    fn change<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>, i64) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let result = work(&transaction, now_us())?;
+        transaction.commit()?;
+        self.refresh(&mut connection)?;
+        Ok(result)
+    }
+
+    /// Reads the ring again if the store's keys changed. The lock keeps an older view from replacing a newer.
+    fn refresh(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let before = self.ring.load();
+        if keys::version(connection)? != before.version {
+            self.ring.store(Arc::new(keys::load_ring(connection, &before)?));
+        }
+        Ok(())
+    }
+
+    /// A thread that panicked in here left at most a rolled-back transaction behind.
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn leave(
+    transaction: &Transaction<'_>,
+    at_us: i64,
+    actor: &str,
+    action: &'static str,
+    target: &str,
+    detail: Option<String>,
+) -> rusqlite::Result<()> {
+    keys::leave_event(transaction, &Event { at_us, actor, action, target, detail })
+}
+
+/// The thread that notices changes made by other processes.
+pub(crate) struct Refresher {
+    store: Arc<KeyStore>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Refresher {
+    /// Starts looking every `period`.
+    pub(crate) fn start(
+        store: Arc<KeyStore>,
+        path: &Path,
+        period: Duration,
+        busy_timeout: Duration,
+    ) -> Result<Refresher, LedgerError> {
+        let watch = store::connect(path, busy_timeout)?;
+        let shared = Arc::clone(&store);
+        let thread = std::thread::Builder::new()
+            .name("narrows-keys".into())
+            .spawn(move || watch_for_changes(&shared, &watch, period))
+            .map_err(|source| LedgerError::Thread { name: "narrows-keys", source })?;
+        Ok(Refresher { store, thread: Some(thread) })
+    }
+}
+
+impl Drop for Refresher {
+    fn drop(&mut self) {
+        self.store.closing.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic of the thread was reported by the panic hook; there is nothing left to do about it here.
+            drop(thread.join());
+        }
+    }
+}
+
+/// `PRAGMA data_version` changes with any commit of another connection and costs no more than a look at shared
+/// memory; only then is the count of key changes read, and only then, if it moved, the keys.
+fn watch_for_changes(store: &KeyStore, watch: &Connection, period: Duration) {
+    let mut seen: Option<i64> = None;
+    while !store.closing.load(Ordering::Acquire) {
+        // On failure (say a disk error) the last good ring stays, and the next round tries again.
+        if let Ok(now) = watch.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))
+            && seen != Some(now)
+        {
+            let changed = keys::version(watch).map(|version| version != store.ring.load().version);
+            let done = match changed {
+                Ok(true) => store.refresh(&mut store.lock()).is_ok(),
+                Ok(false) => true,
+                Err(_) => false,
+            };
+            seen = done.then_some(now);
+        }
+        std::thread::park_timeout(period);
+    }
+}

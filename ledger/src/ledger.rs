@@ -1,0 +1,231 @@
+//! The ledger: one handle for keys, records and questions.
+
+use crate::error::LedgerError;
+use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
+use crate::keystore::{KeyStore, Refresher};
+use crate::options::LedgerOptions;
+use crate::query::{Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
+use crate::queue::Queue;
+use crate::record::Record;
+use crate::store;
+use crate::token::Secret;
+use crate::writer::Writer;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// How the writer is doing, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerStats {
+    /// Records waiting, or being written.
+    pub queue_depth: usize,
+    /// Most records that may wait.
+    pub queue_limit: usize,
+    /// Records written since the ledger was opened.
+    pub written: u64,
+    /// Records folded into sums because the queue was full, since the ledger was opened.
+    pub overflowed: u64,
+    /// Batches that failed and were tried again.
+    pub failed_batches: u64,
+    /// JSON lines that could not be written.
+    pub json_errors: u64,
+    /// Whether the last attempt to write failed.
+    pub failing: bool,
+    /// What the last failure said; stays after it healed.
+    pub last_error: Option<String>,
+}
+
+/// An open store. Dropping it closes it; [`Ledger::close`] also tells whether everything was written.
+pub struct Ledger {
+    path: PathBuf,
+    keys: Arc<KeyStore>,
+    queue: Arc<Queue>,
+    writer: Writer,
+    _refresher: Refresher,
+}
+
+impl Ledger {
+    /// Opens the store at `path`, creating and migrating it as needed, and starts its writer.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotWritable`], [`LedgerError::Locked`], [`LedgerError::SchemaNewer`],
+    /// [`LedgerError::NotAStore`] and others say what to do.
+    pub fn open(path: &Path, options: LedgerOptions) -> Result<Ledger, LedgerError> {
+        let mut ledger = Ledger::open_idle(path, &options)?;
+        ledger.writer.start(&ledger.queue)?;
+        Ok(ledger)
+    }
+
+    /// Opens the store without starting the writer.
+    fn open_idle(path: &Path, options: &LedgerOptions) -> Result<Ledger, LedgerError> {
+        let connection = store::open(path, options.busy_timeout)?;
+        let keys = Arc::new(KeyStore::new(connection)?);
+        let refresher = Refresher::start(Arc::clone(&keys), path, options.key_poll, options.busy_timeout)?;
+        let (queue, receiver) = Queue::new(options.queue_limit);
+        let writer = Writer::new(store::connect(path, options.busy_timeout)?, receiver, options)?;
+        Ok(Ledger { path: path.to_path_buf(), keys, queue: Arc::new(queue), writer, _refresher: refresher })
+    }
+
+    /// Hands a record to the writer. Never blocks and never fails: without room in the queue the record is folded
+    /// into sums, which the writer stores.
+    pub fn submit(&self, record: Record) {
+        self.queue.submit(record);
+    }
+
+    /// Whether records can be kept right now: there is room, and the writer is not failing. One or two atomic reads.
+    pub fn accepting(&self) -> bool {
+        self.queue.accepting()
+    }
+
+    /// How the writer is doing.
+    pub fn stats(&self) -> LedgerStats {
+        LedgerStats {
+            queue_depth: self.queue.depth(),
+            queue_limit: self.queue.limit(),
+            written: self.queue.written.load(Ordering::Relaxed),
+            overflowed: self.queue.overflowed(),
+            failed_batches: self.queue.failed_batches.load(Ordering::Relaxed),
+            json_errors: self.queue.json_errors.load(Ordering::Relaxed),
+            failing: self.queue.failing.load(Ordering::Relaxed),
+            last_error: self.queue.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Waits until everything submitted before this call is durable, even through a power cut; at most `patience`.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFlushed`] when it took longer.
+    pub fn flush(&self, patience: Duration) -> Result<(), LedgerError> {
+        self.writer.flush(&self.queue, patience)
+    }
+
+    /// Writes what is left, for at most `patience`, and closes the store.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFlushed`] when not everything could be written in time.
+    pub fn close(mut self, patience: Duration) -> Result<(), LedgerError> {
+        self.writer.close(&self.queue, patience)
+    }
+
+    /// The keys as of now: an immutable snapshot, one atomic load away.
+    pub fn keys(&self) -> Arc<KeyRing> {
+        self.keys.ring()
+    }
+
+    /// Creates a key. `actor` says who did it, in the trail of changes.
+    ///
+    /// # Errors
+    /// [`LedgerError::InvalidKey`] when a limit is passed, or a failure of the store.
+    pub fn create_key(&self, new: &NewKey, actor: &str) -> Result<CreatedKey, LedgerError> {
+        self.keys.create(new, actor)
+    }
+
+    /// All keys, oldest first; deleted ones only if asked for.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn list_keys(&self, with_deleted: bool) -> Result<Vec<KeyInfo>, LedgerError> {
+        self.keys.list(with_deleted)
+    }
+
+    /// One key by its public id, deleted or not.
+    ///
+    /// # Errors
+    /// [`LedgerError::KeyNotFound`], or a failure of the store.
+    pub fn show_key(&self, id: &str) -> Result<KeyInfo, LedgerError> {
+        self.keys.show(id)
+    }
+
+    /// Switches a key off or on. Takes effect here at once, in other processes within [`LedgerOptions::key_poll`].
+    ///
+    /// # Errors
+    /// [`LedgerError::KeyNotFound`], [`LedgerError::KeyDeleted`], or a failure of the store.
+    pub fn set_key_disabled(&self, id: &str, disabled: bool, actor: &str) -> Result<KeyInfo, LedgerError> {
+        self.keys.set_disabled(id, disabled, actor)
+    }
+
+    /// Gives a key a new secret; the one before works for another `overlap`. A secret still valid from an earlier
+    /// rotation ends at once.
+    ///
+    /// # Errors
+    /// [`LedgerError::KeyNotFound`], [`LedgerError::KeyDeleted`], or a failure of the store.
+    pub fn rotate_key(&self, id: &str, overlap: Duration, actor: &str) -> Result<CreatedKey, LedgerError> {
+        self.keys.rotate(id, overlap, actor)
+    }
+
+    /// Deletes a key for good. Its id stays in the store, because records name it.
+    ///
+    /// # Errors
+    /// [`LedgerError::KeyNotFound`], [`LedgerError::KeyDeleted`], or a failure of the store.
+    pub fn delete_key(&self, id: &str, actor: &str) -> Result<KeyInfo, LedgerError> {
+        self.keys.delete(id, actor)
+    }
+
+    /// Creates the store's admin token, if it has none; returns it this one time only.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn ensure_admin_token(&self) -> Result<Option<Secret>, LedgerError> {
+        self.keys.ensure_admin()
+    }
+
+    /// Whether `presented` is an admin token of this store.
+    pub fn verify_admin_token(&self, presented: &str) -> bool {
+        self.keys.ring().verify_admin(presented).is_some()
+    }
+
+    /// The file of the store.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A read-only view over a connection of its own. Blocks on disk: not for a request's path.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn reader(&self) -> Result<Reader, LedgerError> {
+        Reader::open(&self.path)
+    }
+
+    /// [`Reader::usage`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::usage`].
+    pub fn usage(&self, filter: &Filter, group_by: &[Dimension]) -> Result<Vec<UsageRow>, LedgerError> {
+        self.reader()?.usage(filter, group_by)
+    }
+
+    /// [`Reader::records`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::records`].
+    pub fn records(&self, filter: &Filter, page: PageRequest) -> Result<Page, LedgerError> {
+        self.reader()?.records(filter, page)
+    }
+
+    /// [`Reader::record`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::record`].
+    pub fn record(&self, id: u128) -> Result<Option<Record>, LedgerError> {
+        self.reader()?.record(id)
+    }
+
+    /// [`Reader::verify`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::verify`].
+    pub fn verify(&self) -> Result<Verification, LedgerError> {
+        self.reader()?.verify()
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger")
+            .field("path", &self.path)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

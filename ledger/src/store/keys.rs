@@ -1,0 +1,212 @@
+//! Keys and admin tokens in the store. Every change bumps `keys_version` and leaves an admin event.
+
+use crate::error::LedgerError;
+use crate::key::{KeyEntry, KeyInfo, KeyRing, NewKey};
+use crate::token::{IssuedToken, PublicId, SecretHash};
+use narrows_policy::{Caller, CallerKind};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use std::sync::Arc;
+
+const COLUMNS: &str = "id, name, organization, team, user, service_account, project, metadata, models, \
+    created_at_us, expires_at_us, disabled, previous_until_us, deleted_at_us, secret_hash, previous_hash";
+
+/// One line of the trail of administrative changes.
+pub(crate) struct Event<'a> {
+    pub(crate) at_us: i64,
+    /// Who did it, as the caller of the operation says.
+    pub(crate) actor: &'a str,
+    pub(crate) action: &'static str,
+    pub(crate) target: &'a str,
+    pub(crate) detail: Option<String>,
+}
+
+/// Writes the event and makes every process read the keys again.
+pub(crate) fn leave_event(transaction: &Transaction<'_>, event: &Event<'_>) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT INTO admin_events (at_us, actor, action, target, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![event.at_us, event.actor, event.action, event.target, event.detail],
+    )?;
+    transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'keys_version'", [])?;
+    Ok(())
+}
+
+pub(crate) fn insert(
+    transaction: &Transaction<'_>,
+    issued: &IssuedToken,
+    new: &NewKey,
+    now_us: i64,
+) -> rusqlite::Result<()> {
+    let models = new.models.as_ref().map(|models| serde_json::json!(models).to_string());
+    transaction.execute(
+        "INSERT INTO keys (id, secret_hash, name, organization, team, user, service_account, project, metadata,
+                           models, created_at_us, expires_at_us)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        params![
+            issued.id,
+            issued.hash,
+            new.name,
+            new.organization,
+            new.team,
+            new.user,
+            new.service_account,
+            new.project,
+            serde_json::json!(new.metadata).to_string(),
+            models,
+            now_us,
+            new.expires_at_us,
+        ],
+    )?;
+    Ok(())
+}
+
+/// The key with this id.
+pub(crate) fn get(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerError> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?1");
+    connection
+        .query_row(&sql, [id], info_of)
+        .optional()?
+        .ok_or_else(|| LedgerError::KeyNotFound { id: id.to_owned() })
+}
+
+/// The key with this id, if it may still be changed.
+pub(crate) fn get_living(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerError> {
+    let info = get(connection, id)?;
+    if info.deleted_at_us.is_some() {
+        return Err(LedgerError::KeyDeleted { id: id.to_owned() });
+    }
+    Ok(info)
+}
+
+/// All keys, oldest first; deleted ones only if asked for.
+pub(crate) fn list(connection: &Connection, with_deleted: bool) -> rusqlite::Result<Vec<KeyInfo>> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM keys WHERE ?1 OR deleted_at_us IS NULL ORDER BY created_at_us, id");
+    connection.prepare(&sql)?.query_map([with_deleted], info_of)?.collect()
+}
+
+pub(crate) fn set_disabled(transaction: &Transaction<'_>, id: &str, disabled: bool) -> rusqlite::Result<()> {
+    transaction.execute("UPDATE keys SET disabled = ?2 WHERE id = ?1", params![id, disabled]).map(drop)
+}
+
+/// Gives the key a new secret; the one before works until `previous_until_us`.
+pub(crate) fn rotate(
+    transaction: &Transaction<'_>,
+    id: &str,
+    hash: &SecretHash,
+    previous_until_us: i64,
+) -> rusqlite::Result<()> {
+    transaction
+        .execute(
+            "UPDATE keys SET previous_hash = secret_hash, previous_until_us = ?3, secret_hash = ?2 WHERE id = ?1",
+            params![id, hash, previous_until_us],
+        )
+        .map(drop)
+}
+
+/// Leaves a tombstone: the id keeps naming the owner of old records, the key itself is refused for good.
+pub(crate) fn delete(transaction: &Transaction<'_>, id: &str, now_us: i64) -> rusqlite::Result<()> {
+    transaction
+        .execute(
+            "UPDATE keys SET deleted_at_us = ?2, disabled = 1, previous_hash = NULL, previous_until_us = NULL
+             WHERE id = ?1",
+            params![id, now_us],
+        )
+        .map(drop)
+}
+
+pub(crate) fn insert_admin(
+    transaction: &Transaction<'_>,
+    issued: &IssuedToken,
+    now_us: i64,
+) -> rusqlite::Result<()> {
+    transaction
+        .execute("INSERT INTO admin_tokens VALUES (?1, ?2, ?3)", params![issued.id, issued.hash, now_us])
+        .map(drop)
+}
+
+pub(crate) fn has_admin(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM admin_tokens)", [], |row| row.get(0))
+}
+
+/// The store's count of changes to keys.
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT value FROM meta WHERE name = 'keys_version'")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Reads the whole ring in one consistent view. Callers that did not change are taken from `before`, so that
+/// their records keep sharing one allocation.
+pub(crate) fn load_ring(connection: &mut Connection, before: &KeyRing) -> rusqlite::Result<KeyRing> {
+    let transaction = connection.transaction()?;
+    let mut ring = KeyRing { version: version(&transaction)?, ..KeyRing::default() };
+    let mut statement = transaction.prepare(&format!("SELECT {COLUMNS} FROM keys"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let info = info_of(row)?;
+        let Some(id) = PublicId::from_text(&info.id) else { continue };
+        let previous: Option<SecretHash> = row.get(15)?;
+        let caller = before.keys.get(&id).map(|entry| &entry.caller);
+        let entry = KeyEntry {
+            hash: row.get(14)?,
+            previous: previous.zip(info.previous_secret_until_us),
+            expires_at_us: info.expires_at_us,
+            disabled: info.disabled || info.deleted_at_us.is_some(),
+            models: info.models.clone(),
+            caller: shared_caller(info, caller),
+        };
+        ring.keys.insert(id, Arc::new(entry));
+    }
+    let mut statement = transaction.prepare("SELECT id, secret_hash FROM admin_tokens")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let id: String = row.get(0)?;
+        if let Some(id) = PublicId::from_text(&id) {
+            ring.admins.insert(id, row.get(1)?);
+        }
+    }
+    Ok(ring)
+}
+
+fn shared_caller(info: KeyInfo, before: Option<&Arc<Caller>>) -> Arc<Caller> {
+    let caller = Caller {
+        kind: CallerKind::VirtualKey,
+        organization: info.organization,
+        team: info.team,
+        user: info.user,
+        service_account: info.service_account,
+        project: info.project,
+        key_id: Some(info.id),
+        metadata: info.metadata,
+    };
+    match before {
+        Some(before) if **before == caller => Arc::clone(before),
+        _ => Arc::new(caller),
+    }
+}
+
+fn info_of(row: &Row<'_>) -> rusqlite::Result<KeyInfo> {
+    Ok(KeyInfo {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        organization: row.get(2)?,
+        team: row.get(3)?,
+        user: row.get(4)?,
+        service_account: row.get(5)?,
+        project: row.get(6)?,
+        metadata: from_json(row, 7)?.unwrap_or_default(),
+        models: from_json(row, 8)?,
+        created_at_us: row.get(9)?,
+        expires_at_us: row.get(10)?,
+        disabled: row.get(11)?,
+        previous_secret_until_us: row.get(12)?,
+        deleted_at_us: row.get(13)?,
+    })
+}
+
+fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}

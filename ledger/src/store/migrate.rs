@@ -1,0 +1,67 @@
+//! Numbered migrations, forward only. A store of the version before stays readable without migrating it.
+
+use crate::error::LedgerError;
+use crate::now_us;
+use rusqlite::{Connection, TransactionBehavior, params};
+use std::path::Path;
+
+/// The migrations in order; the position, counted from one, is the schema version they lead to.
+const MIGRATIONS: &[&str] = &[include_str!("0001_keys.sql"), include_str!("0002_records.sql")];
+
+/// The schema this program writes.
+pub(crate) const LATEST: u32 = 2;
+/// The first schema that holds records and rollups.
+pub(crate) const WITH_RECORDS: u32 = 2;
+
+/// The schema version of the file; 0 when it is empty.
+pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    let known: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'schema_version')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !known {
+        return Ok(0);
+    }
+    connection.query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))
+}
+
+pub(crate) fn refuse_newer(path: &Path, found: u32) -> Result<(), LedgerError> {
+    if found > LATEST {
+        return Err(LedgerError::SchemaNewer { path: path.to_path_buf(), found, known: LATEST });
+    }
+    Ok(())
+}
+
+/// Brings the store up to `target`, in one transaction, so that two processes starting together do it once.
+pub(crate) fn run(connection: &mut Connection, path: &Path, target: u32) -> Result<(), LedgerError> {
+    let found = version(connection)?;
+    refuse_newer(path, found)?;
+    if found >= target {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(
+        "CREATE TABLE IF NOT EXISTS schema_version
+            (version INTEGER PRIMARY KEY, applied_at_us INTEGER NOT NULL) STRICT",
+    )?;
+    let found = version(&transaction)?;
+    for (number, migration) in (1_u32..).zip(MIGRATIONS) {
+        if number > found && number <= target {
+            transaction.execute_batch(migration)?;
+            transaction.execute("INSERT INTO schema_version VALUES (?1, ?2)", params![number, now_us()])?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_version_is_the_number_of_migrations() {
+        assert_eq!(MIGRATIONS.len(), LATEST as usize);
+    }
+}

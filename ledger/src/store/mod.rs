@@ -1,0 +1,80 @@
+//! The embedded store: one SQLite file in write-ahead-log mode, one writing process, any number of readers.
+
+pub(crate) mod keys;
+pub(crate) mod migrate;
+
+use crate::error::LedgerError;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// Marks the file as ours (`NRWS`), so that another program's database is never written to.
+const APPLICATION_ID: i32 = 0x4E52_5753;
+/// Pages of a new store. Larger pages mean fewer of them per batch.
+const PAGE_BYTES: u32 = 8_192;
+/// Pages in the write-ahead log before they are carried over into the file (8 MB).
+const CHECKPOINT_PAGES: u32 = 1_024;
+/// Prepared statements kept per connection.
+const STATEMENTS: usize = 64;
+
+/// Opens the store for writing; creates and migrates it as needed.
+pub(crate) fn open(path: &Path, busy_timeout: Duration) -> Result<Connection, LedgerError> {
+    let named = |source| LedgerError::at_open(path, busy_timeout.as_millis(), source);
+    let mut connection = connect(path, busy_timeout).map_err(named)?;
+    check_owner(&connection, path).map_err(named)??;
+    prepare(&connection).map_err(named)?;
+    migrate::run(&mut connection, path, migrate::LATEST).map_err(|error| match error {
+        LedgerError::Database(source) => named(source),
+        other => other,
+    })?;
+    Ok(connection)
+}
+
+/// Opens a further connection for writing to a store that was opened before.
+pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    // Every connection stays with one thread at a time, so SQLite's own mutexes would only cost.
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(busy_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    Ok(connection)
+}
+
+/// Opens the store for reading, beside whoever writes it.
+pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<(Connection, u32), LedgerError> {
+    if !path.exists() {
+        return Err(LedgerError::Missing { path: path.to_path_buf() });
+    }
+    let named = |source| LedgerError::at_open(path, busy_timeout.as_millis(), source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(named)?;
+    connection.busy_timeout(busy_timeout).map_err(named)?;
+    check_owner(&connection, path).map_err(named)??;
+    let found = migrate::version(&connection).map_err(named)?;
+    if found == 0 {
+        return Err(LedgerError::Missing { path: path.to_path_buf() });
+    }
+    migrate::refuse_newer(path, found)?;
+    Ok((connection, found))
+}
+
+/// A file with tables that are not ours is somebody else's.
+fn check_owner(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), LedgerError>> {
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let owner: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let ours = owner == APPLICATION_ID || (owner == 0 && tables == 0);
+    Ok(if ours { Ok(()) } else { Err(LedgerError::NotAStore { path: path.to_path_buf() }) })
+}
+
+/// Settings that live in the file. They take effect on an empty file and change nothing later.
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    let owner: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if owner != APPLICATION_ID {
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_row| Ok(()))
+}
