@@ -1,1 +1,4 @@
-//! Instruction, allocation and CPU measurements, and the bare Pingora example.
+//! What Narrows is measured against and with.
+//!
+//! The binary `bare-pingora` is the yardstick: Pingora's stock proxy service passing bytes through and doing
+//! nothing else. `narrows-loadtest compare` starts it beside nginx and Narrows.
