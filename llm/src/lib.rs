@@ -5,7 +5,11 @@
 pub mod dialect;
 
 // The request's side: paths, bodies, error shapes, providers as data.
+pub mod client;
 pub mod endpoint;
+pub mod fault;
+pub mod models;
+pub mod provider;
 pub mod request;
 
 // The answer's side: stream machines and unary usage.

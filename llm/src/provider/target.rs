@@ -1,0 +1,199 @@
+//! The path and query of an upstream request.
+
+use super::{Layout, Provider};
+use crate::dialect::Dialect;
+use crate::endpoint::Operation;
+use thiserror::Error;
+
+/// What is asked of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask<'a> {
+    /// The operation.
+    pub operation: Operation,
+    /// The dialect of the request's body.
+    pub dialect: Dialect,
+    /// The model; needed where it stands in the path (Gemini, Azure's deployments, describing a model).
+    pub model: Option<&'a str>,
+    /// Whether a stream is asked for; matters to Gemini's path only.
+    pub stream: bool,
+    /// The client's own query without `?` and without credentials, passed on as it is (`beta=true`, `alt=sse`).
+    pub query: &'a str,
+    /// A configured API version (Azure).
+    pub api_version: Option<&'a str>,
+}
+
+/// Why a provider cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unsupported {
+    /// It does not speak the dialect.
+    #[error("the provider does not speak this dialect")]
+    Dialect,
+    /// It speaks the dialect but does not offer the operation.
+    #[error("the provider does not offer this operation")]
+    Operation,
+    /// The model stands in the path, and there is none, or one that would change the path's meaning.
+    #[error("the model's name cannot stand in a path")]
+    Model,
+}
+
+/// The path and query to ask for at `base_path`, the path of the provider's base URL.
+///
+/// Base URLs are taken liberally, with or without trailing slash. Written with the provider's host alone, the
+/// dialect's root is added (`https://api.openai.com` → `/v1/…`). Written with a root of the provider or the
+/// beginning of one, as its documentation shows (`…/v1`, `…/v1beta/openai`), that root is exchanged for the
+/// dialect's. Written with another version (`…/api/v3`), that version is kept. Anything else is a prefix, before
+/// the root. [`Layout::BaseAsGiven`] takes any path as it is.
+///
+/// # Errors
+/// [`Unsupported`].
+pub fn target(provider: &Provider, base_path: &str, ask: &Ask<'_>) -> Result<String, Unsupported> {
+    let speaks = provider.speaks.iter().find(|row| row.dialect == ask.dialect).ok_or(Unsupported::Dialect)?;
+    let base = base_path.trim_end_matches('/');
+    let dated = ask.api_version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit()));
+    let deployment = provider.layout == Layout::Azure && dated.is_some() && has_deployment(ask);
+    let mut path = if deployment {
+        let model = encode(ask.model.ok_or(Unsupported::Model)?, false)?;
+        format!("{}/openai/deployments/{model}", without_known_root(provider, base).unwrap_or(base))
+    } else {
+        rooted(provider, base, speaks.root)
+    };
+    push_operation(&mut path, provider, ask)?;
+    push_query(&mut path, ask.query);
+    // Azure's undated surface takes a version too (`preview`); a date belongs to deployments only.
+    let version = if provider.layout == Layout::Azure && (deployment || dated.is_none()) {
+        ask.api_version
+    } else {
+        None
+    };
+    if let Some(version) = version
+        && !ask.query.split('&').any(|pair| pair.starts_with("api-version="))
+    {
+        push_query(&mut path, "api-version=");
+        path.push_str(&encode(version, false)?);
+    }
+    Ok(path)
+}
+
+/// Whether Azure serves this from a deployment's path. Responses and model lists are not.
+fn has_deployment(ask: &Ask<'_>) -> bool {
+    matches!(ask.operation, Operation::Generate | Operation::Embed) && ask.dialect != Dialect::OpenaiResponses
+}
+
+fn push_query(path: &mut String, query: &str) {
+    if !query.is_empty() {
+        path.push(if path.contains('?') { '&' } else { '?' });
+        path.push_str(query);
+    }
+}
+
+/// Appends what the dialect says behind the root.
+fn push_operation(path: &mut String, provider: &Provider, ask: &Ask<'_>) -> Result<(), Unsupported> {
+    let counts = if provider.count_tokens { Ok(()) } else { Err(Unsupported::Operation) };
+    match (ask.operation, ask.dialect) {
+        (Operation::ListModels, _) => path.push_str("/models"),
+        (Operation::GetModel, Dialect::GeminiGenerate) => push_gemini_model(path, ask)?,
+        (Operation::GetModel, _) => {
+            path.push_str("/models/");
+            path.push_str(&encode(ask.model.ok_or(Unsupported::Model)?, true)?);
+        }
+        (Operation::Generate, Dialect::OpenaiChat) => path.push_str("/chat/completions"),
+        (Operation::Generate, Dialect::OpenaiCompletions) => path.push_str("/completions"),
+        (Operation::Generate, Dialect::OpenaiResponses) => path.push_str("/responses"),
+        (Operation::Embed, Dialect::OpenaiEmbeddings) => path.push_str("/embeddings"),
+        (Operation::Generate, Dialect::AnthropicMessages) => path.push_str("/messages"),
+        (Operation::CountTokens, Dialect::AnthropicMessages) => {
+            counts?;
+            path.push_str("/messages/count_tokens");
+        }
+        (Operation::Generate, Dialect::GeminiGenerate) => {
+            push_gemini_model(path, ask)?;
+            path.push_str(if ask.stream { ":streamGenerateContent" } else { ":generateContent" });
+        }
+        (Operation::CountTokens, Dialect::GeminiGenerate) => {
+            counts?;
+            push_gemini_model(path, ask)?;
+            path.push_str(":countTokens");
+        }
+        _ => return Err(Unsupported::Operation),
+    }
+    Ok(())
+}
+
+/// `/models/{model}`, unless the name says which collection it is in.
+fn push_gemini_model(path: &mut String, ask: &Ask<'_>) -> Result<(), Unsupported> {
+    let model = encode(ask.model.ok_or(Unsupported::Model)?, true)?;
+    let named = model.starts_with("models/") || model.starts_with("tunedModels/");
+    path.push_str(if named { "/" } else { "/models/" });
+    path.push_str(&model);
+    Ok(())
+}
+
+/// Percent-encodes a name for a path; `slashes` stay if they are allowed.
+fn encode(name: &str, slashes: bool) -> Result<String, Unsupported> {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    if name.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..") {
+        return Err(Unsupported::Model);
+    }
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' | b':' => {
+                out.push(char::from(byte));
+            }
+            b'/' if slashes => out.push('/'),
+            _ => {
+                out.push('%');
+                out.extend([byte >> 4, byte & 0xF].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The base path with the dialect's root.
+fn rooted(provider: &Provider, base: &str, root: &str) -> String {
+    if base.is_empty() {
+        return root.to_owned();
+    }
+    if provider.layout == Layout::BaseAsGiven {
+        return base.to_owned();
+    }
+    if let Some(prefix) = without_known_root(provider, base) {
+        return format!("{prefix}{root}");
+    }
+    let Some((prefix, version)) = base.rsplit_once('/').filter(|(_, last)| is_version(last)) else {
+        return format!("{base}{root}");
+    };
+    if root.is_empty() {
+        return base.to_owned();
+    }
+    // The configured version stands where the root has its own.
+    let mut path = prefix.to_owned();
+    for segment in root.split('/').skip(1) {
+        path.push('/');
+        path.push_str(if is_version(segment) { version } else { segment });
+    }
+    path
+}
+
+/// `base` without the longest ending that is a root of the provider or the beginning of one.
+fn without_known_root<'a>(provider: &Provider, base: &'a str) -> Option<&'a str> {
+    let beginnings = provider.speaks.iter().flat_map(|row| {
+        let ends = row.root.match_indices('/').map(|(at, _)| at).skip(1).chain([row.root.len()]);
+        ends.filter_map(|end| row.root.get(..end))
+    });
+    beginnings
+        .filter(|beginning| !beginning.is_empty())
+        .filter_map(|beginning| base.strip_suffix(beginning))
+        .min_by_key(|prefix| prefix.len())
+}
+
+/// `v1`, `v1beta`, `v3alpha2`: a `v`, digits, and perhaps a stage.
+fn is_version(segment: &str) -> bool {
+    let Some(rest) = segment.strip_prefix('v') else { return false };
+    let stage = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    stage.len() < rest.len() && (stage.is_empty() || stage.starts_with("alpha") || stage.starts_with("beta"))
+}
+
+#[cfg(test)]
+mod tests;
