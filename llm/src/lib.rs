@@ -13,5 +13,8 @@ pub mod provider;
 pub mod request;
 
 // The answer's side: stream machines and unary usage.
+pub mod fuzzing;
+pub mod stream;
+pub mod unary;
 
 pub use dialect::{Dialect, Family};

@@ -1,0 +1,205 @@
+//! openai.chat, openai.completions and openai.embeddings.
+
+use super::facts::Facts;
+use super::lenient::{Object, each, error, list, object, present, word};
+use super::text::{self, KEYS};
+use super::usage::Converted;
+use super::usage::openai::OpenaiUsage;
+use crate::dialect::Dialect;
+use memchr::memmem::Finder;
+use serde::de::MapAccess;
+
+/// Machine of the three OpenAI dialects whose usage stands in `usage` of an object with `choices` or `data`.
+#[derive(Debug)]
+pub(crate) struct Chat {
+    pub(crate) facts: Facts,
+    usage: OpenaiUsage,
+    dialect: Dialect,
+    /// `[DONE]` was seen.
+    done: bool,
+}
+
+#[derive(Default)]
+struct Chunk {
+    id: Option<Box<str>>,
+    object: Option<Box<str>>,
+    model: Option<Box<str>>,
+    usage: Option<OpenaiUsage>,
+    choices: Option<Vec<Choice>>,
+    groq: Option<Groq>,
+    error: Option<Box<str>>,
+    /// Something a client may want besides usage.
+    payload: bool,
+}
+
+#[derive(Default)]
+struct Choice {
+    finish: Option<Box<str>>,
+    usage: Option<OpenaiUsage>,
+}
+
+#[derive(Default)]
+struct Groq {
+    usage: Option<OpenaiUsage>,
+    error: Option<Box<str>>,
+}
+
+impl Object for Chunk {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "id" => self.id = word(map)?,
+            "object" => self.object = word(map)?,
+            "model" => self.model = word(map)?,
+            "usage" => self.usage = object(map)?,
+            "choices" => self.choices = list(map)?,
+            "x_groq" => self.groq = object(map)?,
+            "error" => self.error = error(map)?,
+            "prompt_filter_results"
+            | "citations"
+            | "search_results"
+            | "images"
+            | "videos"
+            | "related_questions"
+            | "delta"
+            | "message"
+            | "content"
+            | "output"
+            | "data" => {
+                self.payload |= present(map)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Object for Choice {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "finish_reason" => self.finish = word(map)?,
+            "usage" => self.usage = object(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Object for Groq {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "usage" => self.usage = object(map)?,
+            "error" => self.error = error(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl Chunk {
+    /// Non-null usage, empty choices and no other known payload: the event that asking for usage adds.
+    fn is_usage_only(&self) -> bool {
+        self.usage.is_some()
+            && self.choices.as_ref().is_some_and(Vec::is_empty)
+            && self.error.is_none()
+            && !self.payload
+    }
+}
+
+impl Chat {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Chat { facts: Facts::default(), usage: OpenaiUsage::default(), dialect, done: false }
+    }
+
+    /// Takes one event; returns whether it is the event that only asking for usage has added.
+    pub(crate) fn event(&mut self, name: &[u8], data: &[u8]) -> bool {
+        let data = data.trim_ascii();
+        if data.starts_with(b"[DONE]") {
+            (self.done, self.facts.terminal) = (true, true);
+            return false;
+        }
+        self.facts.add_text(text::of_key(self.text_key(), data));
+        let worth_reading = self.facts.wants_model()
+            || self.done
+            || text::has_value(&KEYS.usage, data)
+            || text::has_value(&KEYS.finish_reason, data)
+            || text::has_value(&KEYS.error, data)
+            || name == b"error";
+        worth_reading && self.read(data, name == b"error")
+    }
+
+    /// Takes a body (or line of a body) that is one JSON object.
+    pub(crate) fn document(&mut self, json: &[u8]) {
+        let before = self.facts.text;
+        self.facts.add_text(text::of_key(&KEYS.choices, json));
+        let mut is_chunk = false;
+        let covered = each(json, |chunk: Chunk| {
+            is_chunk = chunk.object.as_deref().is_some_and(|object| object.ends_with(".chunk"));
+            self.apply(chunk);
+        });
+        // A body is whole when its object is; a chunk on a line of its own is not.
+        if covered > 0 && !is_chunk {
+            self.facts.terminal = true;
+        }
+        debug_assert!(self.facts.text >= before);
+    }
+
+    fn text_key(&self) -> &'static Finder<'static> {
+        if self.dialect == Dialect::OpenaiCompletions { &KEYS.text } else { &KEYS.delta }
+    }
+
+    fn read(&mut self, data: &[u8], named_error: bool) -> bool {
+        let mut usage_only = false;
+        let read = each(data, |chunk: Chunk| {
+            usage_only = chunk.is_usage_only();
+            self.apply(chunk);
+        });
+        if named_error {
+            self.facts.fail(Some("error".into()));
+        }
+        usage_only && read == 1
+    }
+
+    fn apply(&mut self, chunk: Chunk) {
+        let choices = chunk.choices.as_deref().unwrap_or_default();
+        if self.done && !choices.is_empty() && self.facts.is_other(chunk.id.as_deref()) {
+            self.facts.next_response(self.usage.convert(self.generates()));
+            (self.usage, self.done) = (OpenaiUsage::default(), false);
+        }
+        if self.facts.id.is_none() {
+            self.facts.id = chunk.id;
+        }
+        self.facts.name_model(chunk.model);
+        let groq = chunk.groq.unwrap_or_default();
+        let reported = chunk.usage.or(groq.usage).or_else(|| choices.iter().find_map(|choice| choice.usage));
+        if let Some(usage) = reported {
+            self.usage.overlay(&usage);
+            if usage.has_output() {
+                self.facts.cover();
+                self.facts.final_report |= chunk.choices.as_ref().is_some_and(Vec::is_empty);
+            }
+        }
+        for choice in choices {
+            match choice.finish.as_deref() {
+                Some("error") => self.facts.fail(chunk.error.clone().or_else(|| Some("error".into()))),
+                Some(_) => self.facts.finished = true,
+                None => {}
+            }
+        }
+        self.facts.fail(chunk.error.or(groq.error));
+    }
+
+    fn generates(&self) -> bool {
+        self.dialect != Dialect::OpenaiEmbeddings
+    }
+
+    /// Usage of the response in progress.
+    pub(crate) fn current(&self) -> Converted {
+        self.usage.convert(self.generates())
+    }
+
+    /// Whether every figure that this dialect reports is there.
+    pub(crate) fn has_all(&self) -> bool {
+        let usage = self.current().usage;
+        usage.input().is_some() && (usage.output().is_some() || !self.generates())
+    }
+}

@@ -1,0 +1,123 @@
+//! What every dialect's machine learns of a stream.
+
+use super::usage::Converted;
+use narrows_meter::Usage;
+
+/// How many events are searched for the model's name before giving up.
+const MODEL_TRIES: u8 = 8;
+
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    /// The first model the provider named.
+    pub(crate) model: Option<Box<str>>,
+    model_tries: u8,
+    /// Id of the response in progress.
+    pub(crate) id: Option<Box<str>>,
+    /// Generated text so far, in bytes.
+    pub(crate) text: u64,
+    /// Generated text when the provider last reported output, in bytes.
+    covered: u64,
+    /// The dialect's end was seen.
+    pub(crate) terminal: bool,
+    /// Generation was said to be finished and no text came after that.
+    pub(crate) finished: bool,
+    /// A report was seen that no other can follow.
+    pub(crate) final_report: bool,
+    /// Type of the first error the provider reported.
+    pub(crate) error: Option<Box<str>>,
+    /// Usage of responses that ended before the one in progress (several in one body).
+    earlier: Usage,
+    /// One of them was not fully reported.
+    earlier_partial: bool,
+    earlier_anomaly: bool,
+}
+
+impl Facts {
+    /// Adds generated text.
+    pub(crate) fn add_text(&mut self, bytes: u64) {
+        if bytes > 0 {
+            self.text = self.text.saturating_add(bytes);
+            self.finished = false;
+        }
+    }
+
+    /// The provider reported output: the text so far is accounted for.
+    pub(crate) fn cover(&mut self) {
+        self.covered = self.text;
+    }
+
+    /// Generated text that no report of the provider accounts for, in bytes.
+    pub(crate) fn uncovered(&self) -> u64 {
+        self.text.saturating_sub(self.covered)
+    }
+
+    /// Whether the next event should be read for the model's name. Each `true` uses up one try.
+    pub(crate) fn wants_model(&mut self) -> bool {
+        let wants = self.model.is_none() && self.model_tries < MODEL_TRIES;
+        self.model_tries = self.model_tries.saturating_add(u8::from(wants));
+        wants
+    }
+
+    /// Keeps the first name given.
+    pub(crate) fn name_model(&mut self, model: Option<Box<str>>) {
+        if self.model.is_none() {
+            self.model = model;
+        }
+    }
+
+    /// Keeps the first error given.
+    pub(crate) fn fail(&mut self, kind: Option<Box<str>>) {
+        if self.error.is_none() {
+            self.error = kind;
+        }
+    }
+
+    /// Whether the response has come to its end, by the dialect's own word.
+    pub(crate) fn ended(&self) -> bool {
+        self.terminal || self.finished
+    }
+
+    /// Whether `id` names another response than the one in progress.
+    pub(crate) fn is_other(&self, id: Option<&str>) -> bool {
+        matches!((self.id.as_deref(), id), (Some(ours), Some(theirs)) if ours != theirs)
+    }
+
+    /// The body goes on with another response: the usage of the one before is added up, once.
+    pub(crate) fn next_response(&mut self, before: Converted) {
+        self.earlier_partial |= before.usage.input().is_none() || before.usage.output().is_none();
+        self.earlier_anomaly |= before.anomaly;
+        self.earlier = added(&self.earlier, &before.usage);
+        (self.id, self.terminal, self.finished, self.final_report) = (None, false, false, false);
+        if before.usage.output().is_some() {
+            self.cover();
+        }
+    }
+
+    /// Usage of all responses, given the one in progress.
+    pub(crate) fn total(&self, current: Converted) -> Converted {
+        Converted {
+            usage: added(&self.earlier, &current.usage),
+            anomaly: self.earlier_anomaly || current.anomaly,
+        }
+    }
+
+    /// Whether the response in progress is all that can still change.
+    pub(crate) fn earlier_complete(&self) -> bool {
+        !self.earlier_partial
+    }
+}
+
+/// The sum of two distinct responses' usage, bucket by bucket.
+fn added(one: &Usage, other: &Usage) -> Usage {
+    let add = |a: Option<u64>, b: Option<u64>| [a, b].into_iter().flatten().reduce(u64::saturating_add);
+    Usage {
+        input_uncached: add(one.input_uncached, other.input_uncached),
+        cache_read: add(one.cache_read, other.cache_read),
+        cache_write_5m: add(one.cache_write_5m, other.cache_write_5m),
+        cache_write_1h: add(one.cache_write_1h, other.cache_write_1h),
+        output_text: add(one.output_text, other.output_text),
+        reasoning: add(one.reasoning, other.reasoning),
+        audio_in: add(one.audio_in, other.audio_in),
+        audio_out: add(one.audio_out, other.audio_out),
+    }
+}

@@ -1,0 +1,284 @@
+//! Reading usage out of a stream while it passes.
+//!
+//! A [`StreamDecoder`] observes the chunks of a provider's answer and passes the same bytes on. It frames them, looks
+//! at most events only with a substring search, and parses the few that can carry usage, an end or an error. It never
+//! fails: what it cannot read passes untouched, and the outcome says how much is known.
+//!
+//! - Usage is a state that later reports are laid over, never a sum (except over distinct responses in one body).
+//! - A body that is JSON under an event-stream content type is read as such, also Gemini's list of objects.
+//! - An event (or object) longer than [`CARRY_LIMIT`] ends the inspection; bytes still pass.
+
+mod anthropic;
+mod chat;
+pub(crate) mod documents;
+mod facts;
+mod gemini;
+mod hold;
+pub(crate) mod lenient;
+pub(crate) mod machine;
+mod responses;
+pub(crate) mod text;
+pub(crate) mod usage;
+
+use crate::dialect::Dialect;
+use bytes::Bytes;
+use documents::Documents;
+use hold::{Cut, Hold};
+use machine::Machine;
+use narrows_meter::Usage;
+use narrows_sse::Framer;
+
+pub use hold::HOLD_LIMIT;
+
+/// Longest event or JSON object that is inspected, and so the most that is copied, in bytes.
+pub const CARRY_LIMIT: usize = narrows_sse::DEFAULT_CARRY_LIMIT;
+
+/// Bytes of generated text that are taken for one token when the provider reports no output.
+pub const BYTES_PER_TOKEN: u64 = 4;
+
+/// Tokens that so many bytes of generated text probably are: a quarter, rounded up. Off by 20 % for English prose,
+/// by half and more for code, other scripts and hidden reasoning.
+pub fn estimate_tokens(text_bytes: u64) -> u64 {
+    text_bytes.div_ceil(BYTES_PER_TOKEN)
+}
+
+/// What the gateway has done to the request that matters to its answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StreamOptions {
+    /// We asked the provider for usage and the client did not: hide the event that adds. Heeded for `openai.chat` and
+    /// `openai.completions`, the dialects where usage must be asked for.
+    pub hide_usage: bool,
+}
+
+/// How much of an answer's usage the provider reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reported {
+    /// Input and output, and nothing can change them any more.
+    Complete,
+    /// Something: input only, or figures "so far" of a stream that was cut.
+    Partial,
+    /// Nothing.
+    Nothing,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// By the dialect's own word (`[DONE]`, `message_stop`, a finish reason with no text after it, a whole JSON body).
+    Terminal,
+    /// It just stopped.
+    Cut,
+    /// The provider reported an error inside the stream.
+    ErrorEvent {
+        /// Its type, code or status, as the provider words it; `error` when it names none. At most 256 bytes.
+        kind: Box<str>,
+    },
+    /// Not known, for the inspection had ended before (see [`CARRY_LIMIT`]).
+    Unseen,
+}
+
+/// What is known while a stream passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Usage the provider has reported so far.
+    pub usage: Usage,
+    /// How much of it that is.
+    pub reported: Reported,
+    /// Generated text so far, in bytes (an estimate; see the module `text`).
+    pub output_text_bytes: u64,
+    /// The part of it that came after the provider last reported output.
+    pub unreported_text_bytes: u64,
+}
+
+impl Progress {
+    /// Generated tokens: what the provider reported plus an estimate of what came after. `None` if neither is known.
+    pub fn output_tokens(&self) -> Option<u64> {
+        output_tokens(&self.usage, self.unreported_text_bytes)
+    }
+}
+
+/// What is known when a stream has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Usage the provider reported. Of a stream that was cut, `output` may be missing or "so far".
+    pub usage: Usage,
+    /// How much of it was reported.
+    pub reported: Reported,
+    /// How the stream ended.
+    pub end: StreamEnd,
+    /// The model the provider says it used.
+    pub model: Option<Box<str>>,
+    /// Generated text, in bytes (an estimate).
+    pub output_text_bytes: u64,
+    /// The part of it that came after the provider last reported output.
+    pub unreported_text_bytes: u64,
+    /// Figures contradicted each other (a part above its whole, a total that fits nothing); `usage` is the best reading.
+    pub anomaly: bool,
+    /// Bytes that passed uninspected because something exceeded [`CARRY_LIMIT`].
+    pub uninspected_bytes: u64,
+    /// Bytes that were hidden from the client.
+    pub hidden_bytes: u64,
+}
+
+impl Outcome {
+    /// Generated tokens: what the provider reported plus an estimate of what came after. `None` if neither is known.
+    pub fn output_tokens(&self) -> Option<u64> {
+        output_tokens(&self.usage, self.unreported_text_bytes)
+    }
+}
+
+fn output_tokens(usage: &Usage, unreported: u64) -> Option<u64> {
+    let estimate = (unreported > 0).then(|| estimate_tokens(unreported));
+    [usage.output(), estimate].into_iter().flatten().reduce(u64::saturating_add)
+}
+
+/// What the body turned out to be.
+#[derive(Debug)]
+enum Body {
+    /// Only a byte order mark and blanks so far.
+    Undecided {
+        mark: usize,
+    },
+    Events,
+    Json(Documents),
+}
+
+/// Observes one streamed answer. See the module documentation.
+#[derive(Debug)]
+pub struct StreamDecoder {
+    machine: Machine,
+    framer: Framer,
+    body: Body,
+    hold: Option<Hold>,
+    carry_limit: usize,
+    /// Bytes pushed so far.
+    position: u64,
+    uninspected: u64,
+}
+
+impl StreamDecoder {
+    /// A decoder for an answer in `dialect`.
+    pub fn new(dialect: Dialect, options: StreamOptions) -> Self {
+        let hides = matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions) && options.hide_usage;
+        StreamDecoder {
+            machine: Machine::new(dialect),
+            framer: Framer::with_carry_limit(CARRY_LIMIT),
+            body: Body::Undecided { mark: 0 },
+            hold: hides.then(Hold::default),
+            carry_limit: CARRY_LIMIT,
+            position: 0,
+            uninspected: 0,
+        }
+    }
+
+    /// The same decoder with another limit than [`CARRY_LIMIT`], in bytes. To be set before the first chunk.
+    #[must_use]
+    pub fn with_carry_limit(self, limit: usize) -> Self {
+        StreamDecoder { framer: Framer::with_carry_limit(limit), carry_limit: limit, ..self }
+    }
+
+    /// Observes one chunk and hands `out` the bytes the client must get: exactly `chunk`, in order and at once, unless
+    /// usage is hidden. Then a hidden event is left out, and the tail of an event that may still turn out to be one
+    /// is held back, at most [`HOLD_LIMIT`] bytes.
+    pub fn push(&mut self, chunk: Bytes, out: &mut impl FnMut(Bytes)) {
+        if chunk.is_empty() {
+            return;
+        }
+        let Some(mut hold) = self.hold.take() else {
+            out(chunk.clone());
+            self.observe(&chunk, &mut |_| ());
+            return;
+        };
+        let base = self.position;
+        let mut cuts = Vec::new();
+        self.observe(&chunk, &mut |cut| cuts.push(cut));
+        let pending = if matches!(self.body, Body::Json(_)) { &[] } else { self.framer.pending() };
+        let held = if hold::is_ruled_out(pending) { 0 } else { pending.len() as u64 };
+        hold.pass(&chunk, base, &cuts, self.position - held, out);
+        self.hold = Some(hold);
+    }
+
+    /// What is known so far.
+    pub fn progress(&self) -> Progress {
+        let (usage, reported, _) = self.machine.reading(self.overflowed());
+        let facts = self.machine.facts();
+        Progress { usage, reported, output_text_bytes: facts.text, unreported_text_bytes: facts.uncovered() }
+    }
+
+    /// Ends the stream, wherever it is; hands `out` what was held back.
+    pub fn finish(mut self, out: &mut impl FnMut(Bytes)) -> Outcome {
+        let overflowed = self.overflowed();
+        let machine = &mut self.machine;
+        if !matches!(self.body, Body::Json(_)) {
+            self.framer.finish(&mut |frame| {
+                machine.event(frame.event(), &frame.data());
+            });
+        }
+        let hidden_bytes = self.hold.as_ref().map_or(0, Hold::hidden);
+        if let Some(hold) = self.hold {
+            hold.release(out);
+        }
+        let (usage, reported, anomaly) = self.machine.reading(overflowed);
+        let facts = self.machine.facts();
+        Outcome {
+            usage,
+            reported,
+            end: self.machine.end(overflowed),
+            output_text_bytes: facts.text,
+            unreported_text_bytes: facts.uncovered(),
+            anomaly,
+            uninspected_bytes: self.uninspected,
+            hidden_bytes,
+            model: self.machine.into_model(),
+        }
+    }
+
+    fn overflowed(&self) -> bool {
+        match &self.body {
+            Body::Json(documents) => documents.overflowed(),
+            _ => self.framer.overflowed(),
+        }
+    }
+
+    fn observe(&mut self, chunk: &[u8], cut: &mut impl FnMut(Cut)) {
+        self.position += chunk.len() as u64;
+        let mut json_from = 0;
+        if let Body::Undecided { mark } = &mut self.body {
+            match first_character(chunk, mark) {
+                Some((at, b'{' | b'[')) => {
+                    self.body = Body::Json(Documents::new(self.carry_limit));
+                    json_from = at;
+                }
+                Some(_) => self.body = Body::Events,
+                None => {}
+            }
+        }
+        let machine = &mut self.machine;
+        if let Body::Json(documents) = &mut self.body {
+            documents.push(chunk.get(json_from..).unwrap_or_default(), &mut |json| machine.document(json));
+        } else {
+            self.framer.push(chunk, &mut |frame| {
+                if machine.event(frame.event(), &frame.data()) && !hold::is_ruled_out(frame.raw()) {
+                    let ends_with_cr = frame.raw().last() == Some(&b'\r');
+                    cut(Cut { start: frame.start(), end: frame.end(), ends_with_cr });
+                }
+            });
+        }
+        if self.overflowed() {
+            self.uninspected += chunk.len() as u64;
+        }
+    }
+}
+
+/// The first character of a body that is neither blank nor a leading byte order mark, and where it stands in the chunk.
+/// `mark` counts the bytes of the mark seen.
+fn first_character(chunk: &[u8], mark: &mut usize) -> Option<(usize, u8)> {
+    const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+    chunk.iter().enumerate().find_map(|(at, byte)| {
+        if MARK.get(*mark) == Some(byte) {
+            *mark += 1;
+            return None;
+        }
+        (!byte.is_ascii_whitespace()).then_some((at, *byte))
+    })
+}
