@@ -196,10 +196,10 @@ fn model(body: &[u8], at: usize) -> Result<(ModelName<'_>, usize), BodyFault> {
     let not_text = || BodyFault::new(BodyCause::ModelNotText, at);
     let value = if text.escaped {
         let quoted = body.get(range.clone()).unwrap_or_default();
-        Cow::Owned(serde_json::from_slice::<String>(quoted).map_err(|_| not_text())?)
+        Cow::Owned(serde_json::from_slice::<String>(quoted).ok().ok_or_else(not_text)?)
     } else {
         let raw = body.get(text.start..text.end).unwrap_or_default();
-        Cow::Borrowed(std::str::from_utf8(raw).map_err(|_| not_text())?)
+        Cow::Borrowed(std::str::from_utf8(raw).ok().ok_or_else(not_text)?)
     };
     if value.chars().any(char::is_control) {
         return Err(not_text());
