@@ -1,5 +1,6 @@
 //! The settings a gateway runs with: validated, defaults filled in, references resolved.
 
+use super::forms::{Count, Grace, Size, Switch};
 use super::macros::{settings, words};
 use super::pattern::Pattern;
 use super::secret::Secret;
@@ -107,7 +108,7 @@ settings! {
         /// Health (`/healthz`, `/readyz`) and metrics (`/metrics`), in plain HTTP and without authentication.
         pub metrics: MetricsListener = "{}",
         /// The administration API; `off` closes it. Outside the loopback interface it needs `tls`.
-        pub admin: Option<AdminListener> = "{}",
+        pub admin: Option<AdminListener> as Switch<AdminListener> = "{}",
     }
 
     /// A listener that serves the model APIs.
@@ -153,7 +154,7 @@ settings! {
         /// What happens to requests while records cannot be kept.
         pub audit: Audit = "best_effort",
         /// Records that may wait for the store, in records. Beyond it they are folded into the aggregates.
-        pub queue: usize = "65536",
+        pub queue: usize as Count<1, 16_777_216> = "65536",
         /// Also write records as JSON lines: `none`, `stdout` or the path of a file.
         pub json: JsonRecords = "none",
     }
@@ -169,15 +170,15 @@ settings! {
     /// Limits of memory and connections.
     pub struct Limits {
         /// Largest body of a request; a larger one is refused with 413.
-        pub request_body: usize = "32MiB",
+        pub request_body: usize as Size = "32MiB",
         /// All buffered bodies of the process together; beyond it requests are refused with 503 for a moment.
-        pub buffered_bodies: usize = "512MiB",
+        pub buffered_bodies: usize as Size = "512MiB",
         /// Largest decoded or collected copy of an answer made only for metering; beyond it usage is estimated.
-        pub metered_copy: usize = "8MiB",
+        pub metered_copy: usize as Size = "8MiB",
         /// Open connections of clients, over all listeners.
-        pub connections: usize = "65536",
+        pub connections: usize as Count<1, 16_777_216> = "65536",
         /// Idle connections kept open to each provider.
-        pub keepalive_pool: usize = "1024",
+        pub keepalive_pool: usize as Count<0, 1_048_576> = "1024",
     }
 
     /// Time-outs of an exchange.
@@ -195,7 +196,7 @@ settings! {
         /// How long an idle connection is kept, on both sides.
         pub keepalive: Duration = "75s",
         /// After a signal to stop: how long open exchanges may still run.
-        pub shutdown_grace: Duration = "30s",
+        pub shutdown_grace: Duration as Grace = "30s",
     }
 
     /// How names of providers are resolved.

@@ -1,0 +1,396 @@
+//! The document: every key of the file, with its meaning and default, before references are resolved.
+
+use super::form::{Form, Reader, Shape};
+use super::forms::{Count, Map};
+use super::kinds;
+use super::macros::settings;
+use super::pattern::Pattern;
+use super::secret::{REDACTED, Secret};
+use super::settings::{AskForUsage, ClientCredentials, Dns, Limits, Listen, Log, Records, Store, Timeouts};
+use super::tree::{Content, Node};
+use super::url::BaseUrl;
+use http::{HeaderName, HeaderValue};
+use serde_json::{Value as Json, json};
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The version of the format of the file.
+pub const VERSION: usize = 1;
+
+/// Most worker threads.
+const WORKERS_MAX: usize = 1024;
+
+/// Largest file that a `file:` reference may name, in bytes.
+pub const SECRET_BYTES_MAX: usize = 64 * 1024;
+
+settings! {
+    /// The configuration of a gateway.
+    pub(super) struct Document {
+        /// Version of this format; always 1.
+        pub(super) version: usize as Version = (required "1"),
+        /// Organization of keys that are created without one.
+        pub(super) organization: Arc<str> = "default",
+        /// Where the gateway listens.
+        pub(super) listen: Listen = "{}",
+        /// Threads that serve requests. Without it: one per processor core.
+        pub(super) workers: Option<usize> as Option<Count<1, WORKERS_MAX>> = optional,
+        /// Where keys, records and aggregates are kept.
+        pub(super) store: Store = "{}",
+        /// How records are kept.
+        pub(super) records: Records = "{}",
+        /// The log on standard error.
+        pub(super) log: Log = "{}",
+        /// Limits of memory and connections.
+        pub(super) limits: Limits = "{}",
+        /// Time-outs of an exchange; a provider may override its own.
+        pub(super) timeouts: Timeouts = "{}",
+        /// How names of providers are resolved.
+        pub(super) dns: Dns = "{}",
+        /// Where requests go. The name is yours; it is also the path prefix `/NAME` and the label in records and
+        /// metrics.
+        pub(super) providers: Vec<(String, ProviderDocument)> as Map<ProviderDocument> = (required "{}"),
+        /// Aliases: other names for models, matched exactly and before the patterns of providers.
+        pub(super) models: Vec<(String, AliasDocument)> as Map<AliasDocument> = "{}",
+        /// Providers that serve requests without a virtual key, attributed to a named caller.
+        pub(super) anonymous: Vec<AnonymousDocument> = "[]",
+    }
+
+    /// A provider of models.
+    pub(super) struct ProviderDocument {
+        /// What it is: sets its default URL, its way to authenticate, its dialects and its default `models`.
+        pub(super) kind: &'static kinds::Kind as Kind = required,
+        /// Where its API is. Without it: the public address of the kind, if it has one.
+        pub(super) base_url: Option<BaseUrl> = optional,
+        /// The credential sent to it, as `${VARIABLE}` or `file:/path`. Never shown.
+        pub(super) api_key: Option<Secret> = optional,
+        /// Version of the API, for `azure`. A dated one asks for deployments; without it the undated v1 surface is used.
+        pub(super) api_version: Option<String> = optional,
+        /// PEM file with certificates to trust for this provider only, in addition to the system's.
+        pub(super) ca_file: Option<PathBuf> = optional,
+        /// Name that its certificate is verified against. Required when the host of an https URL is an IP address.
+        pub(super) server_name: Option<String> as Option<ServerName> = optional,
+        /// Headers added to every request to it. Not the ones that carry credentials or frame the message.
+        pub(super) headers: Vec<(String, HeaderValue)> as Map<SentHeader> = "{}",
+        /// Names of models that route here; `*` stands for any text. The most specific pattern of all providers wins,
+        /// then the order of the file. Without it: the patterns of the kind.
+        pub(super) models: Option<Vec<Pattern>> as Option<Vec<Pattern>> = optional,
+        /// Time-outs that differ for this provider.
+        pub(super) timeouts: ProviderTimeouts = "{}",
+        /// Whether a client may bring its own credential (a subscription login, say).
+        pub(super) client_credentials: ClientCredentials = "refuse",
+        /// Whether it is asked to report usage in a stream when the client did not ask.
+        pub(super) ask_for_usage: AskForUsage = "auto",
+    }
+
+    /// Time-outs that differ for one provider. What is absent is taken from the general `timeouts`.
+    pub(super) struct ProviderTimeouts {
+        /// To connect, TLS handshake included.
+        pub(super) connect: Option<Duration> = optional,
+        /// From the request's last byte to the head of the answer.
+        pub(super) first_byte: Option<Duration> = optional,
+        /// Between two chunks of an answer.
+        pub(super) idle: Option<Duration> = optional,
+        /// From the request's head to the end of the answer.
+        pub(super) total: Option<Duration> = optional,
+        /// How long an idle connection to it is kept.
+        pub(super) keepalive: Option<Duration> = optional,
+    }
+
+    /// An alias in its long form.
+    pub(super) struct AliasTarget {
+        /// Name of the provider.
+        pub(super) provider: String = required,
+        /// The model asked of it.
+        pub(super) model: String = required,
+    }
+
+    /// Providers that serve requests without a virtual key.
+    pub(super) struct AnonymousDocument {
+        /// Names of the providers; each may stand in one such list only.
+        pub(super) providers: Vec<String> = required,
+        /// Who such requests are attributed to.
+        pub(super) caller: CallerDocument = required,
+    }
+
+    /// Who requests without a key are attributed to. At least one of team, user and service account is required.
+    pub(super) struct CallerDocument {
+        /// Organization; without it the one at the top of the file.
+        pub(super) organization: Option<String> = optional,
+        /// Team.
+        pub(super) team: Option<String> = optional,
+        /// User; not together with `service_account`.
+        pub(super) user: Option<String> = optional,
+        /// Service account.
+        pub(super) service_account: Option<String> = optional,
+        /// Project.
+        pub(super) project: Option<String> = optional,
+    }
+}
+
+impl Document {
+    /// Fills in what the kinds of providers say, so that the document shows what is in force.
+    pub(super) fn complete(&mut self) {
+        for (_, provider) in &mut self.providers {
+            if provider.base_url.is_none() {
+                provider.base_url = kinds::base_url(provider.kind);
+            }
+            if provider.models.is_none() {
+                provider.models = Some(kinds::models(provider.kind));
+            }
+        }
+    }
+}
+
+/// The version of the format.
+pub(super) struct Version;
+
+impl Form for Version {
+    type Out = usize;
+
+    fn shape() -> Shape {
+        Shape::Scalar { kind: "number", types: &["integer"], pattern: None }
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<usize> {
+        let parse = |text: &str| text.parse().ok().filter(|version| *version == VERSION);
+        reader.parsed(node, "a version this program reads", "version: 1", parse)
+    }
+
+    fn show(value: &usize) -> Json {
+        json!(value)
+    }
+}
+
+/// The kind of a provider.
+pub(super) struct Kind;
+
+impl Form for Kind {
+    type Out = &'static kinds::Kind;
+
+    fn shape() -> Shape {
+        Shape::Words(kinds::all().iter().map(|kind| (kind.kind, kinds::describe(kind))).collect())
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<&'static kinds::Kind> {
+        let words: Vec<&str> = kinds::all().iter().map(|kind| kind.kind).collect();
+        let index = reader.word(node, &words)?;
+        kinds::all().get(index).copied()
+    }
+
+    fn show(value: &&'static kinds::Kind) -> Json {
+        json!(value.kind)
+    }
+}
+
+impl Form for Secret {
+    type Out = Secret;
+
+    fn shape() -> Shape {
+        Shape::Scalar { kind: "secret", types: &["string"], pattern: None }
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Secret> {
+        let scalar = reader.scalar(node, "a secret")?;
+        let text = match scalar.text.strip_prefix("file:") {
+            None => scalar.text.clone(),
+            // A path that came out of a variable could be a secret that merely begins with `file:`.
+            Some(path) => {
+                let shown = if scalar.template.is_some() { "the file named by the variable" } else { path };
+                match read_secret(&reader.resolved(path)) {
+                    Ok(text) => text,
+                    Err(cause) => {
+                        let suggestion = "check the path and that the user running narrows may read it";
+                        reader.problem(node.at, format!("cannot read {shown}: {cause}"), suggestion);
+                        return None;
+                    }
+                }
+            }
+        };
+        let fault = if text.is_empty() {
+            Some(("the secret is empty", "set the variable, or fill the file"))
+        } else if text.starts_with("nrw_") {
+            Some((
+                "a virtual key of narrows is no credential of a provider",
+                "use the key the provider gave you",
+            ))
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Some((
+                "the secret holds blanks, line ends or other characters that no header may carry",
+                "paste the bare key, on one line",
+            ))
+        } else {
+            None
+        };
+        match fault {
+            None => Some(Secret::new(text)),
+            Some((message, suggestion)) => {
+                reader.problem(node.at, message, suggestion);
+                None
+            }
+        }
+    }
+
+    fn show(_: &Secret) -> Json {
+        json!(REDACTED)
+    }
+}
+
+/// Reads a secret's file, less one line end.
+fn read_secret(path: &std::path::Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.kind().to_string())?;
+    let mut text = String::new();
+    let read = file.take(SECRET_BYTES_MAX as u64 + 1).read_to_string(&mut text);
+    read.map_err(|error| error.kind().to_string())?;
+    if text.len() > SECRET_BYTES_MAX {
+        return Err("it is larger than 64 KiB".to_owned());
+    }
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+/// The name a certificate is verified against.
+pub(super) struct ServerName;
+
+impl Form for ServerName {
+    type Out = String;
+
+    fn shape() -> Shape {
+        Shape::Scalar { kind: "DNS name", types: &["string"], pattern: None }
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<String> {
+        let parse = |text: &str| {
+            let name = rustls_pki_types::DnsName::try_from(text).ok()?;
+            Some(name.as_ref().to_ascii_lowercase())
+        };
+        reader.parsed(node, "a DNS name", "the name in the server's certificate: api.example.com", parse)
+    }
+
+    fn show(value: &String) -> Json {
+        json!(value)
+    }
+}
+
+/// Headers that carry credentials, frame the message or belong to one connection: never configured.
+const HEADERS_REFUSED: &[&str] = &[
+    "authorization",
+    "x-api-key",
+    "x-goog-api-key",
+    "api-key",
+    "cookie",
+    "proxy-authorization",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "upgrade",
+    "proxy-connection",
+    "accept-encoding",
+    "content-encoding",
+    "content-type",
+    "expect",
+];
+
+/// The value of a header sent upstream; its name is the key it stands under.
+pub(super) struct SentHeader;
+
+impl Form for SentHeader {
+    type Out = HeaderValue;
+
+    fn shape() -> Shape {
+        Shape::Scalar { kind: "header value", types: &["string"], pattern: None }
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<HeaderValue> {
+        let scalar = reader.scalar(node, "a header's value")?;
+        let name = match reader.path.0.last() {
+            Some(super::tree::Step::Key(name)) => name.to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        let fault = if HeaderName::try_from(&name).is_err() {
+            Some(("not the name of a header", "letters, digits and dashes, as x-team"))
+        } else if HEADERS_REFUSED.contains(&name.as_str()) {
+            Some(("this header is set by the gateway", "remove it; credentials belong into `api_key`"))
+        } else if name.starts_with("x-narrows-") {
+            Some(("headers of the gateway itself are never sent to a provider", "use another name"))
+        } else {
+            None
+        };
+        if let Some((message, suggestion)) = fault {
+            reader.problem(node.at, message, suggestion);
+            return None;
+        }
+        match HeaderValue::try_from(&scalar.text) {
+            Ok(mut value) => {
+                value.set_sensitive(true);
+                Some(value)
+            }
+            Err(_) => {
+                reader.problem(node.at, "not the value of a header", "one line of visible characters");
+                None
+            }
+        }
+    }
+
+    fn show(_: &HeaderValue) -> Json {
+        json!(REDACTED)
+    }
+}
+
+/// What an alias stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum AliasDocument {
+    /// A model of a provider.
+    Model(AliasTarget),
+    /// Another alias.
+    Alias(String),
+}
+
+impl Form for AliasDocument {
+    type Out = AliasDocument;
+
+    fn shape() -> Shape {
+        let short =
+            Shape::Scalar { kind: "`provider/model`, or another alias", types: &["string"], pattern: None };
+        Shape::Either(vec![short, AliasTarget::shape()])
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<AliasDocument> {
+        if let Content::Map(_) = node.content {
+            return AliasTarget::read(node, reader).map(AliasDocument::Model);
+        }
+        let text = String::read(node, reader)?;
+        match text.split_once('/') {
+            None => Some(AliasDocument::Alias(text)),
+            Some((provider, model)) if !provider.is_empty() && !model.is_empty() => {
+                let (provider, model) = (provider.to_owned(), model.to_owned());
+                Some(AliasDocument::Model(AliasTarget { provider, model }))
+            }
+            Some(_) => {
+                reader.problem(
+                    node.at,
+                    "provider or model is missing",
+                    "write `provider/model`, as openai/gpt-4o-mini",
+                );
+                None
+            }
+        }
+    }
+
+    fn show(value: &AliasDocument) -> Json {
+        match value {
+            AliasDocument::Model(target) => AliasTarget::show(target),
+            AliasDocument::Alias(name) => json!(name),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Files that the configuration names: certificates, keys and trust bundles.
+
+use super::settings::TlsFiles;
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::Read;
+use std::path::Path;
+
+/// Largest certificate, key or bundle file, in bytes.
+pub const PEM_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What is wrong with a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// The key whose value names it.
+    pub(super) key: &'static str,
+    pub(super) message: String,
+    pub(super) suggestion: &'static str,
+}
+
+/// Checks a certificate and its key, alone and together.
+pub(super) fn check_pair(tls: &TlsFiles) -> Vec<Fault> {
+    let chain =
+        certificates(&tls.cert).map_err(|(message, suggestion)| Fault { key: "cert", message, suggestion });
+    let key =
+        private_key(&tls.key).map_err(|(message, suggestion)| Fault { key: "key", message, suggestion });
+    match (chain, key) {
+        (Ok(chain), Ok(key)) => {
+            let provider = rustls::crypto::ring::default_provider();
+            let fault = match rustls::sign::CertifiedKey::from_der(chain, key, &provider) {
+                Ok(_) => return Vec::new(),
+                Err(rustls::Error::InconsistentKeys(_)) => Fault {
+                    key: "key",
+                    message: "this is not the key of the certificate".to_owned(),
+                    suggestion: "name the key that was made together with `cert`; the server's own certificate comes first in it",
+                },
+                Err(error) => Fault {
+                    key: "cert",
+                    message: format!("cannot be used for TLS: {error}"),
+                    suggestion: "use an X.509 certificate with an RSA, ECDSA or Ed25519 key",
+                },
+            };
+            vec![fault]
+        }
+        (chain, key) => [chain.err(), key.err()].into_iter().flatten().collect(),
+    }
+}
+
+/// Checks a bundle of certificates to trust.
+pub(super) fn check_bundle(path: &Path) -> Option<Fault> {
+    let fault = |message, suggestion| Some(Fault { key: "ca_file", message, suggestion });
+    match certificates(path) {
+        Err((message, suggestion)) => fault(message, suggestion),
+        Ok(certificates) => {
+            let mut roots = rustls::RootCertStore::empty();
+            let (_, refused) = roots.add_parsable_certificates(certificates);
+            if refused == 0 {
+                return None;
+            }
+            fault(
+                format!("{refused} of its certificates cannot be read"),
+                "keep only X.509 certificates in the file",
+            )
+        }
+    }
+}
+
+type Cause = (String, &'static str);
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
+    let text = read(path)?;
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+    match found {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err((
+            "the file holds no PEM certificate".to_owned(),
+            "it must contain -----BEGIN CERTIFICATE-----",
+        )),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Cause> {
+    let text = read(path)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|_: pem::Error| {
+        (
+            "the file holds no PEM private key".to_owned(),
+            "it must contain -----BEGIN PRIVATE KEY----- (unencrypted)",
+        )
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Cause> {
+    let failed = |error: std::io::Error| {
+        let message = format!("cannot read {}: {}", path.display(), error.kind());
+        (message, "check the path and that the user running narrows may read it")
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(PEM_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > PEM_BYTES_MAX {
+        return Err((format!("{} is larger than 4 MiB", path.display()), "name a file of PEM certificates"));
+    }
+    Ok(bytes)
+}

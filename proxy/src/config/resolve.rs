@@ -1,0 +1,406 @@
+//! From the document to settings: references, conflicts between keys, defaults that depend on other keys.
+
+use super::document::{AliasDocument, AnonymousDocument, Document, ProviderDocument, ProviderTimeouts};
+use super::files;
+use super::form::Reader;
+use super::forms::{folder, is_loopback};
+use super::kinds;
+use super::pattern::Pattern;
+use super::problem::{did_you_mean, nearest};
+use super::settings::{Alias, Anonymous, JsonRecords, Provider, Settings, Timeouts, TlsFiles};
+use super::tree::{Content, Node, Path};
+use super::url::BaseUrl;
+use http::HeaderName;
+use narrows_policy::{Caller, CallerKind};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Checks what concerns more than one key and makes the settings. They are complete only if nothing was reported.
+pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>) -> Settings {
+    let mut check = Check { root, reader };
+    check.listeners(document);
+    check.limits(document);
+    check.stores(document);
+    let names = root.get("providers").map(Node::keys).unwrap_or_default();
+    if names.is_empty() && root.get("providers").is_some_and(|node| matches!(node.content, Content::Map(_))) {
+        check.problem(
+            &Path::of(&["providers"]),
+            "no provider",
+            "add one, as `openai: {kind: openai, api_key: …}`",
+        );
+    }
+    let providers: Vec<Provider> = document
+        .providers
+        .iter()
+        .filter_map(|(name, provider)| check.provider(name, provider, &document.timeouts))
+        .collect();
+    let aliases = check.aliases(&document.models, &names);
+    let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
+    Settings {
+        organization: Arc::clone(&document.organization),
+        listen: document.listen.clone(),
+        workers: document.workers.unwrap_or_else(cores),
+        store: document.store.clone(),
+        records: document.records.clone(),
+        log: document.log.clone(),
+        limits: document.limits.clone(),
+        timeouts: document.timeouts.clone(),
+        dns: document.dns.clone(),
+        providers,
+        aliases,
+        anonymous,
+        snapshot: 0,
+    }
+}
+
+/// Processor cores this process may use; 1 when the system does not say.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+struct Check<'a, 'r> {
+    root: &'a Node,
+    reader: &'a mut Reader<'r>,
+}
+
+impl Check<'_, '_> {
+    fn problem(&mut self, path: &Path, message: impl Into<String>, suggestion: impl Into<String>) {
+        self.reader.path = path.clone();
+        self.reader.problem(self.root.position(path), message, suggestion);
+        self.reader.path = Path::default();
+    }
+
+    fn listeners(&mut self, document: &Document) {
+        let listen = Path::of(&["listen"]);
+        let gateway = listen.key("gateway");
+        let mut taken: Vec<(Path, SocketAddr)> = Vec::new();
+        for (index, listener) in document.listen.gateway.iter().enumerate() {
+            let path = gateway.index(index);
+            self.tls(&path.key("tls"), listener.tls.as_ref());
+            taken.push((path.key("address"), listener.address));
+        }
+        let empty = |node: &Node| matches!(&node.content, Content::List(items) if items.is_empty());
+        if self.root.find(&gateway).is_some_and(empty) {
+            self.problem(&gateway, "no listener", "add one, as `- address: 127.0.0.1:8080`");
+        }
+        taken.push((listen.key("metrics").key("address"), document.listen.metrics.address));
+        if let Some(admin) = &document.listen.admin {
+            let path = listen.key("admin");
+            self.tls(&path.key("tls"), admin.tls.as_ref());
+            if admin.tls.is_none() && !is_loopback(&admin.address) {
+                let suggestion = "add `tls: {cert: …, key: …}`, or listen on 127.0.0.1";
+                self.problem(
+                    &path.key("address"),
+                    "the admin API outside the loopback interface needs TLS",
+                    suggestion,
+                );
+            }
+            taken.push((path.key("address"), admin.address));
+        }
+        for (nth, (path, address)) in taken.iter().enumerate() {
+            let before = taken.iter().take(nth).find(|(_, other)| collide(address, other));
+            if let Some((other, _)) = before {
+                let message = format!("the address {address} is already taken by {other}");
+                self.problem(path, message, "give each listener its own port");
+            }
+        }
+    }
+
+    fn tls(&mut self, path: &Path, tls: Option<&TlsFiles>) {
+        let Some(tls) = tls else { return };
+        for fault in files::check_pair(tls) {
+            self.problem(&path.key(fault.key), fault.message, fault.suggestion);
+        }
+    }
+
+    fn limits(&mut self, document: &Document) {
+        if document.limits.buffered_bodies < document.limits.request_body {
+            let path = Path::of(&["limits", "buffered_bodies"]);
+            let message = "room for all bodies is smaller than the largest single one";
+            self.problem(&path, message, "raise it to at least `limits.request_body`, or lower that");
+        }
+        if document.dns.ttl_min > document.dns.ttl_max {
+            let path = Path::of(&["dns", "ttl_min"]);
+            self.problem(&path, "the least time is longer than the most", "make `ttl_min` at most `ttl_max`");
+        }
+    }
+
+    fn stores(&mut self, document: &Document) {
+        self.writable(&["store", "path"], &document.store.path);
+        if let JsonRecords::File(file) = &document.records.json {
+            self.writable(&["records", "json"], file);
+        }
+    }
+
+    /// Checks that a file can be made where it is to be.
+    fn writable(&mut self, keys: &[&str], file: &std::path::Path) {
+        let path = Path::of(keys);
+        if file.is_dir() {
+            self.problem(&path, "this is a folder", "name a file in it");
+        } else if !folder(file).is_dir() {
+            self.problem(&path, "the folder of this file does not exist", "create it, or name another");
+        }
+    }
+
+    fn provider(&mut self, name: &str, document: &ProviderDocument, general: &Timeouts) -> Option<Provider> {
+        let path = Path::of(&["providers", name]);
+        self.provider_name(&path, name, document);
+        let kind = document.kind;
+        let default_url = kinds::base_url(kind);
+        if document.base_url.is_none() && default_url.is_none() && !self.given(&path.key("base_url")) {
+            let message = format!("the kind {} has no public address", kind.kind);
+            self.problem(&path.key("base_url"), message, "add `base_url: https://…`");
+        }
+        if document.api_version.is_some() && !kinds::takes_api_version(kind) {
+            let message = format!("the kind {} takes no version", kind.kind);
+            self.problem(&path.key("api_version"), message, "remove it; a version belongs into `base_url`");
+        }
+        let base_url = document.base_url.clone().or(default_url);
+        let server_name = base_url.as_ref().and_then(|url| self.server_name(&path, document, url));
+        self.credential(&path, document);
+        if let Some(ca_file) = &document.ca_file
+            && let Some(fault) = files::check_bundle(ca_file)
+        {
+            self.problem(&path.key("ca_file"), fault.message, fault.suggestion);
+        }
+        Some(Provider {
+            name: Arc::from(name),
+            kind: kind.kind,
+            base_url: base_url?,
+            api_key: document.api_key.clone(),
+            api_version: document.api_version.clone(),
+            ca_file: document.ca_file.clone(),
+            server_name,
+            headers: document.headers.iter().filter_map(header).collect(),
+            models: document.models.clone().unwrap_or_else(|| kinds::models(kind)),
+            timeouts: overlaid(general, &document.timeouts),
+            client_credentials: document.client_credentials,
+            ask_for_usage: document.ask_for_usage,
+        })
+    }
+
+    /// Whether the file has something at `path`; if it was wrong, that has been said already.
+    fn given(&self, path: &Path) -> bool {
+        self.root.find(path).is_some()
+    }
+
+    fn provider_name(&mut self, path: &Path, name: &str, document: &ProviderDocument) {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(plain) {
+            let suggestion = "lower-case letters, digits, `-` and `_`, at most 64 characters";
+            self.problem(path, "not a name for a provider: it becomes a path and a label", suggestion);
+        } else if NAMES_RESERVED.contains(&name) {
+            let message = format!("the name {name} is the beginning of a path of the gateway");
+            self.problem(path, message, "choose another name");
+        } else if let Some((_, family)) = NAMES_OF_FAMILIES.iter().find(|(known, _)| *known == name)
+            && !kinds::speaks(document.kind, *family)
+        {
+            let message =
+                format!("clients reach the {name} API under /{name}, which this provider does not speak");
+            self.problem(path, message, "choose another name");
+        }
+    }
+
+    /// The name to verify, and whether the keys about TLS fit the URL.
+    fn server_name(&mut self, path: &Path, document: &ProviderDocument, url: &BaseUrl) -> Option<String> {
+        if !url.is_tls() {
+            for (key, given) in
+                [("server_name", document.server_name.is_some()), ("ca_file", document.ca_file.is_some())]
+            {
+                if given {
+                    let message = format!("{key} has no effect on a plain http URL");
+                    self.problem(&path.key(key), message, "use https in `base_url`, or remove it");
+                }
+            }
+            return None;
+        }
+        if document.server_name.is_none() && url.ip().is_some() && !self.given(&path.key("server_name")) {
+            let message = "an https URL with an IP address names nobody to verify";
+            self.problem(
+                &path.key("base_url"),
+                message,
+                "add `server_name:` with the name in the certificate",
+            );
+        }
+        document.server_name.clone().or_else(|| Some(url.host().to_owned()))
+    }
+
+    fn credential(&mut self, path: &Path, document: &ProviderDocument) {
+        let public = document.base_url.is_none() && !document.kind.key_optional;
+        let passes = document.client_credentials == super::settings::ClientCredentials::Pass;
+        if public && !passes && document.api_key.is_none() && !self.given(&path.key("api_key")) {
+            let suggestion = "add `api_key: ${VARIABLE}` or `file:/path`, or let clients bring their own with \
+                              `client_credentials: pass`";
+            self.problem(path, "no credential: neither its own nor the client's", suggestion);
+        }
+    }
+
+    fn aliases(&mut self, aliases: &[(String, AliasDocument)], providers: &[&str]) -> Vec<Alias> {
+        let known: HashMap<&str, &AliasDocument> =
+            aliases.iter().map(|(name, to)| (name.as_str(), to)).collect();
+        let names = self.root.get("models").map(Node::keys).unwrap_or_default();
+        let mut resolved = Vec::new();
+        for (name, to) in aliases {
+            let path = Path::of(&["models", name]);
+            if Pattern::new(name).is_none_or(|pattern| !pattern.is_exact()) {
+                self.problem(
+                    &path,
+                    "not a name for a model",
+                    "a name without blanks and `*`, at most 256 bytes",
+                );
+            }
+            match to {
+                AliasDocument::Model(target) => {
+                    if !providers.contains(&target.provider.as_str()) {
+                        let message = format!("no provider is called `{}`", target.provider);
+                        let suggestion = did_you_mean(&target.provider, providers);
+                        let key = if self.given(&path.key("provider")) {
+                            path.key("provider")
+                        } else {
+                            path.clone()
+                        };
+                        self.problem(&key, message, suggestion);
+                    }
+                }
+                AliasDocument::Alias(other) if !names.contains(&other.as_str()) => {
+                    let suggestion = match nearest(other, names.iter().copied()) {
+                        Some(name) => format!("did you mean `{name}`? A model is written `provider/model`"),
+                        None => "a model is written `provider/model`, as openai/gpt-4o-mini".to_owned(),
+                    };
+                    self.problem(&path, format!("no other alias is called `{other}`"), suggestion);
+                }
+                AliasDocument::Alias(_) => {}
+            }
+            match follow(name, &known) {
+                Ok(Some((provider, model))) => resolved.push(Alias {
+                    name: Arc::from(name.as_str()),
+                    provider: Arc::from(provider),
+                    model: Arc::from(model),
+                }),
+                Ok(None) => {}
+                Err(circle) => {
+                    let message = format!("aliases in a circle: {}", circle.join(" → "));
+                    self.problem(&path, message, "let one of them stand for `provider/model`");
+                }
+            }
+        }
+        resolved
+    }
+
+    fn anonymous(
+        &mut self,
+        lists: &[AnonymousDocument],
+        providers: &[&str],
+        organization: &Arc<str>,
+    ) -> Vec<Anonymous> {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut routes = Vec::new();
+        for (index, list) in lists.iter().enumerate() {
+            let path = Path::of(&["anonymous"]).index(index);
+            if list.providers.is_empty() {
+                self.problem(&path.key("providers"), "no provider", "name one, or remove the entry");
+            }
+            for (nth, name) in list.providers.iter().enumerate() {
+                let at = path.key("providers").index(nth);
+                if !providers.contains(&name.as_str()) {
+                    self.problem(
+                        &at,
+                        format!("no provider is called `{name}`"),
+                        did_you_mean(name, providers),
+                    );
+                } else if seen.contains(&name.as_str()) {
+                    let message = format!("{name} already serves anonymous requests of another entry");
+                    self.problem(&at, message, "keep it in one entry: a request has one caller");
+                }
+                seen.push(name);
+            }
+            let caller = &list.caller;
+            let at = path.key("caller");
+            if caller.team.is_none() && caller.user.is_none() && caller.service_account.is_none() {
+                let message = "nobody is named";
+                self.problem(
+                    &at,
+                    message,
+                    "add `team`, `user` or `service_account`, so that usage has an owner",
+                );
+            }
+            if caller.user.is_some() && caller.service_account.is_some() {
+                self.problem(&at, "a user and a service account at once", "keep one of them");
+            }
+            routes.push(Anonymous {
+                providers: list.providers.iter().map(|name| Arc::from(name.as_str())).collect(),
+                caller: Arc::new(Caller {
+                    kind: CallerKind::Anonymous,
+                    organization: caller.organization.clone().unwrap_or_else(|| organization.to_string()),
+                    team: caller.team.clone(),
+                    user: caller.user.clone(),
+                    service_account: caller.service_account.clone(),
+                    project: caller.project.clone(),
+                    ..Caller::default()
+                }),
+            });
+        }
+        routes
+    }
+}
+
+/// Longest name of a provider, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// First segments of the gateway's own paths.
+const NAMES_RESERVED: &[&str] = &["v1", "v1beta", "genai", "admin"];
+
+/// Names that are also prefixes of an API's paths.
+const NAMES_OF_FAMILIES: &[(&str, narrows_llm::Family)] = &[
+    ("openai", narrows_llm::Family::Openai),
+    ("anthropic", narrows_llm::Family::Anthropic),
+    ("gemini", narrows_llm::Family::Gemini),
+];
+
+/// Whether two listeners cannot both be opened.
+fn collide(one: &SocketAddr, other: &SocketAddr) -> bool {
+    let overlap = one.ip() == other.ip()
+        || (one.ip().is_unspecified() && (one.is_ipv4() == other.is_ipv4() || one.is_ipv6()))
+        || (other.ip().is_unspecified() && (one.is_ipv4() == other.is_ipv4() || other.is_ipv6()));
+    one.port() != 0 && one.port() == other.port() && overlap
+}
+
+/// Follows an alias to its model. `Ok(None)` when the way ends at an unknown name, which has been reported.
+fn follow<'a>(
+    name: &'a str,
+    known: &HashMap<&'a str, &'a AliasDocument>,
+) -> Result<Option<(&'a str, &'a str)>, Vec<&'a str>> {
+    let mut way = vec![name];
+    let mut at = name;
+    loop {
+        match known.get(at) {
+            None => return Ok(None),
+            Some(AliasDocument::Model(target)) => return Ok(Some((&target.provider, &target.model))),
+            Some(AliasDocument::Alias(next)) => {
+                let circle = way.contains(&next.as_str());
+                way.push(next);
+                if circle {
+                    // A way into a circle that others form is reported once, at those others.
+                    return if next == name { Err(way) } else { Ok(None) };
+                }
+                at = next;
+            }
+        }
+    }
+}
+
+fn header((name, value): &(String, http::HeaderValue)) -> Option<(HeaderName, http::HeaderValue)> {
+    HeaderName::try_from(name.to_ascii_lowercase()).ok().map(|name| (name, value.clone()))
+}
+
+fn overlaid(general: &Timeouts, own: &ProviderTimeouts) -> Timeouts {
+    Timeouts {
+        connect: own.connect.unwrap_or(general.connect),
+        first_byte: own.first_byte.unwrap_or(general.first_byte),
+        idle: own.idle.unwrap_or(general.idle),
+        total: own.total.unwrap_or(general.total),
+        keepalive: own.keepalive.unwrap_or(general.keepalive),
+        ..general.clone()
+    }
+}

@@ -1,0 +1,118 @@
+//! What is allowed but risky, and which settings let requests through when something fails.
+
+use super::forms::is_loopback;
+use super::problem::Problem;
+use super::settings::{Audit, ClientCredentials, Provider, Settings};
+use super::tree::{Content, Node, Path};
+use std::collections::HashMap;
+
+/// Finds risks in settings without problems.
+pub(super) fn warnings(file: &str, settings: &Settings, root: &Node) -> Vec<Problem> {
+    let mut list = List { file, root, found: Vec::new() };
+    for (index, listener) in settings.listen.gateway.iter().enumerate() {
+        if listener.tls.is_none() && !is_loopback(&listener.address) {
+            let path = Path::of(&["listen", "gateway"]).index(index).key("address");
+            let message = "virtual keys and prompts reach this listener unencrypted";
+            list.warn(
+                &path,
+                message,
+                "add `tls:`, or make sure that only a TLS-terminating proxy can reach it",
+            );
+        }
+    }
+    for provider in &settings.providers {
+        list.provider(provider);
+    }
+    list.patterns(&settings.providers);
+    for (index, route) in settings.anonymous.iter().enumerate() {
+        let path = Path::of(&["anonymous"]).index(index);
+        let message = format!("requests without a key are served by {}", route.providers.join(", "));
+        list.warn(&path, &message, "make sure that only those who may use it can reach the gateway");
+    }
+    list.found.sort_by_key(|problem| (problem.line, problem.column));
+    list.found
+}
+
+/// Settings that let requests through when a safeguard fails, one line each.
+pub fn fail_open(settings: &Settings) -> Vec<&'static str> {
+    match settings.records.audit {
+        Audit::Required => Vec::new(),
+        Audit::BestEffort => vec![
+            "records.audit: best_effort (requests are served while records cannot be kept; sums stay right)",
+        ],
+    }
+}
+
+struct List<'a> {
+    file: &'a str,
+    root: &'a Node,
+    found: Vec<Problem>,
+}
+
+impl List<'_> {
+    fn warn(&mut self, path: &Path, message: &str, suggestion: &str) {
+        let at = self.root.position(path);
+        self.found.push(Problem {
+            file: self.file.to_owned(),
+            line: at.line,
+            column: at.column,
+            path: path.to_string(),
+            message: message.to_owned(),
+            suggestion: suggestion.to_owned(),
+        });
+    }
+
+    fn provider(&mut self, provider: &Provider) {
+        let path = Path::of(&["providers", &provider.name]);
+        let local = provider.base_url.host() == "localhost"
+            || provider.base_url.ip().is_some_and(|ip| ip.to_canonical().is_loopback());
+        let passes = provider.client_credentials == ClientCredentials::Pass;
+        if !provider.base_url.is_tls() && !local {
+            let message = "prompts and credentials go to this provider unencrypted";
+            self.warn(&path.key("base_url"), message, "use https");
+        }
+        if provider.api_key.is_none() && !passes && super::kinds::needs_key(provider.kind) && !local {
+            let suggestion = "add `api_key:` unless this server takes none";
+            self.warn(&path, "requests go to this provider without a credential", suggestion);
+        }
+        if passes {
+            let message =
+                "a client that names its virtual key in x-narrows-api-key uses its own credential here";
+            self.warn(
+                &path.key("client_credentials"),
+                message,
+                "write `refuse` unless that is what you want",
+            );
+        }
+        if let Some(Content::Scalar(scalar)) = self.root.find(&path.key("api_key")).map(|node| &node.content)
+            && scalar.template.is_none()
+            && !scalar.text.starts_with("file:")
+        {
+            let message = "the credential stands in the file itself";
+            self.warn(
+                &path.key("api_key"),
+                message,
+                "write `${VARIABLE}` or `file:/path`, and change the credential",
+            );
+        }
+    }
+
+    /// The same pattern at two providers: the first in the file gets the requests.
+    fn patterns(&mut self, providers: &[Provider]) {
+        let mut owners: HashMap<&str, &str> = HashMap::new();
+        for provider in providers {
+            for pattern in &provider.models {
+                match owners.get(pattern.as_str()) {
+                    None => drop(owners.insert(pattern.as_str(), &provider.name)),
+                    Some(owner) => {
+                        let path = Path::of(&["providers", &provider.name]).key("models");
+                        let message =
+                            format!("models `{pattern}` already route to {owner}, which comes first");
+                        let suggestion = "give `models:` to one of them; this one stays reachable by its path prefix and by aliases";
+                        self.warn(&path, &message, suggestion);
+                    }
+                }
+            }
+        }
+    }
+}
