@@ -1,0 +1,154 @@
+//! The bars a gateway has to stay under, and the ratios they are about.
+
+use super::interval::Interval;
+use super::point::Point;
+use serde::Serialize;
+
+/// What a bar compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Figure {
+    /// CPU time per request, as a ratio.
+    Cpu,
+    /// Median latency, as a difference in microseconds.
+    AddedP50,
+    /// 99th percentile of a chunk's transit, as a difference in microseconds.
+    AddedTransitP99,
+}
+
+/// One bar.
+#[derive(Debug, Clone, Copy)]
+pub struct Bar {
+    /// The work.
+    pub work: &'static str,
+    /// Whom the gateway is compared with.
+    pub peer: &'static str,
+    /// What is compared.
+    pub figure: Figure,
+    /// The most it may be.
+    pub most: f64,
+}
+
+const fn bar(work: &'static str, peer: &'static str, figure: Figure, most: f64) -> Bar {
+    Bar { work, peer, figure, most }
+}
+
+/// Every bar of `docs/performance.md`.
+pub const BARS: &[Bar] = &[
+    bar("small-chat", "bare", Figure::Cpu, 1.0),
+    bar("small-chat", "nginx", Figure::Cpu, 2.0),
+    bar("agent-body", "nginx", Figure::Cpu, 1.8),
+    bar("agent-stream", "nginx", Figure::Cpu, 1.5),
+    bar("stream-100", "nginx", Figure::Cpu, 1.05),
+    bar("stream-burst", "bare", Figure::Cpu, 0.3),
+    bar("paced-streams", "nginx", Figure::Cpu, 1.15),
+    bar("paced-streams", "nginx", Figure::AddedTransitP99, 150.0),
+    bar("small-200/s", "nginx", Figure::AddedP50, 25.0),
+];
+
+/// How a bar was met.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// The work.
+    pub work: &'static str,
+    /// What is compared, with whom.
+    pub what: String,
+    /// The most it may be.
+    pub most: f64,
+    /// What it is.
+    pub found: Interval,
+    /// Whether the interval's upper end is within the bar.
+    pub met: bool,
+}
+
+impl Figure {
+    fn of(self, ours: &Point, theirs: &Point) -> Option<f64> {
+        let value = match self {
+            Figure::Cpu => ours.cpu_us / theirs.cpu_us,
+            Figure::AddedP50 => ours.p50_us - theirs.p50_us,
+            Figure::AddedTransitP99 => ours.transit_p99_us - theirs.transit_p99_us,
+        };
+        value.is_finite().then_some(value)
+    }
+}
+
+/// The figure of `proxy` against `peer` in every round that has both.
+pub fn per_round(points: &[Point], work: &str, proxy: &str, peer: &str, figure: Figure) -> Vec<f64> {
+    let mine = points.iter().filter(|point| point.work == work && point.proxy == proxy);
+    mine.filter_map(|ours| {
+        let theirs = points
+            .iter()
+            .find(|point| point.work == work && point.proxy == peer && point.round == ours.round)?;
+        figure.of(ours, theirs)
+    })
+    .collect()
+}
+
+/// The verdict on every bar for which there are figures.
+pub fn judge(points: &[Point]) -> Vec<Verdict> {
+    BARS.iter()
+        .filter_map(|bar| {
+            let found = Interval::of(&per_round(points, bar.work, "narrows", bar.peer, bar.figure))?;
+            let what = match bar.figure {
+                Figure::Cpu => format!("CPU / {}", bar.peer),
+                Figure::AddedP50 => format!("p50 − {} (µs)", bar.peer),
+                Figure::AddedTransitP99 => format!("transit p99 − {} (µs)", bar.peer),
+            };
+            Some(Verdict { work: bar.work, what, most: bar.most, found, met: found.high <= bar.most })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::SCENARIOS;
+
+    pub(crate) fn point(work: &str, proxy: &'static str, round: usize, cpu_us: f64) -> Point {
+        Point {
+            work: work.to_owned(),
+            proxy,
+            round,
+            requests: 1.0,
+            errors: 0,
+            seconds: 1.0,
+            rate: 1.0,
+            cpu_us,
+            busy: 1.0,
+            rate_per_core: 1e6 / cpu_us,
+            load_cpu_us: 1.0,
+            p50_us: 1.0,
+            p99_us: 1.0,
+            first_byte_p50_us: 1.0,
+            first_byte_p99_us: 1.0,
+            transit_p50_us: 0.0,
+            transit_p99_us: 0.0,
+            rss_mib: 1.0,
+            failures: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_upper_end_of_the_interval_counts() {
+        let mut points = Vec::new();
+        for (round, cpu) in [(1, 19.0), (2, 19.5), (3, 19.0), (4, 21.0), (5, 21.0)] {
+            points.push(point("small-chat", "narrows", round, cpu));
+            points.push(point("small-chat", "nginx", round, 10.0));
+        }
+        let verdict = &judge(&points)[0];
+        assert!(verdict.found.median <= 2.0 && verdict.found.high > 2.0 && !verdict.met, "{verdict:?}");
+        points.retain(|point| point.cpu_us < 21.0);
+        assert!(judge(&points)[0].met);
+    }
+
+    #[test]
+    fn rounds_without_both_do_not_count() {
+        let points = [point("agent-body", "narrows", 1, 2.0), point("agent-body", "nginx", 2, 1.0)];
+        assert!(per_round(&points, "agent-body", "narrows", "nginx", Figure::Cpu).is_empty());
+        assert!(judge(&points).is_empty());
+    }
+
+    #[test]
+    fn every_bar_is_about_a_work_that_is_measured() {
+        assert!(BARS.iter().all(|bar| bar.work == "small-200/s" || SCENARIOS.contains(&bar.work)));
+    }
+}

@@ -1,0 +1,83 @@
+//! Starting the gateway for a comparison: its configuration, its key.
+
+use super::peers::{Process, Programs, Running, free_address, running, wait_ready};
+use anyhow::{Context, Result, bail};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The gateway's configuration for a comparison. Everything it has is on; there is one worker because there is one
+/// core.
+fn config(
+    listen: SocketAddr,
+    metrics: SocketAddr,
+    admin: SocketAddr,
+    fake: SocketAddr,
+    folder: &Path,
+) -> String {
+    let store = folder.join("narrows.db");
+    format!(
+        "version: 1\nlisten:\n  gateway: [{{address: \"{listen}\"}}]\n  metrics: {{address: \"{metrics}\"}}\n  \
+         admin: {{address: \"{admin}\"}}\nworkers: 1\nstore: {{path: {store:?}}}\nproviders:\n  openai: {{kind: openai, \
+         base_url: \"http://{fake}/v1\", api_key: \"sk-fake-upstream\", models: [\"*\"]}}\n  anthropic: {{kind: \
+         anthropic, base_url: \"http://{fake}\", api_key: \"sk-ant-fake\", models: [\"claude-*\"]}}\n"
+    )
+}
+
+pub(super) fn start(
+    program: &Path,
+    fake: SocketAddr,
+    listen: SocketAddr,
+    folder: &Path,
+    programs: &Programs,
+) -> Result<Running> {
+    let file = folder.join("narrows.yaml");
+    let (metrics, admin) = (free_address()?, free_address()?);
+    std::fs::write(&file, config(listen, metrics, admin, fake, folder))?;
+    let mut command = Command::new(program);
+    command.arg("run").arg("--config").arg(&file).current_dir(folder);
+    let log = folder.join("log.txt");
+    let mut process = Process::start(command, programs, &log)?;
+    wait_ready(&mut process, &log, || is_ready(metrics))?;
+    let created = Command::new(program)
+        .args(["keys", "create", "--name", "bench", "--organization", "bench", "--json", "--config"])
+        .arg(&file)
+        .current_dir(folder)
+        .output()
+        .context("cannot create a key")?;
+    if !created.status.success() {
+        bail!("cannot create a key: {}", String::from_utf8_lossy(&created.stderr));
+    }
+    let answer: serde_json::Value = serde_json::from_slice(&created.stdout).context("keys create --json")?;
+    let key = answer["key"].as_str().context("keys create --json gave no `key`")?.to_owned();
+    // The key counts once the gateway lets it in.
+    wait_ready(&mut process, &log, || is_let_in(listen, &key))?;
+    Ok(running(listen, key, process))
+}
+
+fn is_ready(metrics: SocketAddr) -> bool {
+    is_200(metrics, "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+}
+
+fn is_let_in(listen: SocketAddr, key: &str) -> bool {
+    is_200(
+        listen,
+        &format!(
+            "GET /v1/models HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n"
+        ),
+    )
+}
+
+fn is_200(address: SocketAddr, request: &str) -> bool {
+    let answer = || -> std::io::Result<[u8; 12]> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(request.as_bytes())?;
+        let mut start = [0u8; 12];
+        stream.read_exact(&mut start)?;
+        Ok(start)
+    };
+    answer().is_ok_and(|start| start.ends_with(b" 200"))
+}

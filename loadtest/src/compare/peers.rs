@@ -1,0 +1,197 @@
+//! The proxies that are compared: starting, readiness, stopping.
+
+use super::narrows;
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest wait for a proxy to listen.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait for a proxy to end before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Who is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Peer {
+    /// No proxy at all.
+    Direct,
+    /// Pingora's stock proxy passing bytes through.
+    Bare,
+    /// nginx: credential replaced, connections reused, answers unbuffered, no log.
+    Nginx,
+    /// The gateway, everything on.
+    Narrows,
+}
+
+impl Peer {
+    /// Its name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Peer::Direct => "direct",
+            Peer::Bare => "bare",
+            Peer::Nginx => "nginx",
+            Peer::Narrows => "narrows",
+        }
+    }
+}
+
+/// Programs to start.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The bare Pingora proxy.
+    pub bare: PathBuf,
+    /// nginx.
+    pub nginx: PathBuf,
+    /// The gateway.
+    pub narrows: Option<PathBuf>,
+    /// The core proxies run on.
+    pub core: usize,
+    /// The core of everybody else.
+    pub own_core: usize,
+}
+
+/// A proxy that is up.
+#[derive(Debug)]
+pub struct Running {
+    /// Which one.
+    pub peer: Peer,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The credential it wants.
+    pub key: Option<String>,
+    process: Option<Process>,
+}
+
+impl Running {
+    /// Its process, if it has one.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child.id())
+    }
+}
+
+/// A child process that ends with its owner.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts a program on the proxies' core.
+    pub(super) fn start(mut command: Command, programs: &Programs, log: &Path) -> Result<Process> {
+        let log = std::fs::File::create(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A child inherits the core of the thread that starts it.
+        crate::machine::pin(programs.core)?;
+        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()));
+        crate::machine::pin(programs.own_core)?;
+        Ok(Process { child: child? })
+    }
+
+    pub(super) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Ok(pid) = i32::try_from(self.child.id()) {
+            // It may have ended by itself.
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let start = Instant::now();
+        while !self.has_ended() && start.elapsed() < STOP_LIMIT {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A port nobody listens on.
+pub(super) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Starts a proxy in front of `fake`, with its files in `folder`.
+///
+/// # Errors
+/// It is not installed, ends at once or does not listen in time; its log's end is in the message.
+pub fn start(peer: Peer, fake: SocketAddr, folder: &Path, programs: &Programs) -> Result<Running> {
+    if peer == Peer::Direct {
+        return Ok(Running { peer, address: fake, key: Some("sk-fake-upstream".to_owned()), process: None });
+    }
+    let folder = folder.join(peer.as_str());
+    std::fs::create_dir_all(&folder)?;
+    let address = free_address()?;
+    let log = folder.join("log.txt");
+    let command = match peer {
+        Peer::Bare => {
+            let mut command = Command::new(&programs.bare);
+            command.args([
+                "--listen",
+                &address.to_string(),
+                "--upstream",
+                &fake.to_string(),
+                "--threads",
+                "1",
+            ]);
+            command
+        }
+        Peer::Nginx => {
+            let file = folder.join("nginx.conf");
+            std::fs::write(&file, nginx_config(address, fake, &folder))?;
+            let mut command = Command::new(&programs.nginx);
+            command.arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log")).arg("-c").arg(&file);
+            command
+        }
+        Peer::Direct | Peer::Narrows => {
+            let program = programs.narrows.as_deref().context("--narrows names no program")?;
+            return narrows::start(program, fake, address, &folder, programs);
+        }
+    };
+    let mut process = Process::start(command, programs, &log)?;
+    wait_ready(&mut process, &log, || TcpStream::connect(address).is_ok())?;
+    Ok(Running { peer, address, key: Some("sk-client".to_owned()), process: Some(process) })
+}
+
+pub(super) fn running(address: SocketAddr, key: String, process: Process) -> Running {
+    Running { peer: Peer::Narrows, address, key: Some(key), process: Some(process) }
+}
+
+/// Waits until `ready` holds.
+pub(super) fn wait_ready(process: &mut Process, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
+    let start = Instant::now();
+    while !ready() {
+        if process.has_ended() || start.elapsed() > READY_LIMIT {
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let skip = text.lines().count().saturating_sub(20);
+            let tail: Vec<&str> = text.lines().skip(skip).collect();
+            bail!("it did not start:\n{}", tail.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// nginx as the floor: one worker, reused connections both sides, the credential replaced, nothing logged, nothing
+/// written to disk, answers passed on as they come.
+fn nginx_config(listen: SocketAddr, fake: SocketAddr, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log crit;\n\
+         worker_rlimit_nofile 65536;\nevents {{ worker_connections 32768; }}\nhttp {{\n  access_log off;\n  \
+         client_body_buffer_size 4m;\n  client_max_body_size 64m;\n  keepalive_requests 1000000000;\n  \
+         keepalive_timeout 600s;\n  client_body_temp_path {folder}/t1;\n  proxy_temp_path {folder}/t2;\n  \
+         fastcgi_temp_path {folder}/t3;\n  uwsgi_temp_path {folder}/t4;\n  scgi_temp_path {folder}/t5;\n  \
+         upstream fake {{\n    server {fake};\n    keepalive 1024;\n    keepalive_requests 1000000000;\n    \
+         keepalive_timeout 600s;\n  }}\n  server {{\n    listen {listen} backlog=8192;\n    location / {{\n      \
+         proxy_pass http://fake;\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      \
+         proxy_set_header Authorization \"Bearer sk-fake-upstream\";\n      proxy_buffering off;\n      \
+         proxy_read_timeout 600s;\n    }}\n  }}\n}}\n"
+    )
+}
