@@ -75,15 +75,7 @@ pub fn load(file: &Path) -> Result<Loaded, Problems> {
     let base = forms::folder(file);
     match read_text(file) {
         Ok(text) => parse(&name, base, &text, &|variable| std::env::var(variable).ok()),
-        Err(cause) => Err(Problems::new(vec![Problem {
-            file: name,
-            line: 1,
-            column: 1,
-            path: String::new(),
-            message: format!("cannot read the configuration: {cause}"),
-            suggestion: "check the path given with --config; `narrows demo` needs no configuration"
-                .to_owned(),
-        }])),
+        Err(cause) => Err(unreadable(&name, &cause)),
     }
 }
 
@@ -94,6 +86,55 @@ fn read_text(file: &Path) -> Result<String, String> {
     open.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.kind().to_string())?;
     String::from_utf8(bytes)
         .map_err(|error| format!("it is not UTF-8 (byte {})", error.utf8_error().valid_up_to()))
+}
+
+/// What commands about the store need of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The file of the store.
+    pub path: std::path::PathBuf,
+    /// Organization of keys that are created without one.
+    pub organization: std::sync::Arc<str>,
+}
+
+/// Reads only where the store is and what the organization is called. A variable that is set for the gateway and not
+/// in the shell of the operator, say, is of no matter then.
+///
+/// # Errors
+/// The problems of those keys, or of the file as a whole.
+pub fn load_store(file: &Path) -> Result<StoreSettings, Problems> {
+    let name = file.display().to_string();
+    let text = read_text(file).map_err(|cause| unreadable(&name, &cause))?;
+    let (root, problems) = tree::parse(&name, &text);
+    let Some(mut root) = root else { return Err(Problems::new(problems)) };
+    let base = forms::folder(file).to_owned();
+    let mut reader = Reader { file: &name, base, path: tree::Path::default(), problems };
+    interpolate(&mut root, &|variable| std::env::var(variable).ok(), &mut reader);
+    let document = Document::read(&root, &mut reader);
+    let own = |problem: &Problem| {
+        let of = |key: &&str| {
+            problem.path.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        ["store", "organization", "version"].iter().any(|key| of(key))
+    };
+    match document {
+        Some(document) if !reader.problems.iter().any(own) => {
+            Ok(StoreSettings { path: document.store.path, organization: document.organization })
+        }
+        Some(_) => Err(Problems::new(reader.problems.into_iter().filter(own).collect())),
+        None => Err(Problems::new(reader.problems)),
+    }
+}
+
+fn unreadable(file: &str, cause: &str) -> Problems {
+    Problems::new(vec![Problem {
+        file: file.to_owned(),
+        line: 1,
+        column: 1,
+        path: String::new(),
+        message: format!("cannot read the configuration: {cause}"),
+        suggestion: "check the path given with --config; `narrows demo` needs no configuration".to_owned(),
+    }])
 }
 
 /// Loads a text: `file` is its name in problems, relative paths start from `base`, variables come from `variable`.

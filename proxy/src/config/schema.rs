@@ -24,6 +24,11 @@ pub fn schema() -> Json {
     Json::Object(schema)
 }
 
+/// The schema as a file.
+pub fn text() -> String {
+    format!("{:#}\n", schema())
+}
+
 fn object(group: &Group, definitions: &mut Map<String, Json>) -> Json {
     let mut properties = Map::new();
     let mut required = Vec::new();

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path as FilePath, PathBuf};
 
 mod bad;
+mod docs;
 mod good;
 
 /// Variables of the tests.
@@ -23,6 +24,7 @@ fn read(text: &str) -> Result<Loaded, Problems> {
     parse("n.yaml", FilePath::new("."), text, &variable)
 }
 
+/// The root of the repository.
 fn root() -> PathBuf {
     FilePath::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }

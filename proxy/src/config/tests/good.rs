@@ -130,6 +130,19 @@ fn relative_paths_start_from_the_file() {
 }
 
 #[test]
+fn the_store_is_found_without_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("n.yaml");
+    let text =
+        "version: 1\nstore: {path: s.db}\nproviders:\n  o: {kind: openai, api_key: '${NARROWS_NO_SUCH}'}\n";
+    std::fs::write(&file, text).unwrap();
+    assert!(load(&file).is_err());
+    assert_eq!(load_store(&file).unwrap().path, folder.path().join("s.db"));
+    std::fs::write(&file, "version: 1\nstore: {path: ''}\n").unwrap();
+    assert!(load_store(&file).unwrap_err().to_string().contains("store.path"));
+}
+
+#[test]
 fn secrets_and_values_of_the_environment_show_nowhere() {
     let text = format!(
         "{SMALL}  other:\n    kind: openai\n    base_url: http://127.0.0.1:${{PORT}}/v1\n    api_key: literal-canary\n    \

@@ -1,0 +1,94 @@
+use super::*;
+
+/// Compares a generated file with what stands in the repository; with `UPDATE=1` in the environment it is written.
+fn check(path: &str, text: &str) {
+    let file = root().join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let stands = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(stands == text, "{path} is out of date; run the tests once with UPDATE=1");
+}
+
+#[test]
+fn the_reference_is_up_to_date() {
+    check("docs/configuration.md", &reference::reference());
+}
+
+#[test]
+fn the_schema_is_up_to_date() {
+    check("docs/narrows.schema.json", &schema::text());
+}
+
+#[test]
+fn every_reference_inside_the_schema_leads_somewhere() {
+    fn references(value: &serde_json::Value, out: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (key, value) in object {
+                    match value.as_str() {
+                        Some(text) if key == "$ref" => out.push(text.to_owned()),
+                        _ => references(value, out),
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| references(item, out)),
+            _ => {}
+        }
+    }
+    let schema = schema::schema();
+    let mut found = Vec::new();
+    references(&schema, &mut found);
+    assert!(found.len() > 10);
+    for reference in found {
+        assert!(
+            schema.pointer(reference.trim_start_matches('#')).is_some_and(|value| value.is_object()),
+            "{reference}"
+        );
+    }
+}
+
+/// A folder with the files that the examples name.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["gateway.acme.internal".to_owned()]).unwrap();
+    for name in ["tls", "secrets"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    for (name, text) in [
+        ("tls/gateway.pem", made.cert.pem()),
+        ("tls/gateway.key", made.signing_key.serialize_pem()),
+        ("tls/acme-ca.pem", made.cert.pem()),
+        ("secrets/openai", "secret\n".to_owned()),
+        ("secrets/azure", "secret\n".to_owned()),
+        ("secrets/anthropic", "secret\n".to_owned()),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn every_example_loads() {
+    let folder = folder();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(root().join("docs/examples")).unwrap() {
+        let file = entry.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let loaded = parse(&name, folder.path(), &text, &|_| Some("value".to_owned()));
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(!loaded.to_yaml().contains("secret\n"));
+        names.push(name);
+    }
+    names.sort();
+    assert_eq!(names, ["coding-agents.yaml", "local-models.yaml", "minimal.yaml", "production.yaml"]);
+}
+
+#[test]
+fn the_example_in_the_reference_loads() {
+    let reference = reference::reference();
+    let (_, rest) = reference.split_once("```yaml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    assert!(parse("reference", FilePath::new("."), text, &|_| Some("value".to_owned())).is_ok());
+}
