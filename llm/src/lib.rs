@@ -14,6 +14,7 @@ pub mod request;
 
 // The answer's side: stream machines and unary usage.
 pub mod fuzzing;
+pub mod recording;
 pub mod stream;
 pub mod unary;
 

@@ -28,7 +28,7 @@ pub struct Answer {
 pub fn read(dialect: Dialect, body: &[u8]) -> Answer {
     let mut machine = Machine::new(dialect);
     Documents::new(body.len()).push(body, &mut |json| machine.document(json));
-    let (usage, reported, anomaly) = machine.reading(false);
+    let (usage, reported, anomaly) = machine.reading();
     let error = match machine.end(false) {
         StreamEnd::ErrorEvent { kind } => Some(kind),
         _ => None,

@@ -93,10 +93,8 @@ impl Anthropic {
     /// Takes a body that is one JSON object: a message, an error, or one event.
     pub(crate) fn document(&mut self, json: &[u8]) {
         let mut is_message = false;
-        let mut starts = 0;
         each(json, |envelope: Envelope| {
             is_message = envelope.has_content || envelope.kind.as_deref() == Some("message");
-            starts += u64::from(is_message);
             self.apply(envelope);
         });
         if is_message {

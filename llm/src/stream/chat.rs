@@ -124,23 +124,26 @@ impl Chat {
             || text::has_value(&KEYS.finish_reason, data)
             || text::has_value(&KEYS.error, data)
             || name == b"error";
-        worth_reading && self.read(data, name == b"error")
+        let usage_only = worth_reading && self.read(data, name == b"error");
+        // Where blank lines are missing, several objects and the end arrive as the data of one event.
+        if data.ends_with(b"[DONE]") {
+            (self.done, self.facts.terminal) = (true, true);
+        }
+        usage_only
     }
 
     /// Takes a body (or line of a body) that is one JSON object.
     pub(crate) fn document(&mut self, json: &[u8]) {
-        let before = self.facts.text;
         self.facts.add_text(text::of_key(&KEYS.choices, json));
         let mut is_chunk = false;
-        let covered = each(json, |chunk: Chunk| {
+        let read = each(json, |chunk: Chunk| {
             is_chunk = chunk.object.as_deref().is_some_and(|object| object.ends_with(".chunk"));
             self.apply(chunk);
         });
         // A body is whole when its object is; a chunk on a line of its own is not.
-        if covered > 0 && !is_chunk {
+        if read > 0 && !is_chunk {
             self.facts.terminal = true;
         }
-        debug_assert!(self.facts.text >= before);
     }
 
     fn text_key(&self) -> &'static Finder<'static> {

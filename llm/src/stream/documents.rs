@@ -27,6 +27,7 @@ impl Documents {
     }
 
     /// Bytes held.
+    #[cfg(test)]
     pub(crate) fn pending(&self) -> &[u8] {
         &self.carry
     }

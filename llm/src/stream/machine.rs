@@ -69,7 +69,7 @@ impl Machine {
     }
 
     /// Usage known so far, how much of it is the provider's last word, and whether figures contradicted each other.
-    pub(crate) fn reading(&self, overflowed: bool) -> (Usage, Reported, bool) {
+    pub(crate) fn reading(&self) -> (Usage, Reported, bool) {
         let current = match self {
             Machine::Chat(machine) => machine.current(),
             Machine::Responses(machine) => machine.current(),
@@ -84,7 +84,7 @@ impl Machine {
         let total = facts.total(current);
         let complete = has_all
             && facts.earlier_complete()
-            && (facts.final_report || (facts.ended() && facts.error.is_none() && !overflowed));
+            && (facts.final_report || (facts.ended() && facts.uncovered() == 0 && facts.error.is_none()));
         let reported = match (total.usage.is_unknown(), complete) {
             (true, _) => Reported::Nothing,
             (false, true) => Reported::Complete,

@@ -200,7 +200,7 @@ impl StreamDecoder {
 
     /// What is known so far.
     pub fn progress(&self) -> Progress {
-        let (usage, reported, _) = self.machine.reading(self.overflowed());
+        let (usage, reported, _) = self.machine.reading();
         let facts = self.machine.facts();
         Progress { usage, reported, output_text_bytes: facts.text, unreported_text_bytes: facts.uncovered() }
     }
@@ -218,7 +218,7 @@ impl StreamDecoder {
         if let Some(hold) = self.hold {
             hold.release(out);
         }
-        let (usage, reported, anomaly) = self.machine.reading(overflowed);
+        let (usage, reported, anomaly) = self.machine.reading();
         let facts = self.machine.facts();
         Outcome {
             usage,

@@ -142,6 +142,8 @@ impl Responses {
             self.usage.overlay(&usage);
             if usage.has_output() {
                 self.facts.cover();
+                // Only events that end a response carry its usage, a failed one included.
+                self.facts.final_report = true;
             }
         }
         let status = response.status.as_deref().unwrap_or_default();
