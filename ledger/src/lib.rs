@@ -10,7 +10,9 @@
 
 pub mod record;
 
+mod json;
 mod rollup;
+mod segment;
 mod token;
 
 pub mod error;
@@ -26,6 +28,9 @@ pub mod query;
 
 mod ledger;
 
+#[cfg(test)]
+mod sample;
+
 pub use error::LedgerError;
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
 pub use ledger::{Ledger, LedgerStats};
@@ -33,7 +38,10 @@ pub use options::{JsonLines, LedgerOptions};
 pub use query::{Cursor, Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
 pub use record::{Attempt, Record};
 pub use rollup::Sums;
-pub use token::{ADMIN_PREFIX, KEY_PREFIX, Malformed, PresentedKey, Secret, TOKEN_LEN, TokenKind};
+pub use token::{
+    ADMIN_PREFIX, CHECKSUM_LEN, KEY_PREFIX, Malformed, PUBLIC_ID_LEN, PresentedKey, SECRET_LEN, Secret,
+    TOKEN_LEN, TokenKind,
+};
 
 /// Now, in UTC microseconds since the epoch.
 pub(crate) fn now_us() -> i64 {

@@ -1,5 +1,8 @@
 //! Questions to the store, each over its own read-only connection, beside whoever writes.
 
+mod records;
+mod usage;
+
 use crate::error::LedgerError;
 use crate::options::BUSY_TIMEOUT;
 use crate::record::Record;
@@ -7,7 +10,10 @@ use crate::rollup::Sums;
 use crate::store;
 use rusqlite::Connection;
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 
 /// Most records on one page.
 pub const PAGE_LIMIT: usize = 1_000;
@@ -71,6 +77,51 @@ pub enum Dimension {
     Origin,
 }
 
+impl Dimension {
+    /// Every dimension, in order of declaration.
+    pub const ALL: [Dimension; 14] = [
+        Dimension::Hour,
+        Dimension::Day,
+        Dimension::Organization,
+        Dimension::Team,
+        Dimension::User,
+        Dimension::ServiceAccount,
+        Dimension::Project,
+        Dimension::Key,
+        Dimension::Provider,
+        Dimension::Model,
+        Dimension::Dialect,
+        Dimension::Client,
+        Dimension::Reason,
+        Dimension::Origin,
+    ];
+
+    /// The stable word used in reports and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Dimension::Hour => "hour",
+            Dimension::Day => "day",
+            Dimension::Organization => "organization",
+            Dimension::Team => "team",
+            Dimension::User => "user",
+            Dimension::ServiceAccount => "service_account",
+            Dimension::Project => "project",
+            Dimension::Key => "key",
+            Dimension::Provider => "provider",
+            Dimension::Model => "model",
+            Dimension::Dialect => "dialect",
+            Dimension::Client => "client",
+            Dimension::Reason => "reason",
+            Dimension::Origin => "origin",
+        }
+    }
+
+    /// The dimension with this word.
+    pub fn from_word(word: &str) -> Option<Dimension> {
+        Dimension::ALL.into_iter().find(|dimension| dimension.as_str() == word)
+    }
+}
+
 /// One line of a usage report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRow {
@@ -80,12 +131,43 @@ pub struct UsageRow {
     pub sums: Sums,
 }
 
+impl Serialize for UsageRow {
+    /// One flat object: the dimensions by name, then the sums.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(None)?;
+        for (dimension, name) in &self.group {
+            out.serialize_entry(dimension.as_str(), name)?;
+        }
+        self.sums.entries().try_for_each(|(name, figure)| out.serialize_entry(name, &figure))?;
+        out.end()
+    }
+}
+
 /// Where a page goes on. Opaque text, as [`std::fmt::Display`] and [`std::str::FromStr`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) segment: i64,
     /// Position in the segment; records before it are still to come.
     pub(crate) before: u32,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.segment, self.before)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = LedgerError;
+
+    fn from_str(text: &str) -> Result<Cursor, LedgerError> {
+        let parts = text.split_once('.');
+        parts
+            .and_then(|(segment, before)| {
+                Some(Cursor { segment: segment.parse().ok()?, before: before.parse().ok()? })
+            })
+            .ok_or(LedgerError::BadQuery("this cursor is not one that a page returned"))
+    }
 }
 
 /// Which part of a long list is wanted.
@@ -109,13 +191,13 @@ pub struct Page {
 /// Whether records and sums agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// The sums of all stored records.
+    /// The sums over all stored records, added up anew.
     pub records: Sums,
-    /// The sums of exchanges that left no record.
-    pub overflowed: u64,
-    /// The sums as kept in the rollups.
+    /// The sums as kept by hour for exchanges that left a record.
     pub rollups: Sums,
-    /// Whether they agree: exactly where nothing overflowed, and in the number of requests otherwise.
+    /// The sums of exchanges that left no record, because the queue was full.
+    pub overflow: Sums,
+    /// Whether `records` and `rollups` are equal in every figure.
     pub consistent: bool,
 }
 
@@ -134,36 +216,5 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Reader, LedgerError> {
         let (connection, version) = store::open_reader(path, BUSY_TIMEOUT)?;
         Ok(Reader { connection, version })
-    }
-}
-
-impl Reader {
-    /// Sums by group.
-    ///
-    /// # Errors
-    /// A failure of the store.
-    pub fn usage(&self, _filter: &Filter, _group_by: &[Dimension]) -> Result<Vec<UsageRow>, LedgerError> {
-        Ok(Vec::new())
-    }
-    /// Records, newest first.
-    ///
-    /// # Errors
-    /// A failure of the store.
-    pub fn records(&self, _filter: &Filter, _page: PageRequest) -> Result<Page, LedgerError> {
-        Ok(Page { records: Vec::new(), next: None })
-    }
-    /// One record.
-    ///
-    /// # Errors
-    /// A failure of the store.
-    pub fn record(&self, _id: u128) -> Result<Option<Record>, LedgerError> {
-        Ok(None)
-    }
-    /// Verifies.
-    ///
-    /// # Errors
-    /// A failure of the store.
-    pub fn verify(&self) -> Result<Verification, LedgerError> {
-        Err(LedgerError::BadQuery(""))
     }
 }

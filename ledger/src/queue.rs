@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 /// What travels to the writer.
 pub(crate) enum Message {
@@ -26,6 +27,8 @@ pub(crate) struct Queue {
     /// Set by the writer before it goes to sleep without a time limit; whoever sends next clears it and wakes it.
     /// While records flow the writer only naps, so that a busy gateway pays for no wake-up.
     asleep: AtomicBool,
+    /// Ends a nap: there is an order, or the queue is half full.
+    urgent: AtomicBool,
     writer: OnceLock<Thread>,
     overflow: Mutex<Overflow>,
     overflowed: AtomicU64,
@@ -33,6 +36,8 @@ pub(crate) struct Queue {
     pub(crate) failed_batches: AtomicU64,
     pub(crate) json_errors: AtomicU64,
     pub(crate) failing: AtomicBool,
+    /// The ledger is closing: the writer must not try a failing store for ever.
+    pub(crate) abandon: AtomicBool,
     pub(crate) last_error: Mutex<Option<String>>,
 }
 
@@ -45,6 +50,7 @@ impl Queue {
             limit: limit.max(1),
             depth: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
+            urgent: AtomicBool::new(false),
             writer: OnceLock::new(),
             overflow: Mutex::default(),
             overflowed: AtomicU64::new(0),
@@ -52,6 +58,7 @@ impl Queue {
             failed_batches: AtomicU64::new(0),
             json_errors: AtomicU64::new(0),
             failing: AtomicBool::new(false),
+            abandon: AtomicBool::new(false),
             last_error: Mutex::new(None),
         };
         (queue, receiver)
@@ -59,7 +66,8 @@ impl Queue {
 
     /// Takes the record along, or folds it into sums when there is no room. Never waits.
     pub(crate) fn submit(&self, record: Record) {
-        if self.depth.fetch_add(1, Ordering::Relaxed) >= self.limit {
+        let before = self.depth.fetch_add(1, Ordering::Relaxed);
+        if before >= self.limit {
             self.depth.fetch_sub(1, Ordering::Relaxed);
             self.fold(&record);
         } else if let Err(unsent) = self.sender.send(Message::Record(Box::new(record)))
@@ -69,7 +77,11 @@ impl Queue {
             self.depth.fetch_sub(1, Ordering::Relaxed);
             self.fold(&record);
         }
-        self.wake_if_asleep();
+        if before == self.limit / 2 {
+            self.hurry();
+        } else {
+            self.wake_if_asleep();
+        }
     }
 
     /// The overflow lock is held for one addition here, and for one swap by the writer.
@@ -81,33 +93,77 @@ impl Queue {
     /// Sends a flush or close. `false` when the writer has ended.
     pub(crate) fn order(&self, message: Message) -> bool {
         let sent = self.sender.send(message).is_ok();
-        self.asleep.store(false, Ordering::SeqCst);
-        if let Some(writer) = self.writer.get() {
-            writer.unpark();
-        }
+        self.hurry();
         sent
     }
 
+    fn hurry(&self) {
+        self.urgent.store(true, Ordering::SeqCst);
+        self.asleep.store(false, Ordering::SeqCst);
+        self.unpark();
+    }
+
     fn wake_if_asleep(&self) {
-        // Pairs with the fence in `fall_asleep`: either this load sees the flag, or the writer sees the message.
+        // Pairs with the fence in `sleep`: either this load sees the flag, or the writer sees the record.
         fence(Ordering::SeqCst);
-        if self.asleep.load(Ordering::Relaxed)
-            && self.asleep.swap(false, Ordering::SeqCst)
-            && let Some(writer) = self.writer.get()
-        {
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::SeqCst) {
+            self.unpark();
+        }
+    }
+
+    fn unpark(&self) {
+        if let Some(writer) = self.writer.get() {
             writer.unpark();
         }
     }
 
-    /// The writer announces that it is about to sleep until woken. It must look at the queue once more after this.
-    pub(crate) fn fall_asleep(&self) {
-        self.asleep.store(true, Ordering::Relaxed);
+    /// The writer sleeps until something comes, or for `limit` if it has something left to do then.
+    pub(crate) fn sleep(&self, limit: Option<Duration>) {
+        let end = limit.map(|limit| Instant::now() + limit);
+        self.asleep.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
+        let something = self.depth.load(Ordering::SeqCst) > 0
+            || self.urgent.load(Ordering::SeqCst)
+            || !self.overflow.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+        if something {
+            self.asleep.store(false, Ordering::SeqCst);
+        }
+        while self.asleep.load(Ordering::SeqCst) {
+            let Some(end) = end else {
+                std::thread::park();
+                continue;
+            };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                self.asleep.store(false, Ordering::SeqCst);
+            } else {
+                std::thread::park_timeout(left);
+            }
+        }
     }
 
-    /// The writer is up again, by itself.
-    pub(crate) fn stay_awake(&self) {
-        self.asleep.store(false, Ordering::SeqCst);
+    /// The writer lets records gather for `time`, or until it is urgent.
+    pub(crate) fn nap(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.urgent.load(Ordering::SeqCst) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+
+    /// The writer looks at the queue now; what comes later may be urgent again.
+    pub(crate) fn calm(&self) {
+        self.urgent.store(false, Ordering::SeqCst);
+    }
+
+    /// A batch could not be written.
+    pub(crate) fn failed(&self, error: &str) {
+        self.failing.store(true, Ordering::Relaxed);
+        self.failed_batches.fetch_add(1, Ordering::Relaxed);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
     }
 
     /// The writer tells which thread to wake.
@@ -125,6 +181,7 @@ impl Queue {
     pub(crate) fn settled(&self, count: usize) {
         self.depth.fetch_sub(count, Ordering::Relaxed);
         self.written.fetch_add(count as u64, Ordering::Relaxed);
+        self.failing.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn depth(&self) -> usize {

@@ -61,6 +61,11 @@ impl Sums {
         "response_bytes",
     ];
 
+    /// Every figure with its name.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Sums::COLUMNS.into_iter().zip(self.to_array()).chain([("overflowed", self.overflowed)])
+    }
+
     pub(crate) fn to_array(self) -> [u64; SUMS] {
         [
             self.requests,

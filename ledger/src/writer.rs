@@ -1,29 +1,277 @@
-//! interim
+//! The one thread that writes.
+//!
+//! It sleeps without a time limit while nothing comes. Once woken it gathers for `LedgerOptions::gather`, writes
+//! what is there as one transaction, and gathers again until a round brings nothing. A failed batch is tried again
+//! with growing pauses; meanwhile the queue fills and then overflows into sums, so nothing is lost but detail.
+
 use crate::error::LedgerError;
-use crate::options::LedgerOptions;
+use crate::options::{JsonLines, LedgerOptions};
 use crate::queue::{Message, Queue};
+use crate::record::Record;
+use crate::rollup::Overflow;
+use crate::segment::pack::Packer;
+use crate::store;
+use crate::store::records::{BatchWriter, RollUp};
 use rusqlite::Connection;
-use std::sync::Arc;
-use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::fs::File;
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Pause after the first failure to write; it doubles with every further one.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Longest pause between two attempts to write.
+const RETRY_LAST: Duration = Duration::from_secs(5);
+/// How often sums are stored while records flow. Readers add up what is not stored yet.
+const ROLL_UP_EVERY: Duration = Duration::from_secs(5);
+/// How long dropping a ledger waits for its last records.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The writer as its owner sees it.
 pub(crate) struct Writer {
-    r: Option<(Connection, Receiver<Message>)>,
+    idle: Option<Work>,
+    running: Option<(Arc<Queue>, JoinHandle<()>)>,
 }
+
 impl Writer {
     pub(crate) fn new(
-        c: Connection,
-        r: Receiver<Message>,
-        _o: &LedgerOptions,
+        connection: Connection,
+        receiver: Receiver<Message>,
+        options: &LedgerOptions,
     ) -> Result<Writer, LedgerError> {
-        Ok(Writer { r: Some((c, r)) })
+        let json = match &options.json_lines {
+            None => None,
+            Some(JsonLines::Stdout) => Some(JsonSink { to: JsonTarget::Stdout, lines: Vec::new(), count: 0 }),
+            Some(JsonLines::File(path)) => {
+                let file = File::options().append(true).create(true).open(path);
+                let file = file.map_err(|source| LedgerError::JsonLines { path: path.clone(), source })?;
+                Some(JsonSink { to: JsonTarget::File(file), lines: Vec::new(), count: 0 })
+            }
+        };
+        let work = Work {
+            connection,
+            receiver,
+            json,
+            batch_limit: options.batch_limit.max(1),
+            gather: options.gather,
+            packer: Packer::new(),
+            batches: BatchWriter::new(),
+            overflow: Overflow::default(),
+            rolled_up: Instant::now(),
+        };
+        Ok(Writer { idle: Some(work), running: None })
     }
-    pub(crate) fn start(&mut self, _q: &Arc<Queue>) -> Result<(), LedgerError> {
+
+    /// Starts the thread.
+    pub(crate) fn start(&mut self, queue: &Arc<Queue>) -> Result<(), LedgerError> {
+        let Some(work) = self.idle.take() else { return Ok(()) };
+        let shared = Arc::clone(queue);
+        let thread = std::thread::Builder::new()
+            .name("narrows-ledger".into())
+            .spawn(move || work.run(&shared))
+            .map_err(|source| LedgerError::Thread { name: "narrows-ledger", source })?;
+        queue.attach_writer(thread.thread().clone());
+        self.running = Some((Arc::clone(queue), thread));
         Ok(())
     }
-    pub(crate) fn flush(&self, _q: &Queue, _p: Duration) -> Result<(), LedgerError> {
-        Ok(())
+
+    pub(crate) fn flush(&self, queue: &Queue, patience: Duration) -> Result<(), LedgerError> {
+        let (done, wait) = sync_channel(1);
+        if queue.order(Message::Flush(done)) && wait.recv_timeout(patience).is_ok() {
+            return Ok(());
+        }
+        Err(not_flushed(queue))
     }
-    pub(crate) fn close(&mut self, _q: &Queue, _p: Duration) -> Result<(), LedgerError> {
-        Ok(())
+
+    pub(crate) fn close(&mut self, queue: &Queue, patience: Duration) -> Result<(), LedgerError> {
+        let flushed = if self.running.is_some() { self.flush(queue, patience) } else { Ok(()) };
+        queue.abandon.store(true, Ordering::Release);
+        queue.order(Message::Close);
+        if let Some((_, thread)) = self.running.take() {
+            // A panic of the thread was reported by the panic hook; what it means here is in `flushed`.
+            drop(thread.join());
+        }
+        flushed
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some((queue, _)) = &self.running {
+            let queue = Arc::clone(queue);
+            // Whoever needs to know calls `close`.
+            drop(self.close(&queue, DROP_PATIENCE));
+        }
+    }
+}
+
+fn not_flushed(queue: &Queue) -> LedgerError {
+    let last = queue.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let cause = last.unwrap_or_else(|| "the writer did not answer".to_owned());
+    LedgerError::NotFlushed { cause }
+}
+
+/// What a round of draining ended with.
+enum Drained {
+    /// Nothing more was there.
+    Empty,
+    /// The batch is full; there may be more.
+    Full,
+    /// Somebody waits for all of it to be durable.
+    Flush(SyncSender<()>),
+    /// The ledger closes.
+    Close,
+}
+
+/// Everything the thread owns.
+struct Work {
+    connection: Connection,
+    receiver: Receiver<Message>,
+    json: Option<JsonSink>,
+    batch_limit: usize,
+    gather: Duration,
+    packer: Packer,
+    batches: BatchWriter,
+    /// Taken from the queue, not yet written.
+    overflow: Overflow,
+    /// When sums were stored last.
+    rolled_up: Instant,
+}
+
+/// What became of a batch.
+#[derive(PartialEq, Eq)]
+enum Written {
+    /// It is in the store.
+    Stored,
+    /// There was none.
+    Nothing,
+    /// The ledger is being closed and the store still refuses.
+    Abandoned,
+}
+
+impl Work {
+    fn run(mut self, queue: &Queue) {
+        loop {
+            let drained = self.drain(queue);
+            let orderly = matches!(drained, Drained::Flush(_) | Drained::Close);
+            let written = self.write(queue, orderly);
+            match drained {
+                Drained::Full => {}
+                Drained::Flush(done) => {
+                    if written != Written::Abandoned && self.sync(queue) {
+                        // Whoever waited may have lost patience.
+                        let _gone = done.send(());
+                    }
+                }
+                Drained::Close => break,
+                Drained::Empty => {
+                    if written == Written::Nothing {
+                        queue.sleep(self.batches.has_pending().then_some(ROLL_UP_EVERY));
+                    }
+                    queue.nap(self.gather);
+                }
+            }
+        }
+    }
+
+    /// Packs what is in the queue, up to one batch.
+    fn drain(&mut self, queue: &Queue) -> Drained {
+        queue.calm();
+        let ended = loop {
+            if self.packer.count() >= self.batch_limit {
+                break Drained::Full;
+            }
+            match self.receiver.try_recv() {
+                Ok(Message::Record(record)) => {
+                    self.packer.push(&record);
+                    if let Some(json) = &mut self.json {
+                        json.add(&record);
+                    }
+                }
+                Ok(Message::Flush(done)) => break Drained::Flush(done),
+                // Without senders nobody will ever send again.
+                Ok(Message::Close) | Err(TryRecvError::Disconnected) => break Drained::Close,
+                Err(TryRecvError::Empty) => break Drained::Empty,
+            }
+        };
+        self.overflow = queue.take_overflow();
+        ended
+    }
+
+    /// Writes the batch, again and again until it is in the store or the ledger is closed. Takes the sums along when
+    /// it is time, or at once if asked for.
+    fn write(&mut self, queue: &Queue, roll_up_now: bool) -> Written {
+        if let Some(json) = &mut self.json {
+            json.flush(queue);
+        }
+        let count = self.packer.count();
+        let due = roll_up_now || self.rolled_up.elapsed() >= ROLL_UP_EVERY || self.packer.is_crowded();
+        let roll_up =
+            if due && (count > 0 || self.batches.has_pending()) { RollUp::Now } else { RollUp::Later };
+        if count == 0 && self.overflow.is_empty() && roll_up == RollUp::Later {
+            return Written::Nothing;
+        }
+        let packed = self.packer.packed();
+        let mut pause = RETRY_FIRST;
+        while let Err(error) = self.batches.write(&mut self.connection, &packed, &self.overflow, roll_up) {
+            queue.failed(&error.to_string());
+            if queue.abandon.load(Ordering::Acquire) {
+                return Written::Abandoned;
+            }
+            std::thread::park_timeout(pause);
+            pause = (pause * 2).min(RETRY_LAST);
+        }
+        queue.settled(count);
+        self.packer.clear();
+        self.overflow = Overflow::default();
+        if roll_up == RollUp::Now {
+            self.packer.clear_groups();
+            self.rolled_up = Instant::now();
+        }
+        Written::Stored
+    }
+
+    /// Makes all that was written safe against a power cut.
+    fn sync(&self, queue: &Queue) -> bool {
+        store::sync(&self.connection).inspect_err(|error| queue.failed(&error.to_string())).is_ok()
+    }
+}
+
+enum JsonTarget {
+    Stdout,
+    File(File),
+}
+
+/// JSON lines, gathered per batch. A slow reader of the output slows the writer, never a request.
+struct JsonSink {
+    to: JsonTarget,
+    lines: Vec<u8>,
+    count: u64,
+}
+
+impl JsonSink {
+    fn add(&mut self, record: &Record) {
+        record.write_json(&mut self.lines);
+        self.lines.push(b'\n');
+        self.count += 1;
+    }
+
+    /// Writes the batch's lines. A failure is counted and the lines are gone: the store has the records.
+    fn flush(&mut self, queue: &Queue) {
+        if self.count == 0 {
+            return;
+        }
+        let written = match &mut self.to {
+            JsonTarget::Stdout => std::io::stdout().lock().write_all(&self.lines),
+            JsonTarget::File(file) => file.write_all(&self.lines),
+        };
+        if written.is_err() {
+            queue.json_errors.fetch_add(self.count, Ordering::Relaxed);
+        }
+        self.lines.clear();
+        self.count = 0;
     }
 }

@@ -30,6 +30,7 @@ CREATE TABLE groups (
             provider, model, dialect, client, reason, origin)
 ) STRICT;
 
+-- The sums of all segments up to `rolled_up_to` (in meta); they follow within seconds of the segments.
 -- `hour` counts hours since 1970 (UTC). Rows with `overflow` = 1 are exchanges that
 -- left these sums and no record, because the queue was full.
 CREATE TABLE rollups (

@@ -2,6 +2,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod migrate;
+pub(crate) mod records;
 
 use crate::error::LedgerError;
 use rusqlite::{Connection, OpenFlags};
@@ -77,4 +78,14 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_row| Ok(()))
+}
+
+/// Waits until everything committed so far is on the disk. A commit at `synchronous = FULL` syncs the log, and with it
+/// all earlier commits, whatever readers are doing.
+pub(crate) fn sync(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let synced =
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('synced_at_us', ?1)", [crate::now_us()]);
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    synced.map(drop)
 }

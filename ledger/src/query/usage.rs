@@ -1,0 +1,184 @@
+//! Sums by group, and whether they are right.
+
+use super::{Dimension, Filter, Reader, UsageRow, Verification};
+use crate::error::LedgerError;
+use crate::json;
+use crate::rollup::{HOUR_US, SUMS, Sums, hour_of};
+use crate::segment::unpack::unpack;
+use crate::store::migrate::WITH_RECORDS;
+use crate::store::records::{GROUP_COLUMNS, names_of, rolled_up_to, unrolled};
+use rusqlite::{Connection, Row};
+use std::collections::{BTreeMap, HashMap};
+
+/// Names a group is made of, in the order of the columns of `groups`.
+const NAMES: [(Dimension, &str); GROUP_COLUMNS] = [
+    (Dimension::Organization, "organization"),
+    (Dimension::Team, "team"),
+    (Dimension::User, "user"),
+    (Dimension::ServiceAccount, "service_account"),
+    (Dimension::Project, "project"),
+    (Dimension::Key, "key_id"),
+    (Dimension::Provider, "provider"),
+    (Dimension::Model, "model"),
+    (Dimension::Dialect, "dialect"),
+    (Dimension::Client, "client"),
+    (Dimension::Reason, "reason"),
+    (Dimension::Origin, "origin"),
+];
+
+/// The value of every dimension asked for.
+type Key = Vec<Option<String>>;
+
+impl Reader {
+    /// The sums of all exchanges that match, split by `group_by` (nothing: one row in all), sorted by group. Exchanges
+    /// that left no record are in them, counted in [`Sums::overflowed`]. Added up here and not by SQLite, whose sums
+    /// fail on overflow instead of stopping at the largest number.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn usage(&self, filter: &Filter, group_by: &[Dimension]) -> Result<Vec<UsageRow>, LedgerError> {
+        if self.version < WITH_RECORDS {
+            return Ok(Vec::new());
+        }
+        let view = self.connection.unchecked_transaction()?;
+        let by_hour = group_by.iter().any(|dimension| matches!(dimension, Dimension::Hour | Dimension::Day));
+        let [from, to] = hours(filter);
+        let mut rows: BTreeMap<Key, Sums> = BTreeMap::new();
+        let mut add = |key: &Key, hour: i64, sums: &Sums| match (by_hour, rows.get_mut(key)) {
+            // Most reports are not by time; they need no copy of the key per row.
+            (true, _) => rows.entry(in_time(key, group_by, hour)).or_default().add(sums),
+            (false, Some(total)) => total.add(sums),
+            (false, None) => drop(rows.insert(key.clone(), *sums)),
+        };
+        let groups = groups(&view, filter, group_by)?;
+        let sql = format!(
+            "SELECT hour, group_id, overflow, {} FROM rollups WHERE hour >= ?1 AND hour < ?2",
+            Sums::COLUMNS.join(", ")
+        );
+        let mut statement = view.prepare(&sql)?;
+        let mut stored = statement.query([from, to])?;
+        while let Some(row) = stored.next()? {
+            if let Some(key) = groups.get(&row.get::<_, i64>(1)?) {
+                add(key, row.get(0)?, &sums_of(row)?);
+            }
+        }
+        for ((hour, group), sums) in &unrolled(&view, rolled_up_to(&view)?)? {
+            let names = names_of(group);
+            if (from..to).contains(hour) && selects(filter, &names) {
+                add(&key_of(group_by, &names), *hour, sums);
+            }
+        }
+        let name = |key: Key| group_by.iter().copied().zip(key).collect();
+        Ok(rows.into_iter().map(|(key, sums)| UsageRow { group: name(key), sums }).collect())
+    }
+
+    /// Adds up every stored record anew and compares with the sums kept by hour. Reads the whole store, in one
+    /// consistent view.
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`] for a segment that cannot be read, or a failure of the store.
+    pub fn verify(&self) -> Result<Verification, LedgerError> {
+        let mut found = [Sums::default(); 3];
+        if self.version >= WITH_RECORDS {
+            let view = self.connection.unchecked_transaction()?;
+            let mut statement = view.prepare("SELECT id, records, body FROM segments")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let segment = row.get(0)?;
+                let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+                let records =
+                    unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
+                records.iter().for_each(|record| found[0].add(&Sums::of(record)));
+            }
+            let sql = format!("SELECT hour, group_id, overflow, {} FROM rollups", Sums::COLUMNS.join(", "));
+            unrolled(&view, rolled_up_to(&view)?)?.values().for_each(|sums| found[1].add(sums));
+            let mut statement = view.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let sums = sums_of(row)?;
+                found[if sums.overflowed > 0 { 2 } else { 1 }].add(&sums);
+            }
+        }
+        let [records, rollups, overflow] = found;
+        Ok(Verification { records, rollups, overflow, consistent: records == rollups })
+    }
+}
+
+/// The groups that match, each with the value of every dimension but time.
+fn groups(
+    connection: &Connection,
+    filter: &Filter,
+    group_by: &[Dimension],
+) -> Result<HashMap<i64, Key>, LedgerError> {
+    let mut groups = HashMap::new();
+    let columns = NAMES.map(|(_, column)| column).join(", ");
+    let mut statement = connection.prepare(&format!("SELECT id, {columns} FROM groups"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut names = [""; GROUP_COLUMNS];
+        for (place, name) in (1..).zip(&mut names) {
+            *name = row.get_ref(place)?.as_str().map_err(rusqlite::Error::from)?;
+        }
+        if selects(filter, &names) {
+            groups.insert(row.get(0)?, key_of(group_by, &names));
+        }
+    }
+    Ok(groups)
+}
+
+/// Whether the filter lets a group with these names through.
+fn selects(filter: &Filter, names: &[&str; GROUP_COLUMNS]) -> bool {
+    let [organization, team, user, service_account, project, key, provider, model, ..] = names;
+    [
+        (&filter.organization, organization),
+        (&filter.team, team),
+        (&filter.user, user),
+        (&filter.service_account, service_account),
+        (&filter.project, project),
+        (&filter.key, key),
+        (&filter.provider, provider),
+        (&filter.model, model),
+    ]
+    .into_iter()
+    .all(|(wanted, name)| wanted.as_deref().is_none_or(|wanted| wanted == *name))
+}
+
+fn key_of(group_by: &[Dimension], names: &[&str; GROUP_COLUMNS]) -> Key {
+    let value = |dimension: &Dimension| {
+        let named = NAMES.iter().zip(names).find(|((name, _), _)| name == dimension);
+        named.map(|(_, name)| (*name).to_owned()).filter(|name| !name.is_empty())
+    };
+    group_by.iter().map(value).collect()
+}
+
+/// The sums in a row of `hour, group_id, overflow, figures…`.
+fn sums_of(row: &Row<'_>) -> rusqlite::Result<Sums> {
+    let mut figures = [0; SUMS];
+    for (place, figure) in (3..).zip(&mut figures) {
+        *figure = u64::try_from(row.get::<_, i64>(place)?).unwrap_or(0);
+    }
+    let sums = Sums::from_array(figures);
+    let overflowed = if row.get(2)? { sums.requests } else { 0 };
+    Ok(Sums { overflowed, ..sums })
+}
+
+/// The hours a filter touches, as a half-open range.
+fn hours(filter: &Filter) -> [i64; 2] {
+    let from = filter.from_us.map_or(i64::MIN, hour_of);
+    let to = filter.to_us.map_or(i64::MAX, |to| hour_of(to.saturating_sub(1)).saturating_add(1));
+    [from, to]
+}
+
+fn in_time(key: &Key, group_by: &[Dimension], hour: i64) -> Key {
+    let text = json::time(hour.saturating_mul(HOUR_US)).unwrap_or_default();
+    let part = |length| text.get(..length).map(str::to_owned);
+    let mut key = key.clone();
+    for (value, dimension) in key.iter_mut().zip(group_by) {
+        match dimension {
+            Dimension::Hour => *value = part(13).map(|hour| hour + ":00:00Z"),
+            Dimension::Day => *value = part(10),
+            _ => {}
+        }
+    }
+    key
+}

@@ -1,0 +1,68 @@
+//! Records for tests: varied, and the same for the same number.
+
+use crate::record::{Attempt, Record};
+use narrows_meter::{Cost, Origin, Usage};
+use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
+use std::sync::Arc;
+
+/// 2026-01-31T12:59:59.999000Z, so that records soon cross into another hour.
+pub(crate) const START_US: i64 = 1_769_864_399_999_000;
+
+pub(crate) fn record(number: u64) -> Record {
+    let known = !number.is_multiple_of(5);
+    let team = number % 3;
+    Record {
+        id: (0x0197_0000_0000_7000 + u128::from(number)) << 64
+            | u128::from(number).wrapping_mul(0x9E37_79B9_97F4_A7C1),
+        started_at_us: START_US + i64::try_from(number).unwrap() * 700,
+        duration_us: 900_000 + number,
+        upstream_wait_us: 890_000,
+        first_byte_us: known.then_some(210_000 + number),
+        caller: Arc::new(Caller {
+            organization: "acme".into(),
+            team: Some(format!("team-{team}")),
+            user: (team == 0).then(|| "ada".into()),
+            service_account: (team == 1).then(|| "nightly".into()),
+            key_id: Some(format!("KEY00000000{team}")),
+            metadata: vec![("cost_center".into(), "4711".into())],
+            ..Caller::default()
+        }),
+        surface: Surface::Gateway,
+        class: TrafficClass::ManagedClient,
+        capabilities: CapabilitySet::NONE.with(Capability::Cost).with(Capability::Audit),
+        dialect: known.then_some("anthropic.messages"),
+        client: (team == 2).then_some("claude-code"),
+        model_requested: Some("sonnet".into()),
+        provider: known.then(|| "anthropic".into()),
+        model_sent: known.then(|| "claude-sonnet-4-5".into()),
+        model_answered: known.then(|| "claude-sonnet-4-5-20250929".into()),
+        status: if known { 200 } else { 404 },
+        reason: if known { Reason::Completed } else { Reason::ModelUnknown },
+        streamed: known,
+        usage: Usage {
+            input_uncached: known.then_some(18 + number),
+            cache_read: known.then_some(8_831),
+            cache_write_5m: known.then_some(0),
+            output_text: known.then_some(300 + number),
+            ..Usage::default()
+        },
+        origin: if known { Origin::Provider } else { Origin::Unknown },
+        cost: if known { Cost::NanoUsd(7_253_300 + number) } else { Cost::Unknown },
+        request_bytes: 107_000 + number,
+        response_bytes: 4_000 + number,
+        provider_request_id: known.then(|| format!("req_{number:024}").into()),
+        conversation: Some("0c7f2a4e-5d3b-4f8a-9a51-0d9b6f2f7f10".into()),
+        attempts: if known {
+            vec![Attempt {
+                provider: "anthropic".into(),
+                status: Some(200),
+                reason: Reason::Completed,
+                duration_us: 205_000,
+                reused: true,
+            }]
+        } else {
+            Vec::new()
+        },
+        snapshot: 0x5eed_0000_dead_beef,
+    }
+}

@@ -1,0 +1,40 @@
+//! Segments: a batch of records packed into one blob.
+//!
+//! A row per record costs about three times the CPU of a packed batch (`docs` of the example `write_speed`), and
+//! that CPU is part of every request. A segment is self-contained: a table of texts, a table of callers, then the
+//! records with small integers as little-endian base-128 varints.
+//!
+//! ```text
+//! format: 1 byte | texts: count, (length, bytes)… | callers: count, caller… | records, one after the other
+//! ```
+
+pub(crate) mod pack;
+pub(crate) mod unpack;
+mod varint;
+
+/// The first byte of every segment.
+pub(crate) const FORMAT: u8 = 1;
+/// Bytes per entry of a segment's `prints`: the low 32 bits of a record's id, little-endian.
+pub(crate) const PRINT_BYTES: usize = 4;
+/// Longest text kept in a record, in bytes; what callers and providers send is cut here.
+pub(crate) const TEXT_MAX: usize = 512;
+/// Most attempts kept per record.
+pub(crate) const ATTEMPTS_MAX: usize = 64;
+
+/// The low 32 bits of an id: random in a UUIDv7.
+#[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+pub(crate) fn print_of(id: u128) -> u32 {
+    id as u32
+}
+
+/// The text, cut to [`TEXT_MAX`] bytes at a character.
+pub(crate) fn cut(text: &str) -> &str {
+    if text.len() <= TEXT_MAX {
+        return text;
+    }
+    let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use super::pack::Packer;
+use super::unpack::unpack;
+use super::*;
+use crate::record::{Attempt, Record};
+use crate::rollup::Sums;
+use crate::sample;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+fn pack(records: &[Record]) -> (Packer, Vec<u8>) {
+    let mut packer = Packer::new();
+    for record in records {
+        packer.push(record);
+    }
+    let body = packer.packed().body;
+    (packer, body)
+}
+
+#[test]
+fn records_read_back_as_they_were() {
+    let records: Vec<Record> = (0..200).map(sample::record).collect();
+    let (packer, body) = pack(&records);
+    assert_eq!(unpack(&body, 200).unwrap(), records);
+    let packed = packer.packed();
+    assert_eq!(packed.prints.len(), records.len() * PRINT_BYTES);
+    let mut sums = Sums::default();
+    for (_, _, group) in packed.groups {
+        sums.add(group);
+    }
+    let mut expected = Sums::default();
+    for record in &records {
+        expected.add(&Sums::of(record));
+    }
+    assert_eq!(sums, expected);
+}
+
+#[test]
+fn the_next_segment_stands_alone() {
+    let mut packer = Packer::new();
+    for round in 0..3 {
+        packer.clear();
+        let records: Vec<Record> = (round * 10..round * 10 + 10).map(sample::record).collect();
+        for record in &records {
+            packer.push(record);
+        }
+        assert_eq!(unpack(&packer.packed().body, 10).unwrap(), records, "round {round}");
+    }
+}
+
+#[test]
+fn equal_callers_at_different_addresses_are_one_group() {
+    let one = sample::record(1);
+    let mut two = one.clone();
+    two.caller = Arc::new((*one.caller).clone());
+    let (packer, body) = pack(&[one.clone(), two.clone()]);
+    assert_eq!(packer.packed().groups.len(), 1);
+    assert_eq!(unpack(&body, 2).unwrap(), [one, two]);
+}
+
+#[test]
+fn texts_and_attempts_are_cut_at_their_limits() {
+    let mut record = sample::record(1);
+    let attempt = Attempt { provider: "p".into(), ..record.attempts[0].clone() };
+    record.model_requested = Some("m".repeat(TEXT_MAX).into());
+    record.conversation = Some("é".repeat(TEXT_MAX / 2).into());
+    record.attempts = vec![attempt.clone(); ATTEMPTS_MAX];
+    let (_, body) = pack(std::slice::from_ref(&record));
+    assert_eq!(unpack(&body, 1).unwrap(), [record.clone()], "at the limits nothing is lost");
+    let mut longer = record.clone();
+    longer.model_requested = Some("m".repeat(TEXT_MAX + 1).into());
+    longer.conversation = Some(format!("{}x", "é".repeat(TEXT_MAX / 2)).into());
+    longer.attempts.push(attempt);
+    let (_, body) = pack(&[longer]);
+    assert_eq!(unpack(&body, 1).unwrap(), [record]);
+}
+
+#[test]
+fn every_cut_of_a_segment_is_an_error() {
+    let records: Vec<Record> = (0..3).map(sample::record).collect();
+    let (_, body) = pack(&records);
+    for length in 0..body.len() {
+        assert!(unpack(&body[..length], 3).is_err(), "cut at {length}");
+    }
+    assert!(unpack(&body, 2).is_err() && unpack(&body, 4).is_err());
+    assert!(unpack(&body, u32::MAX).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn damage_never_panics(at in 0_usize..400, byte: u8) {
+        let records: Vec<Record> = (0..3).map(sample::record).collect();
+        let (_, mut body) = pack(&records);
+        let at = at % body.len();
+        body[at] = byte;
+        // Any outcome but a panic is fine: a flipped figure can still be a valid record.
+        if let Ok(read) = unpack(&body, 3) {
+            prop_assert_eq!(read.len(), 3);
+        }
+    }
+}

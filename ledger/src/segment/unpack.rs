@@ -1,0 +1,242 @@
+//! A blob in, records out. Trusts nothing: a damaged segment is an error, never a panic or a huge allocation.
+
+use super::varint::{take, unzigzag};
+use super::{ATTEMPTS_MAX, FORMAT};
+use crate::record::{Attempt, Record};
+use narrows_meter::{Cost, Origin, Usage};
+use narrows_policy::{Caller, CallerKind, CapabilitySet, Reason};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error as WordError, StrDeserializer};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What does not fit in a segment.
+pub(crate) type Fault = &'static str;
+
+/// Most different dialects and clients a process reads; both are closed lists of a few dozen.
+const STATIC_WORDS: usize = 4_096;
+
+/// Reads all records of a segment that holds `count`.
+pub(crate) fn unpack(body: &[u8], count: u32) -> Result<Vec<Record>, Fault> {
+    let mut reader = Segment { input: body, texts: Vec::new(), callers: Vec::new() };
+    if reader.byte()? != FORMAT {
+        return Err("a format this program does not know");
+    }
+    for _ in 0..reader.number()? {
+        let text = reader.length().and_then(|length| reader.bytes(length))?;
+        reader.texts.push(std::str::from_utf8(text).map_err(|_utf8| "a text is not UTF-8")?.into());
+    }
+    for _ in 0..reader.number()? {
+        let caller = Arc::new(reader.caller()?);
+        reader.callers.push(caller);
+    }
+    // Every record takes at least its id, which bounds what a damaged count can make us allocate.
+    let mut records = Vec::with_capacity((count as usize).min(body.len() / 16));
+    let (mut at_us, mut snapshot) = (0, 0);
+    for _ in 0..count {
+        let record = reader.record(at_us, snapshot)?;
+        (at_us, snapshot) = (record.started_at_us, record.snapshot);
+        records.push(record);
+    }
+    if reader.input.is_empty() { Ok(records) } else { Err("more bytes than records") }
+}
+
+struct Segment<'a> {
+    input: &'a [u8],
+    texts: Vec<Arc<str>>,
+    callers: Vec<Arc<Caller>>,
+}
+
+impl<'a> Segment<'a> {
+    fn record(&mut self, previous_at_us: i64, previous_snapshot: u64) -> Result<Record, Fault> {
+        let id = self.bytes(16)?.try_into().map(u128::from_be_bytes).map_err(|_short| "cut short")?;
+        let started_at_us = previous_at_us.wrapping_add(unzigzag(self.number()?));
+        let (duration_us, upstream_wait_us) = (self.number()?, self.number()?);
+        let first_byte_us = self.optional()?;
+        let caller = self.length()?;
+        let caller = self.callers.get(caller).cloned().ok_or("no such caller")?;
+        let (provider, model_sent) = (self.text()?, self.text()?);
+        let (dialect, client) = (self.static_word()?, self.static_word()?);
+        let (surface, class) = (self.value()?, self.value()?);
+        let (model_requested, model_answered) = (self.text()?, self.text()?);
+        let (reason, origin): (Reason, Origin) = (self.value()?, self.value()?);
+        let status = self.small()?;
+        let flags = self.byte()?;
+        let (usage, cost) = (self.usage()?, Cost::from(self.optional()?));
+        let (request_bytes, response_bytes) = (self.number()?, self.number()?);
+        let (provider_request_id, conversation) = (self.inline()?, self.inline()?);
+        let snapshot = previous_snapshot ^ self.number()?;
+        Ok(Record {
+            id,
+            started_at_us,
+            duration_us,
+            upstream_wait_us,
+            first_byte_us,
+            caller,
+            surface,
+            class,
+            capabilities: CapabilitySet::from_bits(flags & 0x7f),
+            dialect,
+            client,
+            model_requested,
+            provider,
+            model_sent,
+            model_answered,
+            status,
+            reason,
+            streamed: flags & 0x80 != 0,
+            usage,
+            origin,
+            cost,
+            request_bytes,
+            response_bytes,
+            provider_request_id,
+            conversation,
+            attempts: self.attempts()?,
+            snapshot,
+        })
+    }
+
+    fn usage(&mut self) -> Result<Usage, Fault> {
+        let known = self.byte()?;
+        let mut figures = [None; 8];
+        for (bit, figure) in figures.iter_mut().enumerate() {
+            if known & 1 << bit != 0 {
+                *figure = Some(self.number()?);
+            }
+        }
+        let [
+            input_uncached,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            output_text,
+            reasoning,
+            audio_in,
+            audio_out,
+        ] = figures;
+        Ok(Usage {
+            input_uncached,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            output_text,
+            reasoning,
+            audio_in,
+            audio_out,
+        })
+    }
+
+    fn attempts(&mut self) -> Result<Vec<Attempt>, Fault> {
+        let count = self.length()?;
+        if count > ATTEMPTS_MAX {
+            return Err("too many attempts");
+        }
+        let mut attempts = Vec::with_capacity(count);
+        for _ in 0..count {
+            attempts.push(Attempt {
+                provider: self.text()?.ok_or("an attempt without a provider")?,
+                reason: self.value()?,
+                status: match self.optional()? {
+                    Some(status) => Some(u16::try_from(status).map_err(|_large| "a status is too large")?),
+                    None => None,
+                },
+                duration_us: self.number()?,
+                reused: self.byte()? != 0,
+            });
+        }
+        Ok(attempts)
+    }
+
+    fn caller(&mut self) -> Result<Caller, Fault> {
+        let kind = match self.byte()? {
+            0 => CallerKind::VirtualKey,
+            1 => CallerKind::Anonymous,
+            _ => return Err("an unknown kind of caller"),
+        };
+        let organization = self.owned()?.unwrap_or_default();
+        let (team, user, service_account) = (self.owned()?, self.owned()?, self.owned()?);
+        let (project, key_id) = (self.owned()?, self.owned()?);
+        let mut metadata = Vec::new();
+        for _ in 0..self.number()? {
+            metadata.push((self.owned()?.unwrap_or_default(), self.owned()?.unwrap_or_default()));
+        }
+        Ok(Caller { kind, organization, team, user, service_account, project, key_id, metadata })
+    }
+
+    fn bytes(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let (bytes, rest) = self.input.split_at_checked(length).ok_or("cut short")?;
+        self.input = rest;
+        Ok(bytes)
+    }
+
+    fn byte(&mut self) -> Result<u8, Fault> {
+        let (byte, rest) = self.input.split_first().ok_or("cut short")?;
+        self.input = rest;
+        Ok(*byte)
+    }
+
+    fn number(&mut self) -> Result<u64, Fault> {
+        take(&mut self.input).ok_or("an integer is damaged")
+    }
+
+    fn length(&mut self) -> Result<usize, Fault> {
+        usize::try_from(self.number()?).map_err(|_large| "a length is too large")
+    }
+
+    fn small(&mut self) -> Result<u16, Fault> {
+        u16::try_from(self.number()?).map_err(|_large| "a status is too large")
+    }
+
+    fn optional(&mut self) -> Result<Option<u64>, Fault> {
+        match self.byte()? {
+            0 => Ok(None),
+            1 => self.number().map(Some),
+            _ => Err("a flag is damaged"),
+        }
+    }
+
+    fn text(&mut self) -> Result<Option<Arc<str>>, Fault> {
+        let Some(place) = self.length()?.checked_sub(1) else { return Ok(None) };
+        self.texts.get(place).cloned().map(Some).ok_or("no such text")
+    }
+
+    fn owned(&mut self) -> Result<Option<String>, Fault> {
+        Ok(self.text()?.map(|text| (*text).to_owned()))
+    }
+
+    fn inline(&mut self) -> Result<Option<Box<str>>, Fault> {
+        let Some(length) = self.length()?.checked_sub(1) else { return Ok(None) };
+        let text = std::str::from_utf8(self.bytes(length)?).map_err(|_utf8| "a text is not UTF-8")?;
+        Ok(Some(text.into()))
+    }
+
+    /// A value of a closed list, by its stable word.
+    fn value<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Fault> {
+        let word = self.text()?.ok_or("a word is missing")?;
+        let deserializer: StrDeserializer<'_, WordError> = (*word).into_deserializer();
+        T::deserialize(deserializer).map_err(|_unknown| "a word this program does not know")
+    }
+
+    fn static_word(&mut self) -> Result<Option<&'static str>, Fault> {
+        self.text()?.map(|word| static_word(&word)).transpose()
+    }
+}
+
+/// Records hold dialects and clients as words of closed lists that live as long as the program. The lists are
+/// other crates', so words read from a file are kept for good here, up to [`STATIC_WORDS`].
+fn static_word(word: &str) -> Result<&'static str, Fault> {
+    static WORDS: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+    let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let words = words.get_or_insert_default();
+    if let Some(known) = words.get(word) {
+        return Ok(known);
+    }
+    if words.len() >= STATIC_WORDS {
+        return Err("too many different dialects and clients");
+    }
+    let kept: &'static str = Box::leak(word.into());
+    words.insert(kept);
+    Ok(kept)
+}
