@@ -63,6 +63,19 @@ fn agent(bytes: usize) -> Vec<u8> {
     body.into_bytes()
 }
 
+/// Long prose alone: one string with an escape every hundred bytes or so, as in system prompts.
+fn prose(bytes: usize) -> Vec<u8> {
+    let line = "IMPORTANT: Assist with defensive tasks only, and refuse to create code that may be used maliciously. \\n";
+    format!(r#"{{"model":"m","stream":true,"system":"{}"}}"#, line.repeat(bytes / line.len())).into_bytes()
+}
+
+/// Schemas alone: many short strings and brackets.
+fn schemas(bytes: usize) -> Vec<u8> {
+    let field = r#"{"type":"string","description":"The path","minLength":1,"enum":["a","bc","def"]}"#;
+    format!(r#"{{"model":"m","stream":true,"tools":[{}0]}}"#, format!("{field},").repeat(bytes / field.len()))
+        .into_bytes()
+}
+
 /// A small chat.
 fn chat() -> Vec<u8> {
     let body = r#"{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"Say this is a test, and then explain in one sentence why tests matter."}],"temperature":0.7,"max_tokens":256,"stream":true,"stream_options":{"include_usage":true},"user":"u-1234567"}"#;
@@ -95,7 +108,14 @@ fn main() -> std::io::Result<()> {
     let pretty = serde_json::from_slice::<serde_json::Value>(&agent(107_000))
         .and_then(|value| serde_json::to_vec_pretty(&value))
         .unwrap_or_default();
-    for (name, body) in [("small chat", chat()), ("agent", agent(107_000)), ("agent, pretty", pretty)] {
+    let bodies = [
+        ("small chat", chat()),
+        ("agent", agent(107_000)),
+        ("agent, pretty", pretty),
+        ("prose", prose(107_000)),
+        ("schemas", schemas(107_000)),
+    ];
+    for (name, body) in bodies {
         type Reader = fn(&[u8]) -> bool;
         let readers: [(&str, Reader); 3] = [
             ("head", |body| request::head(body).is_ok_and(|head| head.streams())),

@@ -32,16 +32,27 @@ pub(super) fn blank(body: &[u8], mut at: usize) -> usize {
 #[inline(always)]
 pub(super) fn string(body: &[u8], start: usize) -> Result<Text, BodyFault> {
     // Keys and short values end within 16 bytes without an escape; everything else takes the long way.
-    if let Some(block) = body.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
-        let (stop, high) = blocks::first_stop16(block);
-        if block.get(stop) == Some(&b'"') {
-            if high {
-                utf8(body, start, start + stop)?;
-            }
-            return Ok(Text { start, end: start + stop, escaped: false });
-        }
+    let Some(block) = body.get(start..).and_then(|rest| rest.first_chunk::<16>()) else {
+        return long_string(body, start);
+    };
+    let (low, high) = blocks::words(block);
+    let mut end = start;
+    let mut stops = blocks::stops8(low);
+    let mut ascii = low;
+    if stops == 0 {
+        end += 8;
+        stops = blocks::stops8(high);
+        ascii |= high;
     }
-    long_string(body, start)
+    // No stop at all means 64 zeros and so an end behind the block, where `long_string` goes on looking.
+    end += stops.trailing_zeros() as usize / 8;
+    if stops == 0 || body.get(end) != Some(&b'"') {
+        return long_string(body, start);
+    }
+    if blocks::has_high(ascii) {
+        utf8(body, start, end)?;
+    }
+    Ok(Text { start, end, escaped: false })
 }
 
 /// Scans a string of any length.
@@ -289,7 +300,7 @@ mod blocks {
     /// The top bit of every byte of a little-endian word that is a quote, a backslash or below 0x20.
     /// Exact: no sum carries into the next byte.
     #[inline(always)]
-    fn stops8(word: u64) -> u64 {
+    pub(super) fn stops8(word: u64) -> u64 {
         let low = word & all(0x7F);
         let not_quote = (low ^ all(b'"')) + all(0x7F);
         let not_backslash = (low ^ all(b'\\')) + all(0x7F);
@@ -297,14 +308,18 @@ mod blocks {
         !(not_quote & not_backslash & not_control | word) & all(0x80)
     }
 
-    /// The offset of the first byte that stops (16 if none does), and whether any byte is above 0x7F.
+    /// The two little-endian words of a block.
     #[inline(always)]
-    pub(super) fn first_stop16(block: &[u8; 16]) -> (usize, bool) {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the block")]
+    pub(super) fn words(block: &[u8; 16]) -> (u64, u64) {
         let bits = u128::from_le_bytes(*block);
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves of the block")]
-        let (low, high) = (bits as u64, (bits >> 64) as u64);
-        let stops = u128::from(stops8(high)) << 64 | u128::from(stops8(low));
-        (stops.trailing_zeros() as usize / 8, (low | high) & all(0x80) != 0)
+        (bits as u64, (bits >> 64) as u64)
+    }
+
+    /// Whether any byte of a word is above 0x7F.
+    #[inline(always)]
+    pub(super) fn has_high(word: u64) -> bool {
+        word & all(0x80) != 0
     }
 
     /// One bit per byte that stops, lowest first, and whether any byte is above 0x7F.
@@ -346,9 +361,13 @@ mod blocks {
                             .fold(0, |bits, (i, byte)| bits | u64::from(stop(byte)) << i);
                         let high = block.iter().any(|byte| *byte > 0x7F);
                         assert_eq!(classify64(&block), (bits, high), "{byte:#x} at {place}");
-                        let first = block.first_chunk::<16>().unwrap();
-                        let at = first.iter().position(|byte| stop(byte)).unwrap_or(16);
-                        assert_eq!(first_stop16(first), (at, first.iter().any(|byte| *byte > 0x7F)));
+                        let (low, high) = words(block.first_chunk().unwrap());
+                        for (word, bytes) in [(low, &block[..8]), (high, &block[8..16])] {
+                            let tops =
+                                bytes.iter().rev().fold(0, |tops, b| tops << 8 | u64::from(stop(b)) << 7);
+                            assert_eq!(stops8(word), tops, "{byte:#x} at {place}");
+                            assert_eq!(has_high(word), bytes.iter().any(|byte| *byte > 0x7F));
+                        }
                     }
                 }
             }
