@@ -57,6 +57,8 @@ pub(crate) struct Ledger {
 pub(crate) struct Line<'a> {
     ledger: &'a Ledger,
     index: Option<usize>,
+    /// Reasoning tokens once all of them are generated.
+    reasoning: u64,
     ended: bool,
 }
 
@@ -86,16 +88,19 @@ impl Ledger {
         self.capacity > 0
     }
 
+    /// Opens the line that `line` makes; its `reasoning` is what a whole answer has.
     pub(crate) fn open(&self, line: impl FnOnce() -> Billed) -> Line<'_> {
         if !self.is_on() {
-            return Line { ledger: self, index: None, ended: true };
+            return Line { ledger: self, index: None, reasoning: 0, ended: true };
         }
         let mut lines = self.lock();
         if lines.len() >= self.capacity {
-            return Line { ledger: self, index: None, ended: true };
+            return Line { ledger: self, index: None, reasoning: 0, ended: true };
         }
-        lines.push(line());
-        Line { ledger: self, index: Some(lines.len() - 1), ended: false }
+        let mut line = line();
+        let reasoning = std::mem::take(&mut line.reasoning);
+        lines.push(line);
+        Line { ledger: self, index: Some(lines.len() - 1), reasoning, ended: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Billed>> {
@@ -126,7 +131,7 @@ impl Line<'_> {
         let Some(index) = self.index else { return };
         if let Some(line) = self.ledger.lock().get_mut(index) {
             change(line);
-            line.reasoning = line.reasoning.min(line.output);
+            line.reasoning = self.reasoning.min(line.output);
         }
     }
 }

@@ -37,7 +37,6 @@ pub(crate) async fn serve(mut stream: TcpStream, server: Arc<Server>) -> Result<
         let line = server.ledger.open(|| {
             let mut bill = prepared.bill.clone();
             bill.id = id;
-            bill.reasoning = bill.reasoning.min(bill.output);
             bill
         });
         let mut sender = Sender { stream: &mut stream, out: &mut out, prepared: &prepared };

@@ -132,6 +132,7 @@ impl Client {
         let sink = &mut |body: &[u8]| {
             if first_body.is_none() {
                 *first_body = Some(Instant::now());
+                work.stats.lock().opened += 1;
             }
             end.push(body);
             usage.push(body);

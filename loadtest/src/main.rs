@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use narrows_loadtest::compare;
+use narrows_loadtest::{compare, idle, run};
 use std::process::ExitCode;
 
 /// Loads any AI gateway, and compares gateways on one machine.
@@ -15,12 +15,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Load one gateway with one kind of work; thresholds set the exit status.
+    Run(run::Options),
+    /// Open thousands of silent streams and print what each costs in memory.
+    Idle(idle::Options),
     /// Measure direct, bare Pingora, nginx and Narrows side by side.
     Compare(compare::Options),
 }
 
 fn main() -> Result<ExitCode> {
     let good = match Arguments::parse().command {
+        Command::Run(options) => run::run(&options)?,
+        Command::Idle(options) => idle::run(&options)?,
         Command::Compare(options) => compare::run(&options)?,
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

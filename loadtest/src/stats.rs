@@ -23,6 +23,8 @@ pub struct Stats {
     pub requests: u64,
     /// Answers that passed every check.
     pub good: u64,
+    /// Answers whose body has begun.
+    pub opened: u64,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Answers that were cut, or lacked their end marker or a chunk.
@@ -50,6 +52,7 @@ impl Stats {
             transit: histogram()?,
             requests: 0,
             good: 0,
+            opened: 0,
             statuses: BTreeMap::new(),
             incomplete: 0,
             without_usage: 0,
@@ -80,7 +83,7 @@ impl Stats {
         self.statuses.clear();
         self.failures.clear();
         (self.requests, self.good, self.incomplete, self.without_usage) = (0, 0, 0, 0);
-        (self.chunks, self.bytes) = (0, 0);
+        (self.opened, self.chunks, self.bytes) = (0, 0, 0);
     }
 }
 
