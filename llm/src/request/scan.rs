@@ -326,21 +326,24 @@ mod blocks {
     #[inline(always)]
     pub(super) fn classify64(block: &[u8; 64]) -> (u64, bool) {
         let mut flags = [0u8; 64];
-        let (mut any_stop, mut any_high) = (0u8, 0u8);
         for (flag, byte) in flags.iter_mut().zip(block) {
-            *flag = u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20));
-            any_stop |= *flag;
-            any_high |= *byte;
+            *flag = 0u8.wrapping_sub(u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20)));
         }
-        if any_stop == 0 {
-            return (0, any_high >= 0x80);
+        // Whole words are joined and not bytes: a fold of bytes costs more than all of the comparisons.
+        let join = |bytes: &[u8; 64]| {
+            bytes.as_chunks::<8>().0.iter().fold(0, |joined, eight| joined | u64::from_le_bytes(*eight))
+        };
+        let high = has_high(join(block));
+        if join(&flags) == 0 {
+            return (0, high);
         }
         let mut stops = 0;
         for (i, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
             // Gathers the lowest bit of each byte into the top byte: bit 8k moves to bit 56+k.
-            stops |= (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
+            let lowest = u64::from_le_bytes(*eight) & all(1);
+            stops |= (lowest.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
         }
-        (stops, any_high >= 0x80)
+        (stops, high)
     }
 
     #[cfg(test)]
