@@ -120,3 +120,62 @@ pub(crate) struct Cut {
 fn offset(at: u64, base: u64) -> usize {
     usize::try_from(at.saturating_sub(base)).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_beginning_rules_out_stays_ruled_out() {
+        for event in [
+            "data: {\"choices\" : [ ], \"usage\":{\"choices\":[{}]}}\n\n",
+            "data:\r\ndata: {\"choices\":[{}]}\r\n\r\n",
+            "event: x\ndata: {\"choices\":null}\n\n",
+            "data: [DONE]\n\n",
+            "id: 1\ndata: {\"usage\":{},\"choices\":[]}\n\n",
+        ] {
+            let verdicts: Vec<bool> =
+                (0..=event.len()).map(|end| is_ruled_out(&event.as_bytes()[..end])).collect();
+            assert!(verdicts.is_sorted(), "{event:?}");
+        }
+        assert!(!is_ruled_out(b"data: {\"choices\":[],\"usage\":{}}\n\n"));
+    }
+
+    #[test]
+    fn ranges_are_cut_out_across_chunks() {
+        let stream = b"abcdefghij";
+        for first in 0..=stream.len() {
+            let (mut hold, mut sent) = (Hold::default(), Vec::new());
+            let (one, two) =
+                (Bytes::copy_from_slice(&stream[..first]), Bytes::copy_from_slice(&stream[first..]));
+            let mut out = |bytes: Bytes| sent.extend_from_slice(&bytes);
+            // "def" is to be hidden; until its end is seen, its beginning is held.
+            let cut = [Cut { start: 3, end: 6, ends_with_cr: false }];
+            let known = if first >= 6 { &cut[..] } else { &[] };
+            let keep = if (4..6).contains(&first) { 3 } else { first as u64 };
+            hold.pass(&one, 0, known, keep, &mut out);
+            assert_eq!(hold.held(), first - usize::try_from(keep).unwrap());
+            let rest = if first >= 6 { &[] } else { &cut[..] };
+            hold.pass(&two, first as u64, rest, 10, &mut out);
+            assert_eq!((hold.held(), hold.hidden()), (0, 3));
+            hold.release(&mut out);
+            assert_eq!(sent, b"abcghij");
+        }
+    }
+
+    #[test]
+    fn the_line_feed_of_a_hidden_event_goes_with_it() {
+        let (mut hold, mut sent) = (Hold::default(), Vec::new());
+        let mut out = |bytes: Bytes| sent.extend_from_slice(&bytes);
+        hold.pass(
+            &Bytes::from_static(b"xy\r"),
+            0,
+            &[Cut { start: 0, end: 3, ends_with_cr: true }],
+            3,
+            &mut out,
+        );
+        hold.pass(&Bytes::from_static(b"\n\nz"), 3, &[], 6, &mut out);
+        assert_eq!(hold.hidden(), 4);
+        assert_eq!(sent, b"\nz");
+    }
+}

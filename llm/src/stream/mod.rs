@@ -114,7 +114,7 @@ pub struct Outcome {
     pub unreported_text_bytes: u64,
     /// Figures contradicted each other (a part above its whole, a total that fits nothing); `usage` is the best reading.
     pub anomaly: bool,
-    /// Bytes that passed uninspected because something exceeded [`CARRY_LIMIT`].
+    /// Bytes that passed uninspected because something exceeded [`CARRY_LIMIT`], in whole chunks.
     pub uninspected_bytes: u64,
     /// Bytes that were hidden from the client.
     pub hidden_bytes: u64,
@@ -281,4 +281,68 @@ fn first_character(chunk: &[u8], mark: &mut usize) -> Option<(usize, u8)> {
         }
         (!byte.is_ascii_whitespace()).then_some((at, *byte))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything a decoder holds of a stream, in bytes.
+    fn held(decoder: &StreamDecoder) -> (usize, usize) {
+        let carry = match &decoder.body {
+            Body::Json(documents) => documents.pending().len(),
+            _ => decoder.framer.pending().len(),
+        };
+        (carry, decoder.hold.as_ref().map_or(0, Hold::held))
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_whatever_comes() {
+        for endless in
+            ["data: {\"usage\":", "data: {\"a\":\"", "{\"a\":\"", "x", "data: \r", "[{", ": c", "data: {} \r"]
+        {
+            for hide_usage in [false, true] {
+                let mut decoder = StreamDecoder::new(Dialect::OpenaiChat, StreamOptions { hide_usage });
+                let chunk = Bytes::from(endless.repeat(4000));
+                let (mut taken, mut passed) = (0, 0);
+                while taken < 3 * CARRY_LIMIT {
+                    decoder.push(chunk.clone(), &mut |bytes| passed += bytes.len());
+                    taken += chunk.len();
+                    let (carry, hold) = held(&decoder);
+                    assert!(
+                        carry <= CARRY_LIMIT && hold <= HOLD_LIMIT,
+                        "{endless:?} holds {carry} and {hold}"
+                    );
+                }
+                let outcome = decoder.finish(&mut |bytes| passed += bytes.len());
+                assert_eq!(passed as u64 + outcome.hidden_bytes, taken as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn progress_grows_with_the_stream() {
+        let mut decoder = StreamDecoder::new(Dialect::AnthropicMessages, StreamOptions::default());
+        let mut push = |event: &str| {
+            decoder.push(Bytes::from(format!("data: {event}\n\n")), &mut |_| ());
+            decoder.progress()
+        };
+        let nothing = push(r#"{"type":"ping"}"#);
+        assert_eq!((nothing.reported, nothing.output_tokens()), (Reported::Nothing, None));
+        let start =
+            push(r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}"#);
+        assert_eq!((start.usage.input(), start.reported), (Some(9), Reported::Partial));
+        assert_eq!(start.output_tokens(), None, "the first output figure is a guess");
+        let text = push(r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"Hello"}}"#);
+        assert_eq!((text.output_text_bytes, text.output_tokens()), (5, Some(2)));
+        let delta = push(
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#,
+        );
+        assert_eq!((delta.reported, delta.output_tokens()), (Reported::Complete, Some(7)));
+    }
+
+    #[test]
+    fn a_rate_of_one_token_for_four_bytes_rounds_up() {
+        assert_eq!([0, 1, 4, 5].map(estimate_tokens), [0, 1, 1, 2]);
+    }
 }

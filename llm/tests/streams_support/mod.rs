@@ -1,6 +1,7 @@
 //! Recorded-like answers with what must be read out of them.
 
 #![allow(dead_code, reason = "each test file uses its part")]
+#![expect(clippy::unwrap_used, reason = "a test helper may fail loudly")]
 
 use bytes::Bytes;
 use narrows_llm::Dialect;

@@ -130,14 +130,15 @@ impl OpenaiUsage {
                 prompt.saturating_add(reading.beside_prompt).saturating_sub(read.saturating_add(write));
             usage.audio_in = self.audio_in.map(|audio| audio.min(uncached));
             usage.input_uncached = Some(uncached - usage.audio_in.unwrap_or(0));
+            anomaly |= usage.audio_in < self.audio_in;
         }
         usage.reasoning = self.reasoning;
         if let Some(completion) = completion {
             let visible = completion.saturating_add(reading.beside_completion).saturating_sub(thought);
             usage.audio_out = self.audio_out.map(|audio| audio.min(visible));
             usage.output_text = Some(visible - usage.audio_out.unwrap_or(0));
+            anomaly |= usage.audio_out < self.audio_out;
         }
-        anomaly |= usage.audio_in < self.audio_in || usage.audio_out < self.audio_out;
         Converted { usage, anomaly }
     }
 
