@@ -1,2 +1,9 @@
 //! The `narrows` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Not locked: a gateway runs in here, and its log writes to the same places from other threads.
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    ExitCode::from(narrows::cli::main(std::env::args_os(), &mut out, &mut err))
+}

@@ -34,6 +34,7 @@ pub use problem::{Problem, Problems};
 pub use secret::{REDACTED, Secret};
 pub use settings::*;
 pub use tree::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
+pub(crate) use units::duration;
 pub use units::{DURATION_MAX, SIZE_MAX};
 pub use url::BaseUrl;
 

@@ -9,7 +9,7 @@ pub const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const SIZE_MAX: u64 = 1 << 40;
 
 /// Reads `500ms`, `30s`, `5m`, `1h`, `1d`; a unit is required. At most [`DURATION_MAX`].
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let millis: u64 = match unit {
         "ms" => 1,

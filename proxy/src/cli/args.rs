@@ -1,0 +1,298 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "narrows",
+    about = "Narrows: the AI gateway. One place that every model call passes: keys, metering, records.",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Start here:\n  \
+        narrows demo                            try it: no configuration, no account, no network\n  \
+        narrows check --config narrows.yaml     see every problem of a configuration\n  \
+        narrows run --config narrows.yaml       start the gateway\n  \
+        narrows keys create --name laptop --user ada\n  \
+        narrows usage --by team,model"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the gateway with a configuration; runs until it is stopped (Ctrl-C or SIGTERM).
+    Run(RunArguments),
+    /// Start a gateway with a built-in fake provider, a key and requests to paste.
+    Demo(DemoArguments),
+    /// Print every problem of a configuration, with its place and what to do.
+    Check(CheckArguments),
+    /// Create and manage virtual keys, the keys that clients of the gateway use.
+    Keys(KeysArguments),
+    /// Sum up requests, tokens and cost.
+    Usage(UsageArguments),
+    /// Show the records of exchanges, the newest first.
+    Records(RecordsArguments),
+    /// Show the configuration in force, its JSON Schema or its reference.
+    Config(ConfigArguments),
+    /// Count the tokens of recorded answers again, for those who dispute a bill.
+    Meter(MeterArguments),
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  OPENAI_API_KEY=sk-… narrows run --config narrows.yaml\n\n\
+    A smallest configuration:\n  version: 1\n  providers:\n    openai: {kind: openai, api_key: \"${OPENAI_API_KEY}\"}")]
+pub(crate) struct RunArguments {
+    /// The configuration.
+    #[arg(long, short, value_name = "FILE", default_value = "narrows.yaml")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  narrows demo\n  narrows demo --port 0 --json    free ports, one JSON line when ready"
+)]
+pub(crate) struct DemoArguments {
+    /// Port of the gateway on 127.0.0.1; 0 picks free ports for everything.
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Keep keys and records in this file; without it they are in a temporary folder and gone at the end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print exactly one JSON line when ready.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code 1 if there is a problem.\n\nExample:\n  narrows check --config narrows.yaml"
+)]
+pub(crate) struct CheckArguments {
+    /// The configuration.
+    #[arg(long, short, value_name = "FILE", default_value = "narrows.yaml")]
+    pub(crate) config: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// The JSON Schema of the configuration, for editors.
+    Schema,
+    /// The configuration in force: defaults filled in, secrets redacted.
+    Show {
+        /// The configuration.
+        #[arg(long, short, value_name = "FILE", default_value = "narrows.yaml")]
+        config: PathBuf,
+        /// Print JSON instead of YAML.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every key with type, default and meaning, as Markdown.
+    Reference,
+}
+
+/// Which store a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    /// The gateway's configuration, which names its store [default: narrows.yaml, if it is there].
+    #[arg(long, short, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// The store itself, without a configuration.
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "config")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print JSON, one object per line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    narrows keys create --name laptop --user ada --team research --expires 90d\n  \
+    narrows keys create --name ci --service-account ci --model 'gpt-*' --model 'claude-*'\n  \
+    narrows keys list --store narrows.db\n  \
+    narrows keys rotate 4kX0bYw2mQ7d --overlap 24h\n\n\
+    Changes work at once, also while the gateway runs (within a second).")]
+pub(crate) struct KeysArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    #[command(subcommand)]
+    pub(crate) command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Create a key and print it, this one time.
+    Create(Box<CreateArguments>),
+    /// List keys.
+    List {
+        /// Also those that were deleted.
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Show one key (never its secret, which is not kept).
+    Show {
+        /// Public id of the key, as `keys list` shows it, or the whole key.
+        id: String,
+    },
+    /// Switch a key off.
+    Disable {
+        /// Public id of the key.
+        id: String,
+    },
+    /// Switch a disabled key on again.
+    Enable {
+        /// Public id of the key.
+        id: String,
+    },
+    /// Give a key a new secret and print it, this one time.
+    Rotate {
+        /// Public id of the key.
+        id: String,
+        /// How long the old secret still works, as 24h or 0s.
+        #[arg(long, value_name = "TIME", default_value = "0s")]
+        overlap: String,
+    },
+    /// Delete a key for good; records keep its id.
+    Delete {
+        /// Public id of the key.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArguments {
+    /// A name for people.
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Organization that owns the key [default: the configuration's].
+    #[arg(long)]
+    pub(crate) organization: Option<String>,
+    /// Team.
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// Person it belongs to.
+    #[arg(long, conflicts_with = "service_account")]
+    pub(crate) user: Option<String>,
+    /// Program it belongs to.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_account: Option<String>,
+    /// Project.
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// A model it may use, or a beginning of names with a star (gpt-*); repeat for more. Without: all.
+    #[arg(long = "model", value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+    /// When it stops working: after a time (90d), or at one (2026-12-31).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// Free metadata, copied to every record; repeat for more.
+    #[arg(long = "metadata", value_name = "NAME=VALUE")]
+    pub(crate) metadata: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  narrows usage\n  narrows usage --by team,model --from 7d\n  \
+    narrows usage --by day --from 2026-11-01 --to 2026-12-01 --json")]
+pub(crate) struct UsageArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// What to split by, separated by commas: hour, day, organization, team, user, service_account, project, key,
+    /// provider, model, dialect, client, reason, origin.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
+    pub(crate) by: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  narrows records --limit 20\n  narrows records --user ada --from 24h --json"
+)]
+pub(crate) struct RecordsArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// Most records to show.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// Which exchanges a report is about.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArguments {
+    /// Started at or after: a time ago (24h, 7d), a day (2026-11-01) or a time (2026-11-01T08:00:00Z); UTC.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Started before.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Of this organization.
+    #[arg(long)]
+    pub(crate) organization: Option<String>,
+    /// Of this team.
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// Of this user.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Of this service account.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_account: Option<String>,
+    /// Of this project.
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// Of the key with this public id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// With this model asked of the provider.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Served by this provider.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A recording is the body of an answer as it was received: a stream of events or one JSON body.\n\
+    One line per file; null is not known. Exit code 1 if a file cannot be read or recognised.\n\n\
+    Example:\n  curl -s … > answer.sse; narrows meter answer.sse --json"
+)]
+pub(crate) struct MeterArguments {
+    /// Recorded answers.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The dialect of all files (openai.chat, anthropic.messages, …) instead of detecting it.
+    #[arg(long, value_name = "DIALECT")]
+    pub(crate) dialect: Option<String>,
+    /// Cut the recording into pieces first, to see that it does not matter.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) split: Option<SplitWord>,
+    /// Print one JSON line per file.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a recording is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SplitWord {
+    /// Byte by byte.
+    Bytes,
+    /// Into pieces of random length.
+    Random,
+}

@@ -1,0 +1,141 @@
+//! `narrows check` and `narrows config`.
+
+use super::args::{CheckArguments, ConfigArguments, ConfigCommand};
+use super::{Console, Outcome};
+use crate::config::{self, Loaded, Problem, Settings, reference, schema, warning};
+use anyhow::Result;
+use serde_json::{Value as Json, json};
+use std::io::Write;
+
+/// Prints every problem, or what the configuration comes to.
+pub(crate) fn check(arguments: &CheckArguments, console: &mut Console<'_>) -> Result<Outcome> {
+    let loaded = config::load(&arguments.config);
+    if arguments.json {
+        let (answer, outcome) = match &loaded {
+            Ok(loaded) => (fine(loaded), Outcome::Fine),
+            Err(problems) => (
+                json!({ "ok": false, "problems": list(problems.as_slice()), "warnings": [], "fail_open": [] }),
+                Outcome::Failed,
+            ),
+        };
+        writeln!(console.out, "{answer}")?;
+        return Ok(outcome);
+    }
+    match loaded {
+        Ok(loaded) => {
+            summary(&arguments.config.display().to_string(), &loaded, console)?;
+            Ok(Outcome::Fine)
+        }
+        Err(problems) => {
+            writeln!(console.out, "{problems}")?;
+            let count = problems.as_slice().len();
+            writeln!(
+                console.err,
+                "\n{count} problem{} in {}",
+                if count == 1 { "" } else { "s" },
+                arguments.config.display()
+            )?;
+            Ok(Outcome::Failed)
+        }
+    }
+}
+
+fn list(problems: &[Problem]) -> Json {
+    let one = |problem: &Problem| {
+        json!({
+            "file": problem.file,
+            "line": problem.line,
+            "column": problem.column,
+            "path": problem.path,
+            "message": problem.message,
+            "suggestion": problem.suggestion,
+        })
+    };
+    problems.iter().map(one).collect()
+}
+
+fn fine(loaded: &Loaded) -> Json {
+    let settings = &loaded.settings;
+    json!({
+        "ok": true,
+        "problems": [],
+        "warnings": list(&loaded.warnings),
+        "fail_open": warning::fail_open(settings),
+        "snapshot": format!("{:016x}", settings.snapshot),
+        "gateway": settings.listen.gateway.iter().map(|listener| listener.address.to_string()).collect::<Vec<_>>(),
+        "metrics": settings.listen.metrics.address.to_string(),
+        "admin": settings.listen.admin.as_ref().map(|admin| admin.address.to_string()),
+        "providers": settings.providers.iter().map(|provider| &*provider.name).collect::<Vec<_>>(),
+        "aliases": settings.aliases.iter().map(|alias| &*alias.name).collect::<Vec<_>>(),
+    })
+}
+
+fn summary(file: &str, loaded: &Loaded, console: &mut Console<'_>) -> Result<()> {
+    let out = &mut *console.out;
+    let settings = &loaded.settings;
+    writeln!(out, "{file}: no problems (snapshot {:016x})\n", settings.snapshot)?;
+    listeners(settings, out)?;
+    writeln!(out, "store     {}", settings.store.path.display())?;
+    writeln!(out, "providers")?;
+    for provider in &settings.providers {
+        let key = if provider.api_key.is_some() { "with a key" } else { "without a key" };
+        let models: Vec<&str> = provider.models.iter().map(config::Pattern::as_str).collect();
+        let models =
+            if models.is_empty() { "by prefix and alias only".to_owned() } else { models.join(", ") };
+        writeln!(
+            out,
+            "  {} ({}) at {}, {key}; models: {models}",
+            provider.name, provider.kind, provider.base_url
+        )?;
+    }
+    if !settings.aliases.is_empty() {
+        writeln!(out, "aliases")?;
+        for alias in &settings.aliases {
+            writeln!(out, "  {} → {}/{}", alias.name, alias.provider, alias.model)?;
+        }
+    }
+    let open = warning::fail_open(settings);
+    if !open.is_empty() {
+        writeln!(out, "fail-open settings in force")?;
+        open.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
+    }
+    for warning in &loaded.warnings {
+        writeln!(out, "\nwarning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn listeners(settings: &Settings, out: &mut dyn Write) -> Result<()> {
+    let scheme = |tls: bool| if tls { "https" } else { "http" };
+    for listener in &settings.listen.gateway {
+        let h2 = match (listener.h2, listener.tls.is_some()) {
+            (false, _) => "HTTP/1.1",
+            (true, true) => "HTTP/1.1 and HTTP/2",
+            (true, false) => "HTTP/1.1 and HTTP/2 by prior knowledge",
+        };
+        writeln!(out, "gateway   {}://{} ({h2})", scheme(listener.tls.is_some()), listener.address)?;
+    }
+    writeln!(out, "metrics   http://{}/metrics", settings.listen.metrics.address)?;
+    match &settings.listen.admin {
+        Some(admin) => writeln!(out, "admin     {}://{}", scheme(admin.tls.is_some()), admin.address)?,
+        None => writeln!(out, "admin     off")?,
+    }
+    Ok(())
+}
+
+/// Shows the configuration in force, its schema or its reference.
+pub(crate) fn config(arguments: &ConfigArguments, console: &mut Console<'_>) -> Result<Outcome> {
+    match &arguments.command {
+        ConfigCommand::Schema => write!(console.out, "{}", schema::text())?,
+        ConfigCommand::Reference => write!(console.out, "{}", reference::reference())?,
+        ConfigCommand::Show { config, json } => match config::load(config) {
+            Ok(loaded) if *json => writeln!(console.out, "{:#}", loaded.to_json())?,
+            Ok(loaded) => write!(console.out, "{}", loaded.to_yaml())?,
+            Err(problems) => {
+                writeln!(console.err, "{problems}")?;
+                return Ok(Outcome::Failed);
+            }
+        },
+    }
+    Ok(Outcome::Fine)
+}

@@ -1,0 +1,187 @@
+//! `narrows keys`: virtual keys in the store.
+
+use super::args::{CreateArguments, KeysArguments, KeysCommand};
+use super::table::{self, ABSENT};
+use super::{Console, Outcome, store, time};
+use anyhow::{Context, Result, bail};
+use narrows_ledger::{CreatedKey, KEY_PREFIX, KeyInfo, NewKey, PresentedKey};
+use serde_json::{Value as Json, json};
+
+/// Runs the command that was given.
+pub(crate) fn keys(arguments: &KeysArguments, console: &mut Console<'_>) -> Result<Outcome> {
+    let settings = store::locate(&arguments.store)?;
+    let create = matches!(arguments.command, KeysCommand::Create(_));
+    let ledger = store::open(&settings, create)?;
+    let as_json = arguments.store.json;
+    match &arguments.command {
+        KeysCommand::Create(asked) => {
+            let new = new_key(asked, &settings.organization)?;
+            secret(console, &ledger.create_key(&new, store::ACTOR)?, "Created", as_json)?;
+        }
+        KeysCommand::Rotate { id, overlap } => {
+            let Some(overlap) = time::span(overlap) else {
+                bail!("`{overlap}` is not a length of time; write 24h, 30m or 0s");
+            };
+            secret(console, &ledger.rotate_key(public_id(id)?, overlap, store::ACTOR)?, "Rotated", as_json)?;
+        }
+        KeysCommand::List { deleted } => list(console, &ledger.list_keys(*deleted)?, as_json)?,
+        KeysCommand::Show { id } => show(console, &ledger.show_key(public_id(id)?)?, as_json)?,
+        KeysCommand::Disable { id } => {
+            let info = ledger.set_key_disabled(public_id(id)?, true, store::ACTOR)?;
+            changed(console, &info, "disabled", as_json)?;
+        }
+        KeysCommand::Enable { id } => {
+            let info = ledger.set_key_disabled(public_id(id)?, false, store::ACTOR)?;
+            changed(console, &info, "enabled", as_json)?;
+        }
+        KeysCommand::Delete { id } => {
+            let info = ledger.delete_key(public_id(id)?, store::ACTOR)?;
+            changed(console, &info, "deleted", as_json)?;
+        }
+    }
+    Ok(Outcome::Fine)
+}
+
+/// The public id in what was typed: itself, or in a whole key that was pasted.
+fn public_id(text: &str) -> Result<&str> {
+    if !text.starts_with(KEY_PREFIX) {
+        return Ok(text);
+    }
+    let presented =
+        PresentedKey::parse(text).context("this is not a whole key; give its public id instead")?;
+    Ok(presented.id())
+}
+
+fn new_key(asked: &CreateArguments, organization: &str) -> Result<NewKey> {
+    let expires = asked.expires.as_deref();
+    let expires_at_us = expires.map(|text| time::point_us(text, 1, time::now_us())).transpose()?;
+    if expires_at_us.is_some_and(|at| at <= time::now_us()) {
+        bail!("--expires is in the past; write 90d or a day to come");
+    }
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => bail!("`{text}` is not NAME=VALUE, as --metadata cost-center=42"),
+    };
+    Ok(NewKey {
+        name: asked.name.clone(),
+        organization: asked.organization.clone().unwrap_or_else(|| organization.to_owned()),
+        team: asked.team.clone(),
+        user: asked.user.clone(),
+        service_account: asked.service_account.clone(),
+        project: asked.project.clone(),
+        metadata: asked.metadata.iter().map(pair).collect::<Result<_>>()?,
+        models: (!asked.models.is_empty()).then(|| asked.models.clone()),
+        expires_at_us,
+    })
+}
+
+/// A key with its secret: the only time it is seen.
+fn secret(console: &mut Console<'_>, created: &CreatedKey, done: &str, as_json: bool) -> Result<()> {
+    let (info, key) = (&created.info, created.key.expose());
+    if as_json {
+        let mut object = serde_json::to_value(info)?;
+        if let Json::Object(object) = &mut object {
+            object.insert("key".to_owned(), json!(key));
+        }
+        writeln!(console.out, "{object}")?;
+        return Ok(());
+    }
+    writeln!(console.out, "{done} key {} ({}) of {}.\n\n  {key}\n", info.id, info.name, owner(info))?;
+    if let Some(until) = info.previous_secret_until_us.filter(|until| *until > time::now_us()) {
+        writeln!(console.out, "The secret before works until {}.", time::show(until))?;
+    }
+    writeln!(
+        console.out,
+        "Keep it now: it is not shown again. Clients use it in the place of a provider's key (put your gateway's \
+         address):\n\n  \
+         export OPENAI_BASE_URL=http://127.0.0.1:8080/v1 OPENAI_API_KEY={key}\n  \
+         export ANTHROPIC_BASE_URL=http://127.0.0.1:8080 ANTHROPIC_AUTH_TOKEN={key}\n  \
+         export GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:8080 GEMINI_API_KEY={key}"
+    )?;
+    Ok(())
+}
+
+fn list(console: &mut Console<'_>, keys: &[KeyInfo], as_json: bool) -> Result<()> {
+    if as_json {
+        for info in keys {
+            writeln!(console.out, "{}", serde_json::to_string(info)?)?;
+        }
+        return Ok(());
+    }
+    if keys.is_empty() {
+        writeln!(console.out, "No keys yet; create one: narrows keys create --name laptop --user ada")?;
+        return Ok(());
+    }
+    let row = |info: &KeyInfo| {
+        let expires = info.expires_at_us.map_or(ABSENT.to_owned(), time::show);
+        vec![info.id.clone(), info.name.clone(), state(info).to_owned(), owner(info), models(info), expires]
+    };
+    let rows: Vec<Vec<String>> = keys.iter().map(row).collect();
+    table::write(console.out, &["ID", "NAME", "STATE", "OWNER", "MODELS", "EXPIRES"], &[], &rows)?;
+    Ok(())
+}
+
+fn show(console: &mut Console<'_>, info: &KeyInfo, as_json: bool) -> Result<()> {
+    if as_json {
+        writeln!(console.out, "{}", serde_json::to_string(info)?)?;
+        return Ok(());
+    }
+    let time = |at: Option<i64>| at.map_or(ABSENT.to_owned(), time::show);
+    let pairs: Vec<String> = info.metadata.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    for (name, value) in [
+        ("id", info.id.clone()),
+        ("name", info.name.clone()),
+        ("state", state(info).to_owned()),
+        ("organization", info.organization.clone()),
+        ("team", info.team.clone().unwrap_or_else(|| ABSENT.to_owned())),
+        ("user", info.user.clone().unwrap_or_else(|| ABSENT.to_owned())),
+        ("service account", info.service_account.clone().unwrap_or_else(|| ABSENT.to_owned())),
+        ("project", info.project.clone().unwrap_or_else(|| ABSENT.to_owned())),
+        ("models", models(info)),
+        ("metadata", if pairs.is_empty() { ABSENT.to_owned() } else { pairs.join(", ") }),
+        ("created", time(Some(info.created_at_us))),
+        ("expires", time(info.expires_at_us)),
+        ("old secret until", time(info.previous_secret_until_us)),
+        ("deleted", time(info.deleted_at_us)),
+    ] {
+        writeln!(console.out, "{name:<17} {value}")?;
+    }
+    Ok(())
+}
+
+fn changed(console: &mut Console<'_>, info: &KeyInfo, done: &str, as_json: bool) -> Result<()> {
+    if as_json {
+        writeln!(console.out, "{}", serde_json::to_string(info)?)?;
+    } else {
+        writeln!(console.out, "Key {} ({}) is {done}.", info.id, info.name)?;
+    }
+    Ok(())
+}
+
+fn state(info: &KeyInfo) -> &'static str {
+    match info {
+        KeyInfo { deleted_at_us: Some(_), .. } => "deleted",
+        KeyInfo { disabled: true, .. } => "disabled",
+        KeyInfo { expires_at_us: Some(at), .. } if *at <= time::now_us() => "expired",
+        _ => "active",
+    }
+}
+
+/// Whom a key belongs to, from the organization down.
+fn owner(info: &KeyInfo) -> String {
+    let parts = [
+        Some(info.organization.clone()),
+        info.team.clone(),
+        info.user.clone(),
+        info.service_account.as_ref().map(|name| format!("{name} (service account)")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
+}
+
+fn models(info: &KeyInfo) -> String {
+    match &info.models {
+        None => "all".to_owned(),
+        Some(models) if models.is_empty() => "none".to_owned(),
+        Some(models) => models.join(", "),
+    }
+}

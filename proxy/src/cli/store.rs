@@ -1,0 +1,47 @@
+//! Which store a command is about.
+
+use super::args::StoreArguments;
+use crate::config::{self, StoreSettings};
+use anyhow::{Result, anyhow, bail};
+use narrows_ledger::{Ledger, LedgerOptions, Reader};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The configuration that is taken when none is named.
+const CONFIG_DEFAULT: &str = "narrows.yaml";
+
+/// Who is written into the trail of changes.
+pub(crate) const ACTOR: &str = "cli";
+
+/// Finds the store: named itself, named by a configuration, or named by the one in the current folder.
+pub(crate) fn locate(arguments: &StoreArguments) -> Result<StoreSettings> {
+    if let Some(path) = &arguments.store {
+        return Ok(StoreSettings { path: path.clone(), organization: Arc::from("default") });
+    }
+    let config = match &arguments.config {
+        Some(config) => config.as_path(),
+        None if Path::new(CONFIG_DEFAULT).exists() => Path::new(CONFIG_DEFAULT),
+        None => bail!(
+            "there is no {CONFIG_DEFAULT} here; name the configuration (--config FILE) or the store itself \
+             (--store FILE)"
+        ),
+    };
+    config::load_store(config)
+        .map_err(|problems| anyhow!("the configuration does not say where the store is\n{problems}"))
+}
+
+/// Opens a store to change keys. Only `create` may make a new one: a slip of the pen would do so otherwise.
+pub(crate) fn open(store: &StoreSettings, create: bool) -> Result<Ledger> {
+    if !create && !store.path.exists() {
+        bail!(
+            "there is no store at {}; `narrows keys create` or the gateway's first start makes one",
+            store.path.display()
+        );
+    }
+    Ok(Ledger::open(&store.path, LedgerOptions::default())?)
+}
+
+/// Opens a store to read.
+pub(crate) fn reader(store: &StoreSettings) -> Result<Reader> {
+    Ok(Reader::open(&store.path)?)
+}

@@ -1,0 +1,305 @@
+//! Commands as they are typed, without a process around them. `tests/cli.rs` runs the binary.
+
+use super::*;
+use serde_json::Value as Json;
+use std::path::Path;
+
+/// Exit code, standard output and standard error of a command.
+pub(super) fn narrows(arguments: &[&str]) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let arguments = std::iter::once("narrows").chain(arguments.iter().copied()).map(OsString::from);
+    let code = main(arguments, &mut out, &mut err);
+    (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+}
+
+fn json(line: &str) -> Json {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+#[test]
+fn help_tells_a_newcomer_where_to_start() {
+    let (code, out, _) = narrows(&["--help"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("narrows demo") && out.contains("narrows check --config narrows.yaml"), "{out}");
+    for command in ["run", "demo", "check", "keys", "usage", "records", "config", "meter", "version"] {
+        let (code, text, _) = narrows(&[command, "--help"]);
+        assert_eq!(code, 0, "{command}");
+        assert!(text.contains("Usage:"), "{text}");
+    }
+}
+
+#[test]
+fn misuse_is_two_and_names_the_nearest_word() {
+    let (code, out, err) = narrows(&["chek"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("check"), "{err}");
+    assert_eq!(narrows(&[]).0, 2);
+    assert_eq!(narrows(&["keys", "create"]).0, 2);
+}
+
+#[test]
+fn the_definition_of_the_command_line_is_sound() {
+    use clap::CommandFactory;
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn check_prints_every_problem_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("n.yaml").display().to_string();
+    std::fs::write(&file, "version: 1\nworkers: none\nproviders:\n  a: {kind: opnai}\n").unwrap();
+    let (code, out, err) = narrows(&["check", "--config", &file]);
+    assert_eq!(code, 1);
+    assert!(out.contains(&format!("{file}:2:10: workers: `none` is not a whole number")), "{out}");
+    assert!(out.contains(&format!("{file}:4:13: providers.a.kind: ")), "{out}");
+    assert!(out.contains("\n  help: did you mean `openai`?"), "{out}");
+    assert!(err.contains("2 problems"), "{err}");
+    let (code, out, _) = narrows(&["check", "--config", &file, "--json"]);
+    let answer = json(&out);
+    assert_eq!((code, &answer["ok"]), (1, &Json::from(false)));
+    assert_eq!(answer["problems"][1]["line"], 4);
+    assert_eq!(answer["problems"][1]["suggestion"], "did you mean `openai`?");
+}
+
+#[test]
+fn check_sums_up_what_is_fine() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("n.yaml").display().to_string();
+    std::fs::write(
+        &file,
+        "version: 1\nlisten: {gateway: [{address: 0.0.0.0:8080}]}\nproviders:\n  \
+         openai: {kind: openai, api_key: canary}\nmodels: {fast: openai/gpt-4o-mini}\n",
+    )
+    .unwrap();
+    let (code, out, _) = narrows(&["check", "--config", &file]);
+    assert_eq!(code, 0);
+    for expected in [
+        "no problems",
+        "0.0.0.0:8080",
+        "openai (openai)",
+        "fast → openai/gpt-4o-mini",
+        "best_effort",
+        "warning: ",
+    ] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    let (_, as_json, _) = narrows(&["check", "--config", &file, "--json"]);
+    assert_eq!(json(&as_json)["warnings"].as_array().unwrap().len(), 2);
+    let (_, shown, _) = narrows(&["config", "show", "--config", &file]);
+    let (_, shown_json, _) = narrows(&["config", "show", "--json", "--config", &file]);
+    assert_eq!(json(&shown_json)["providers"]["openai"]["api_key"], "[redacted]");
+    assert!(![out, as_json, shown, shown_json].iter().any(|text| text.contains("canary")));
+}
+
+#[test]
+fn run_and_demo_do_not_start_where_they_cannot() {
+    let (code, _, err) = narrows(&["run", "--config", "nope.yaml"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("nope.yaml:1:1: cannot read the configuration"), "{err}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (code, out, err) = narrows(&["demo", "--port", &port]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("--port 0"), "{err}");
+}
+
+/// The store of a test, and the arguments that name it.
+fn in_store(store: &Path, arguments: &[&str]) -> (u8, String, String) {
+    let store = store.display().to_string();
+    let named = ["--store", store.as_str()];
+    narrows(&[arguments, &named].concat())
+}
+
+#[test]
+fn a_key_lives_its_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("n.db");
+    let keys = |arguments: &[&str]| in_store(&store, &[&["keys"], arguments].concat());
+    let asked = ["create", "--name", "ci", "--service-account", "ci", "--team", "t", "--model", "gpt-*"];
+    let (code, out, err) =
+        keys(&[&asked[..], &["--expires", "90d", "--metadata", "cost=42", "--json"]].concat());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let created = json(&out);
+    let (id, key) = (created["id"].as_str().unwrap(), created["key"].as_str().unwrap());
+    assert!(key.starts_with("nrw_") && key.contains(id));
+    assert_eq!(created["organization"], "default");
+    assert_eq!(created["models"][0], "gpt-*");
+
+    let (_, list, _) = keys(&["list"]);
+    assert!(
+        list.contains(id) && list.contains("default/t/ci (service account)") && list.contains("active"),
+        "{list}"
+    );
+    assert!(!list.contains(key));
+    // A whole key is as good as its id.
+    assert!(keys(&["disable", key]).1.contains("is disabled"));
+    assert_eq!(json(&keys(&["show", id, "--json"]).1)["disabled"], true);
+    assert!(keys(&["enable", id]).1.contains("is enabled"));
+    let (_, rotated, _) = keys(&["rotate", id, "--overlap", "24h"]);
+    assert!(rotated.contains(&format!("nrw_{id}_")) && !rotated.contains(key), "{rotated}");
+    assert!(rotated.contains("works until") && rotated.contains("ANTHROPIC_AUTH_TOKEN=nrw_"), "{rotated}");
+    assert_eq!(keys(&["delete", id]).0, 0);
+    assert!(keys(&["list"]).1.contains("No keys yet"));
+    assert!(keys(&["list", "--deleted"]).1.contains("deleted"));
+    let (code, _, err) = keys(&["show", "nobody000000"]);
+    assert!(code == 1 && err.contains("narrows keys list"), "{err}");
+}
+
+#[test]
+fn keys_that_cannot_be_are_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("n.db");
+    for (arguments, expected) in [
+        (["--expires", "soon"], "90d"),
+        (["--expires", "2020-01-01"], "past"),
+        (["--metadata", "x"], "NAME=VALUE"),
+        (["--model", "a*b"], "star"),
+    ] {
+        let (code, _, err) = in_store(&store, &[&["keys", "create", "--name", "x"], &arguments[..]].concat());
+        assert!(code == 1 && err.contains(expected), "{arguments:?}: {err}");
+    }
+    let (code, _, err) = in_store(&folder.path().join("other.db"), &["keys", "list"]);
+    assert!(code == 1 && err.contains("no store at"), "{err}");
+    assert!(!folder.path().join("other.db").exists(), "asking makes no store");
+}
+
+#[test]
+fn the_configuration_names_the_store_and_the_organization() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("n.yaml");
+    // The variable is the gateway's business, not that of whoever creates keys.
+    let text = "version: 1\norganization: acme\nstore: {path: s.db}\nproviders:\n  o: {kind: openai, api_key: \"${NARROWS_NO_SUCH}\"}\n";
+    std::fs::write(&file, text).unwrap();
+    let config = file.display().to_string();
+    let (code, out, err) = narrows(&["keys", "--config", &config, "create", "--name", "x", "--json"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(json(&out)["organization"], "acme");
+    assert!(folder.path().join("s.db").exists());
+}
+
+#[test]
+fn reports_of_an_empty_store_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("n.db");
+    assert_eq!(in_store(&store, &["keys", "create", "--name", "x"]).0, 0);
+    assert_eq!(in_store(&store, &["usage"]), (0, "No exchanges yet.\n".to_owned(), String::new()));
+    assert_eq!(in_store(&store, &["usage", "--from", "1d"]).1, "No exchanges match.\n");
+    assert_eq!(in_store(&store, &["records"]).1, "No records yet.\n");
+    assert_eq!(in_store(&store, &["usage", "--json"]), (0, String::new(), String::new()));
+    let (code, _, err) = in_store(&store, &["usage", "--by", "colour"]);
+    assert!(code == 1 && err.contains("organization, team"), "{err}");
+    let (code, _, err) = in_store(&store, &["records", "--limit", "0"]);
+    assert!(code == 1 && err.contains("--limit"), "{err}");
+    let (code, _, err) = in_store(&store, &["usage", "--from", "noon"]);
+    assert!(code == 1 && err.contains("2026-11-01"), "{err}");
+}
+
+#[test]
+fn reports_show_what_was_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("n.db");
+    let ledger = narrows_ledger::Ledger::open(&store, narrows_ledger::LedgerOptions::default()).unwrap();
+    for (id, model, input) in [(1, "gpt-4o", Some(1000)), (2, "gpt-4o", None), (3, "o3", Some(5))] {
+        ledger.submit(record(id, model, input));
+    }
+    ledger.close(std::time::Duration::from_secs(10)).unwrap();
+    let (_, usage, _) = in_store(&store, &["usage", "--by", "team,model"]);
+    assert!(usage.starts_with("TEAM"), "{usage}");
+    assert!(usage.contains("1,000*") && usage.contains("total") && usage.contains("is not known"), "{usage}");
+    let (_, lines, _) = in_store(&store, &["usage", "--by", "model", "--model", "o3", "--json"]);
+    assert_eq!((json(&lines)["model"].as_str(), json(&lines)["input"].as_u64()), (Some("o3"), Some(5)));
+    let (_, records, _) = in_store(&store, &["records", "--limit", "2"]);
+    assert_eq!(records.lines().count(), 3, "{records}");
+    let (_, lines, _) = in_store(&store, &["records", "--json"]);
+    assert_eq!(lines.lines().map(json).filter(|record| record["reason"] == "completed").count(), 3);
+}
+
+fn record(id: u128, model: &str, input: Option<u64>) -> narrows_ledger::Record {
+    use narrows_policy::{Caller, CapabilitySet, Reason, Surface, TrafficClass};
+    let caller = Caller { organization: "o".to_owned(), team: Some("t".to_owned()), ..Caller::default() };
+    narrows_ledger::Record {
+        id,
+        started_at_us: time::now_us(),
+        duration_us: 5_000,
+        upstream_wait_us: 4_000,
+        first_byte_us: Some(1_000),
+        caller: caller.into(),
+        surface: Surface::Gateway,
+        class: TrafficClass::OwnApplication,
+        capabilities: CapabilitySet::NONE,
+        dialect: Some("openai.chat"),
+        client: None,
+        model_requested: Some(model.into()),
+        provider: Some("openai".into()),
+        model_sent: Some(model.into()),
+        model_answered: None,
+        status: 200,
+        reason: Reason::Completed,
+        streamed: false,
+        usage: narrows_meter::Usage { input_uncached: input, output_text: Some(7), ..Default::default() },
+        origin: narrows_meter::Origin::Provider,
+        cost: narrows_meter::Cost::Unknown,
+        request_bytes: 1,
+        response_bytes: 1,
+        provider_request_id: None,
+        conversation: None,
+        attempts: Vec::new(),
+        snapshot: 0,
+    }
+}
+
+#[test]
+fn recorded_answers_are_metered_whatever_their_pieces() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.sse").display().to_string();
+    let body = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hi\"}}]}\n\n\
+                data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"choices\":[],\"usage\":{\"prompt_tokens\":9,\
+                \"completion_tokens\":3,\"total_tokens\":12,\"prompt_tokens_details\":{\"cached_tokens\":4},\
+                \"completion_tokens_details\":{\"reasoning_tokens\":1}}}\n\ndata: [DONE]\n\n";
+    std::fs::write(&file, body).unwrap();
+    let expected = format!(
+        r#"{{"file":"{file}","dialect":"openai.chat","input":9,"cache_read":4,"cache_write":null,"output":3,"reasoning":1,"origin":"provider"}}"#
+    );
+    for split in [&[][..], &["--split", "bytes"], &["--split", "random"], &["--dialect", "openai.chat"]] {
+        let (code, out, err) = narrows(&[&["meter", file.as_str(), "--json"], split].concat());
+        assert_eq!((code, out.trim_end(), err.as_str()), (0, expected.as_str(), ""), "{split:?}");
+    }
+    let odd = folder.path().join("odd").display().to_string();
+    std::fs::write(&odd, "not an answer").unwrap();
+    let (code, out, err) = narrows(&["meter", "nope.sse", &odd, &file, "--json"]);
+    assert_eq!((code, out.lines().count()), (1, 1), "the good file still prints");
+    assert!(err.contains("nope.sse") && err.contains("not recognised"), "{err}");
+    let (code, out, _) = narrows(&["meter", &file]);
+    assert!(code == 0 && out.starts_with("FILE"), "{out}");
+    assert_eq!(narrows(&["meter", &file, "--dialect", "x"]).0, 1);
+}
+
+#[test]
+fn schema_reference_and_version_are_printed() {
+    let (code, out, _) = narrows(&["config", "schema"]);
+    assert_eq!((code, json(&out)["title"].as_str()), (0, Some("Narrows configuration")));
+    assert!(narrows(&["config", "reference"]).1.starts_with("# Configuration"));
+    assert!(narrows(&["version"]).1.starts_with("narrows "));
+    assert_eq!(narrows(&["--version"]).0, 0);
+}
+
+/// A writer whose reader has gone.
+struct Gone;
+
+impl Write for Gone {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_who_leaves_early_is_no_failure() {
+    let mut err = Vec::new();
+    let arguments = ["narrows", "config", "schema"].map(OsString::from);
+    assert_eq!(main(arguments, &mut Gone, &mut err), 0);
+    assert_eq!(err, b"");
+}
