@@ -1,0 +1,89 @@
+//! Metrics: what is counted as exchanges begin and end, and what is read when somebody asks.
+//!
+//! To add a metric, add its row to the table, and count it in the step that knows the value.
+
+mod families;
+mod labels;
+mod process;
+mod scrape;
+mod series;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use crate::snapshot::Provider;
+use families::Families;
+use narrows_ledger::Record;
+use series::{Series, seconds};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Counters of everything. Shared by all workers; nothing in it ever makes one wait for another, except when a series
+/// is seen for the first time.
+pub(crate) struct Metrics {
+    families: Families,
+    series: Series,
+    /// Hash of the configuration whose models have series of their own; 0 before the first scrape.
+    named_for: AtomicU64,
+}
+
+impl Metrics {
+    /// Registers every metric.
+    ///
+    /// # Errors
+    /// When the table of metrics is at odds with itself.
+    pub(crate) fn new() -> anyhow::Result<Metrics> {
+        Ok(Metrics { families: Families::new()?, series: Series::new(), named_for: AtomicU64::new(0) })
+    }
+
+    /// An exchange begins.
+    pub(crate) fn exchange_opened(&self) {
+        self.families.in_flight.inc();
+    }
+
+    /// An exchange is over, settled or not.
+    pub(crate) fn exchange_closed(&self) {
+        self.families.in_flight.dec();
+    }
+
+    /// A stream begins.
+    pub(crate) fn stream_opened(&self) {
+        self.families.streams.inc();
+    }
+
+    /// A stream is over.
+    pub(crate) fn stream_closed(&self) {
+        self.families.streams.dec();
+    }
+
+    /// Somebody asked whether anybody is there.
+    pub(crate) fn probe_answered(&self) {
+        self.families.probes.inc();
+    }
+
+    /// From now on these models have `gen_ai_*` series of their own. Others get one while there is room.
+    pub(crate) fn name_models(&self, models: Vec<Arc<str>>) {
+        self.series.name_models(models);
+    }
+
+    /// Counts a settled exchange. `provider` is the one that was chosen, if one was.
+    pub(crate) fn settled(&self, record: &Record, provider: Option<&Provider>) {
+        self.count(record, provider.map(|provider| (&provider.name, provider.kind.kind)));
+    }
+
+    fn count(&self, record: &Record, provider: Option<(&Arc<str>, &'static str)>) {
+        self.series.count(&self.families, record, provider);
+        if record.attempts.is_empty() {
+            return;
+        }
+        let overhead_us = record.duration_us.saturating_sub(record.upstream_wait_us);
+        self.families.overhead.observe(seconds(overhead_us));
+        if let Some(first_byte_us) = record.first_byte_us {
+            let waited_us =
+                record.attempts.iter().fold(0, |sum: u64, attempt| sum.saturating_add(attempt.duration_us));
+            let added_us = first_byte_us.saturating_sub(waited_us).min(overhead_us);
+            self.families.first_byte_added.observe(seconds(added_us));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The text exposition (prometheus.io/docs/instrumenting/exposition_formats, version 0.0.4).
+
+use super::table::{self, Kind, METRICS, Metric, Source};
+use super::{Metrics, process};
+use crate::gateway::Shared;
+use crate::snapshot::Snapshot;
+use prometheus::TextEncoder;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The content type of the exposition.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+impl Metrics {
+    /// Everything, as Prometheus reads it. Takes locks that no exchange needs for long, and reads `/proc`: not for a
+    /// request's path.
+    pub(crate) fn render(&self, shared: &Shared) -> String {
+        let snapshot = shared.snapshot();
+        if self.named_for.swap(snapshot.hash, Ordering::Relaxed) != snapshot.hash {
+            let listed = snapshot.listed_models();
+            self.name_models(listed.into_iter().map(|(_, resolved)| resolved.model).collect());
+        }
+        let mut out = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.families.registry.gather(), &mut out) {
+            // Says which metric is malformed; the rest is still worth having.
+            tracing::error!("the metrics cannot be written whole: {error}");
+        }
+        self.write_scraped(&mut out, shared, &snapshot);
+        out
+    }
+
+    fn write_scraped(&self, out: &mut String, shared: &Shared, snapshot: &Arc<Snapshot>) {
+        let mut samples = Samples::default();
+        for provider in snapshot.providers() {
+            let (pool, name) = (&provider.pool, &*provider.name);
+            samples.labelled(&table::CONNECTIONS_OPENED, name, pool.opened.load(Ordering::Relaxed));
+            samples.labelled(&table::CONNECTIONS_REUSED, name, pool.reused.load(Ordering::Relaxed));
+            samples.labelled(&table::CONNECTIONS_IDLE, name, pool.idle_len());
+        }
+        samples.add(&table::BUFFERED, shared.buffers.used());
+        samples.add(&table::BUFFERED_LIMIT, snapshot.limits.buffered_bodies);
+        let ledger = shared.ledger.stats();
+        samples.add(&table::QUEUE, ledger.queue_depth);
+        samples.add(&table::QUEUE_LIMIT, ledger.queue_limit);
+        samples.add(&table::RECORDS_WRITTEN, ledger.written);
+        samples.add(&table::RECORDS_OVERFLOWED, ledger.overflowed);
+        samples.add(&table::STORE_FAILURES, ledger.failed_batches);
+        samples.add(&table::STORE_FAILING, u8::from(ledger.failing));
+        samples.add(&table::JSON_FAILURES, ledger.json_errors);
+        samples.add(&table::KEYS, shared.ledger.keys().len());
+        samples.add(&table::MODEL_LABELS, self.series.unnamed_models());
+        samples.add(&table::STOPPING, u8::from(shared.is_stopping()));
+        samples.labelled(&table::CONFIG, &format!("{:016x}", snapshot.hash), 1);
+        samples.labelled(&table::BUILD, env!("CARGO_PKG_VERSION"), 1);
+        for (metric, figure) in process::figures() {
+            samples.add(metric, figure);
+        }
+        samples.write(out);
+    }
+}
+
+/// Values read at a scrape, as lines.
+#[derive(Default)]
+pub(super) struct Samples(Vec<(&'static str, String)>);
+
+impl Samples {
+    /// The value of a metric without labels.
+    pub(super) fn add(&mut self, metric: &Metric, value: impl std::fmt::Display) {
+        self.0.push((metric.name, format!("{} {value}\n", metric.name)));
+    }
+
+    /// The value of a metric with one label.
+    pub(super) fn labelled(&mut self, metric: &Metric, label: &str, value: impl std::fmt::Display) {
+        let name = metric.labels.first().map_or("", |label| label.name);
+        let label = label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        self.0.push((metric.name, format!("{}{{{name}=\"{label}\"}} {value}\n", metric.name)));
+    }
+
+    /// Appends every family that has a value, in the order of the table.
+    pub(super) fn write(&self, out: &mut String) {
+        for metric in METRICS.iter().filter(|metric| metric.source == Source::Scraped) {
+            let mut lines = self.0.iter().filter(|(name, _)| *name == metric.name).peekable();
+            if lines.peek().is_none() {
+                continue;
+            }
+            let kind: Kind = metric.kind;
+            // Writing to a text cannot fail.
+            let _ = writeln!(
+                out,
+                "# HELP {} {}\n# TYPE {} {}",
+                metric.name,
+                metric.meaning,
+                metric.name,
+                kind.word()
+            );
+            lines.for_each(|(_, line)| out.push_str(line));
+        }
+    }
+}

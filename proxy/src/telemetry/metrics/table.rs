@@ -1,0 +1,259 @@
+//! The one list of metrics: registration, exposition, `docs/metrics.md`, tests and dashboards use it.
+//!
+//! Names, labels and buckets of the `gen_ai_*` metrics are those of OpenTelemetry's semantic conventions for
+//! generative AI in their Prometheus form (opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics, status
+//! "development", seen 2026-11). They may still change; this is the only place that knows them.
+
+use super::labels::{
+    self, DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, PROVIDER, REASON, SNAPSHOT,
+    STATUS_CLASS, TOKEN_TYPE, TYPE, VERSION,
+};
+
+/// What a metric is to Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    /// Only grows, until the process starts again.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution over these upper bounds, which ascend.
+    Histogram(&'static [f64]),
+}
+
+impl Kind {
+    /// The word in a `# TYPE` line.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// What a metric counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// Tokens of a model.
+    Tokens,
+    /// Things: exchanges, records, connections.
+    Count,
+    /// 0 or 1.
+    Flag,
+    /// Always 1; what it says stands in the labels.
+    Info,
+}
+
+impl Unit {
+    /// The unit for people.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Unit::Seconds => "seconds",
+            Unit::Bytes => "bytes",
+            Unit::Tokens => "tokens",
+            Unit::Count => "",
+            Unit::Flag => "0 or 1",
+            Unit::Info => "1",
+        }
+    }
+}
+
+/// When a metric gets its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// As exchanges begin and end.
+    Recorded,
+    /// Read when it is asked for.
+    Scraped,
+}
+
+/// One metric.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    /// Name in the exposition.
+    pub(crate) name: &'static str,
+    /// What it is to Prometheus.
+    pub(crate) kind: Kind,
+    /// What it counts.
+    pub(crate) unit: Unit,
+    /// Its labels, in the order of values.
+    pub(crate) labels: &'static [&'static Label],
+    /// When it gets its value.
+    pub(crate) source: Source,
+    /// What it means, for people.
+    pub(crate) meaning: &'static str,
+}
+
+/// Token counts, as the conventions advise.
+const TOKEN_BUCKETS: &[f64] = &[
+    1.0,
+    4.0,
+    16.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+];
+/// Durations of whole operations, as the conventions advise.
+const OPERATION_BUCKETS: &[f64] =
+    &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// Times to the first token, as the conventions advise.
+const FIRST_TOKEN_BUCKETS: &[f64] =
+    &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// Times per output token, as the conventions advise.
+const PER_TOKEN_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
+/// What the gateway itself adds: microseconds when all is well, and room to see when it is not.
+const OVERHEAD_BUCKETS: &[f64] = &[
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
+    0.25, 1.0, 5.0,
+];
+
+/// Labels of the `gen_ai_*` metrics of durations.
+const OPERATION_LABELS: &[&Label] = &[&OPERATION, &OTEL_PROVIDER, &MODEL, &ERROR_TYPE];
+/// Labels of the `gen_ai_*` metrics of streams that went well.
+const STREAM_LABELS: &[&Label] = &[&OPERATION, &OTEL_PROVIDER, &MODEL];
+
+macro_rules! metrics {
+    ($($constant:ident = $source:ident $kind:expr, $unit:ident, $name:literal, $labels:expr, $meaning:literal;)+) => {
+        $(
+            #[doc = $meaning]
+            pub(crate) const $constant: Metric = Metric {
+                name: $name,
+                kind: $kind,
+                unit: Unit::$unit,
+                labels: $labels,
+                source: Source::$source,
+                meaning: $meaning,
+            };
+        )+
+
+        /// Every metric, in the order of the documentation.
+        pub(crate) const METRICS: &[&Metric] = &[$(&$constant,)+];
+    };
+}
+
+metrics! {
+    TOKEN_USAGE = Recorded Kind::Histogram(TOKEN_BUCKETS), Tokens, "gen_ai_client_token_usage",
+        &[&OPERATION, &OTEL_PROVIDER, &MODEL, &TOKEN_TYPE],
+        "Tokens per exchange that reached a provider, by type. `input` holds `cached_input` and `cache_creation_input`, `output` holds `reasoning`. Figures that are not known are not observed.";
+    CLIENT_DURATION = Recorded Kind::Histogram(OPERATION_BUCKETS), Seconds, "gen_ai_client_operation_duration_seconds",
+        OPERATION_LABELS,
+        "Time per exchange spent waiting for the provider: connecting, its head, its chunks.";
+    SERVER_DURATION = Recorded Kind::Histogram(OPERATION_BUCKETS), Seconds, "gen_ai_server_request_duration_seconds",
+        OPERATION_LABELS,
+        "Whole time of an exchange that reached a provider, from the caller's request head to the settled end.";
+    FIRST_TOKEN = Recorded Kind::Histogram(FIRST_TOKEN_BUCKETS), Seconds, "gen_ai_server_time_to_first_token_seconds",
+        STREAM_LABELS,
+        "From the caller's request head to the first byte of the answer's body sent to the caller, for completed streams.";
+    PER_TOKEN = Recorded Kind::Histogram(PER_TOKEN_BUCKETS), Seconds, "gen_ai_server_time_per_output_token_seconds",
+        STREAM_LABELS,
+        "Time per output token after the first, for completed streams of two tokens and more.";
+
+    EXCHANGES = Recorded Kind::Counter, Count, "narrows_exchanges_total",
+        &[&REASON, &DIALECT, &PROVIDER, &STATUS_CLASS],
+        "Exchanges settled, by how they ended. One record was made of each.";
+    ATTEMPTS = Recorded Kind::Counter, Count, "narrows_attempts_total", &[&PROVIDER, &REASON],
+        "Attempts at providers, by how they ended.";
+    IN_FLIGHT = Recorded Kind::Gauge, Count, "narrows_exchanges_in_flight", &[],
+        "Exchanges open now.";
+    STREAMS = Recorded Kind::Gauge, Count, "narrows_streams_in_flight", &[],
+        "Answers being relayed as streams now.";
+    PROBES = Recorded Kind::Counter, Count, "narrows_probes_total", &[],
+        "`GET /` and `HEAD /` answered; they are no exchanges and leave no record.";
+    OVERHEAD = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_overhead_seconds", &[],
+        "Time of an exchange that was not spent waiting for the provider (total minus upstream wait). It includes waiting for the caller to send and to read.";
+    FIRST_BYTE_ADDED = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_first_byte_added_seconds", &[],
+        "Time to the first byte of the answer's body beyond the provider's time to its head, at most the exchange's whole overhead: an upper bound of what the gateway adds.";
+    TOKENS = Recorded Kind::Counter, Tokens, "narrows_tokens_total", &[&TYPE, &ORIGIN, &PROVIDER],
+        "Tokens, by where the figures came from. Types overlap as in gen_ai_client_token_usage: add `input` and `output` only.";
+    USAGE_UNKNOWN = Recorded Kind::Counter, Count, "narrows_usage_unknown_total", &[&TYPE, &PROVIDER],
+        "Exchanges that a provider answered with success and whose `input` or `output` tokens are not known.";
+    REQUEST_BYTES = Recorded Kind::Counter, Bytes, "narrows_request_body_bytes_total", &[&PROVIDER],
+        "Bytes of request bodies as received.";
+    RESPONSE_BYTES = Recorded Kind::Counter, Bytes, "narrows_response_body_bytes_total", &[&PROVIDER],
+        "Bytes of answer bodies as sent to callers.";
+
+    CONNECTIONS_OPENED = Scraped Kind::Counter, Count, "narrows_upstream_connections_opened_total", &[&PROVIDER],
+        "Connections made to a provider since the configuration was loaded.";
+    CONNECTIONS_REUSED = Scraped Kind::Counter, Count, "narrows_upstream_connections_reused_total", &[&PROVIDER],
+        "Times a connection to a provider was used again since the configuration was loaded.";
+    CONNECTIONS_IDLE = Scraped Kind::Gauge, Count, "narrows_upstream_connections_idle", &[&PROVIDER],
+        "Idle connections kept open to a provider.";
+    BUFFERED = Scraped Kind::Gauge, Bytes, "narrows_buffered_bytes", &[],
+        "Bytes of bodies held in memory.";
+    BUFFERED_LIMIT = Scraped Kind::Gauge, Bytes, "narrows_buffered_limit_bytes", &[],
+        "Most bytes of bodies that may be held; beyond it requests are refused with `buffers_full`.";
+    QUEUE = Scraped Kind::Gauge, Count, "narrows_records_queue", &[],
+        "Records waiting for the store, or being written.";
+    QUEUE_LIMIT = Scraped Kind::Gauge, Count, "narrows_records_queue_limit", &[],
+        "Most records that may wait.";
+    RECORDS_WRITTEN = Scraped Kind::Counter, Count, "narrows_records_written_total", &[],
+        "Records written to the store.";
+    RECORDS_OVERFLOWED = Scraped Kind::Counter, Count, "narrows_records_overflowed_total", &[],
+        "Records folded into sums because the queue was full: the sums stay right, the single records are lost.";
+    STORE_FAILURES = Scraped Kind::Counter, Count, "narrows_store_failures_total", &[],
+        "Batches of records that could not be written and were tried again.";
+    STORE_FAILING = Scraped Kind::Gauge, Flag, "narrows_store_failing", &[],
+        "1 while the last attempt to write records failed.";
+    JSON_FAILURES = Scraped Kind::Counter, Count, "narrows_json_records_failed_total", &[],
+        "Records that could not be written as JSON lines.";
+    KEYS = Scraped Kind::Gauge, Count, "narrows_virtual_keys", &[],
+        "Virtual keys in the store, disabled and deleted ones included.";
+    MODEL_LABELS = Scraped Kind::Gauge, Count, "narrows_model_series", &[],
+        "Groups of `gen_ai_*` series with a model of their own that no configuration names; beyond 200 the model is `other`.";
+    STOPPING = Scraped Kind::Gauge, Flag, "narrows_stopping", &[],
+        "1 while the gateway is shutting down.";
+    CONFIG = Scraped Kind::Gauge, Info, "narrows_config_info", &[&SNAPSHOT],
+        "The configuration in force.";
+    BUILD = Scraped Kind::Gauge, Info, "narrows_build_info", &[&VERSION],
+        "The program.";
+
+    PROCESS_CPU = Scraped Kind::Counter, Seconds, "process_cpu_seconds_total", &[],
+        "User and system CPU time of the process.";
+    PROCESS_RSS = Scraped Kind::Gauge, Bytes, "process_resident_memory_bytes", &[],
+        "Resident memory of the process.";
+    PROCESS_VIRTUAL = Scraped Kind::Gauge, Bytes, "process_virtual_memory_bytes", &[],
+        "Virtual memory of the process.";
+    PROCESS_FDS = Scraped Kind::Gauge, Count, "process_open_fds", &[],
+        "Open file descriptors.";
+    PROCESS_FDS_MAX = Scraped Kind::Gauge, Count, "process_max_fds", &[],
+        "Most file descriptors that may be open.";
+    PROCESS_THREADS = Scraped Kind::Gauge, Count, "process_threads", &[],
+        "Threads of the process.";
+    PROCESS_START = Scraped Kind::Gauge, Seconds, "process_start_time_seconds", &[],
+        "When the process started, in seconds since the epoch.";
+}
+
+/// The reference of all metrics, as it stands in `docs/metrics.md`.
+#[cfg(test)]
+pub(crate) fn reference() -> String {
+    let mut out = String::from(include_str!("reference.md"));
+    for metric in METRICS {
+        let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{}`", label.name)).collect();
+        let unit = metric.unit.word();
+        out.push_str(&format!(
+            "| `{}` | {}{}{unit} | {} | {} |\n",
+            metric.name,
+            metric.kind.word(),
+            if unit.is_empty() { "" } else { ", " },
+            labels.join(", "),
+            metric.meaning
+        ));
+    }
+    out.push_str("\n## Labels\n\n| Label | Values |\n|---|---|\n");
+    for label in labels::ALL {
+        out.push_str(&format!("| `{}` | {} |\n", label.name, label.values));
+    }
+    out
+}
