@@ -112,12 +112,12 @@ fn caller(number: u64) -> Arc<Caller> {
 }
 
 fn record(number: u64, callers: &[Arc<Caller>], texts: &[Arc<str>; 4]) -> Record {
-    let at =
-        |length: usize, salt: u64| (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> salt) as usize % length;
+    let spread = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let at = |length: usize, salt: u64| usize::try_from(spread >> salt).unwrap_or(0) % length;
     let model = &texts[at(4, 40)];
     let provider = &texts[at(4, 40)];
     Record {
-        id: u128::from(number) << 64 | u128::from(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+        id: u128::from(number) << 64 | u128::from(spread),
         started_at_us: 1_769_864_000_000_000 + i64::try_from(number).unwrap_or(0) * 33,
         duration_us: 900_000 + number % 70_000,
         upstream_wait_us: 890_000 + number % 70_000,

@@ -15,6 +15,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+/// How long dropping a ledger waits for its last records.
+const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How the writer is doing, for metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerStats {
@@ -52,7 +55,7 @@ impl Ledger {
     /// [`LedgerError::NotWritable`], [`LedgerError::Locked`], [`LedgerError::SchemaNewer`],
     /// [`LedgerError::NotAStore`] and others say what to do.
     pub fn open(path: &Path, options: LedgerOptions) -> Result<Ledger, LedgerError> {
-        let mut ledger = Ledger::open_idle(path, &options)?;
+        let ledger = Ledger::open_idle(path, &options)?;
         ledger.writer.start(&ledger.queue)?;
         Ok(ledger)
     }
@@ -80,6 +83,8 @@ impl Ledger {
 
     /// How the writer is doing.
     pub fn stats(&self) -> LedgerStats {
+        // Read first: the error is there before the failure shows.
+        let failing = self.queue.is_failing();
         LedgerStats {
             queue_depth: self.queue.depth(),
             queue_limit: self.queue.limit(),
@@ -87,7 +92,7 @@ impl Ledger {
             overflowed: self.queue.overflowed(),
             failed_batches: self.queue.failed_batches.load(Ordering::Relaxed),
             json_errors: self.queue.json_errors.load(Ordering::Relaxed),
-            failing: self.queue.failing.load(Ordering::Relaxed),
+            failing,
             last_error: self.queue.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
@@ -100,11 +105,12 @@ impl Ledger {
         self.writer.flush(&self.queue, patience)
     }
 
-    /// Writes what is left, for at most `patience`, and closes the store.
+    /// Writes what is left, for at most `patience`, and ends the writer. Records submitted later only count as
+    /// overflowed. Closing twice is fine.
     ///
     /// # Errors
     /// [`LedgerError::NotFlushed`] when not everything could be written in time.
-    pub fn close(mut self, patience: Duration) -> Result<(), LedgerError> {
+    pub fn close(&self, patience: Duration) -> Result<(), LedgerError> {
         self.writer.close(&self.queue, patience)
     }
 
@@ -221,6 +227,13 @@ impl Ledger {
     }
 }
 
+impl Drop for Ledger {
+    /// Whoever needs to know that everything was written calls [`Ledger::close`] before.
+    fn drop(&mut self) {
+        drop(self.writer.close(&self.queue, DROP_PATIENCE));
+    }
+}
+
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ledger")
@@ -229,3 +242,7 @@ impl std::fmt::Debug for Ledger {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

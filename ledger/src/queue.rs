@@ -35,7 +35,7 @@ pub(crate) struct Queue {
     pub(crate) written: AtomicU64,
     pub(crate) failed_batches: AtomicU64,
     pub(crate) json_errors: AtomicU64,
-    pub(crate) failing: AtomicBool,
+    failing: AtomicBool,
     /// The ledger is closing: the writer must not try a failing store for ever.
     pub(crate) abandon: AtomicBool,
     pub(crate) last_error: Mutex<Option<String>>,
@@ -161,9 +161,10 @@ impl Queue {
 
     /// A batch could not be written.
     pub(crate) fn failed(&self, error: &str) {
-        self.failing.store(true, Ordering::Relaxed);
-        self.failed_batches.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
+        self.failed_batches.fetch_add(1, Ordering::Relaxed);
+        // Last, so that whoever sees it failing also sees why.
+        self.failing.store(true, Ordering::Release);
     }
 
     /// The writer tells which thread to wake.
@@ -196,7 +197,11 @@ impl Queue {
         self.overflowed.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+
     pub(crate) fn accepting(&self) -> bool {
-        self.depth.load(Ordering::Relaxed) < self.limit && !self.failing.load(Ordering::Relaxed)
+        self.depth.load(Ordering::Relaxed) < self.limit && !self.is_failing()
     }
 }

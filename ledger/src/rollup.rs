@@ -199,3 +199,39 @@ impl Overflow {
         self.groups.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn names_and_figures_are_in_the_same_order() {
+        let sums = Sums::from_array(std::array::from_fn(|place| place as u64));
+        let json = serde_json::to_value(sums).unwrap();
+        for (place, column) in Sums::COLUMNS.iter().enumerate() {
+            assert_eq!(json[column], place, "{column}");
+        }
+        assert_eq!(Sums::from_array(sums.to_array()), sums);
+    }
+
+    #[test]
+    fn beyond_the_limit_overflow_is_told_apart_by_organization_only() {
+        let mut overflow = Overflow::default();
+        // Teams 0, 1 and 2, all in the hour after the first two records.
+        for number in [6, 7, 6, 8] {
+            overflow.fold(&sample::record(number), 2);
+        }
+        assert_eq!(overflow.groups.len(), 3);
+        let coarse: Vec<_> =
+            overflow.groups.iter().filter(|((_, key), _)| key.caller.team.is_none()).collect();
+        assert_eq!(coarse.len(), 1, "the third group is past the limit");
+        assert_eq!((coarse[0].1.requests, coarse[0].0.1.caller.organization.as_str()), (1, "acme"));
+        assert_eq!(overflow.groups.values().map(|sums| sums.requests).sum::<u64>(), 4);
+    }
+
+    #[test]
+    fn hours_before_1970_are_hours_too() {
+        assert_eq!((hour_of(-1), hour_of(0), hour_of(HOUR_US)), (-1, 0, 1));
+    }
+}

@@ -1,14 +1,15 @@
-//! Records for tests: varied, and the same for the same number.
+//! Records for tests, inside the crate and outside: varied, and the same for the same number.
+#![allow(unreachable_pub, reason = "public to the integration tests that include this file")]
 
-use crate::record::{Attempt, Record};
+use super::{Attempt, Record};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
 use std::sync::Arc;
 
 /// 2026-01-31T12:59:59.999000Z, so that records soon cross into another hour.
-pub(crate) const START_US: i64 = 1_769_864_399_999_000;
+const START_US: i64 = 1_769_864_399_999_000;
 
-pub(crate) fn record(number: u64) -> Record {
+pub fn record(number: u64) -> Record {
     let known = !number.is_multiple_of(5);
     let team = number % 3;
     Record {

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,12 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 /// How often sums are stored while records flow. Readers add up what is not stored yet.
 const ROLL_UP_EVERY: Duration = Duration::from_secs(5);
-/// How long dropping a ledger waits for its last records.
-const DROP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The writer as its owner sees it.
 pub(crate) struct Writer {
-    idle: Option<Work>,
-    running: Option<(Arc<Queue>, JoinHandle<()>)>,
+    /// Until the thread starts. The lock is what lets a ledger be shared: a connection belongs to one thread.
+    idle: Mutex<Option<Work>>,
+    running: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
@@ -62,19 +61,19 @@ impl Writer {
             overflow: Overflow::default(),
             rolled_up: Instant::now(),
         };
-        Ok(Writer { idle: Some(work), running: None })
+        Ok(Writer { idle: Mutex::new(Some(work)), running: Mutex::new(None) })
     }
 
     /// Starts the thread.
-    pub(crate) fn start(&mut self, queue: &Arc<Queue>) -> Result<(), LedgerError> {
-        let Some(work) = self.idle.take() else { return Ok(()) };
+    pub(crate) fn start(&self, queue: &Arc<Queue>) -> Result<(), LedgerError> {
+        let Some(work) = lock(&self.idle).take() else { return Ok(()) };
         let shared = Arc::clone(queue);
         let thread = std::thread::Builder::new()
             .name("narrows-ledger".into())
             .spawn(move || work.run(&shared))
             .map_err(|source| LedgerError::Thread { name: "narrows-ledger", source })?;
         queue.attach_writer(thread.thread().clone());
-        self.running = Some((Arc::clone(queue), thread));
+        *lock(&self.running) = Some(thread);
         Ok(())
     }
 
@@ -86,30 +85,24 @@ impl Writer {
         Err(not_flushed(queue))
     }
 
-    pub(crate) fn close(&mut self, queue: &Queue, patience: Duration) -> Result<(), LedgerError> {
-        let flushed = if self.running.is_some() { self.flush(queue, patience) } else { Ok(()) };
+    pub(crate) fn close(&self, queue: &Queue, patience: Duration) -> Result<(), LedgerError> {
+        let Some(thread) = lock(&self.running).take() else { return Ok(()) };
+        let flushed = self.flush(queue, patience);
         queue.abandon.store(true, Ordering::Release);
         queue.order(Message::Close);
-        if let Some((_, thread)) = self.running.take() {
-            // A panic of the thread was reported by the panic hook; what it means here is in `flushed`.
-            drop(thread.join());
-        }
+        // A panic of the thread was reported by the panic hook; what it means here is in `flushed`.
+        drop(thread.join());
         flushed
     }
 }
 
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if let Some((queue, _)) = &self.running {
-            let queue = Arc::clone(queue);
-            // Whoever needs to know calls `close`.
-            drop(self.close(&queue, DROP_PATIENCE));
-        }
-    }
+/// Nothing panics while these are held, and nothing is half done if it did.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_flushed(queue: &Queue) -> LedgerError {
-    let last = queue.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let last = lock(&queue.last_error).clone();
     let cause = last.unwrap_or_else(|| "the writer did not answer".to_owned());
     LedgerError::NotFlushed { cause }
 }

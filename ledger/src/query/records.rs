@@ -17,6 +17,10 @@ impl Reader {
     /// # Errors
     /// [`LedgerError::BadQuery`] for a limit out of range, [`LedgerError::Damaged`], or a failure of the store.
     pub fn records(&self, filter: &Filter, page: PageRequest) -> Result<Page, LedgerError> {
+        self.records_within(filter, page, SCAN_RECORDS)
+    }
+
+    fn records_within(&self, filter: &Filter, page: PageRequest, scan: usize) -> Result<Page, LedgerError> {
         if page.limit == 0 || page.limit > PAGE_LIMIT {
             return Err(LedgerError::BadQuery("a page has 1 to 1000 records"));
         }
@@ -42,7 +46,7 @@ impl Reader {
                 if segment == start.segment && place >= start.before {
                     continue;
                 }
-                if found.records.len() == page.limit || scanned == SCAN_RECORDS {
+                if found.records.len() == page.limit || scanned == scan {
                     found.next = Some(Cursor { segment, before: place + 1 });
                     return Ok(found);
                 }
@@ -106,4 +110,29 @@ fn matches(filter: &Filter, record: &Record) -> bool {
         && same(&filter.key, caller.key_id.as_deref())
         && same(&filter.model, record.model_sent.as_deref())
         && same(&filter.provider, record.provider.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ledger, LedgerOptions, sample};
+    use std::time::Duration;
+
+    #[test]
+    fn a_page_ends_at_the_scan_limit_and_goes_on_from_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+        (0..20).for_each(|number| ledger.submit(sample::record(number)));
+        ledger.flush(Duration::from_secs(60)).unwrap();
+        let reader = ledger.reader().unwrap();
+        let rare = Filter { user: Some("nobody".into()), ..Filter::default() };
+        let page =
+            |scan| reader.records_within(&rare, PageRequest { limit: 10, cursor: None }, scan).unwrap();
+        assert_eq!(page(20), Page { records: Vec::new(), next: None }, "at the limit everything was seen");
+        let short = page(19);
+        let next = short.next.unwrap();
+        assert!(short.records.is_empty());
+        let rest = reader.records(&Filter::default(), PageRequest { limit: 10, cursor: Some(next) }).unwrap();
+        assert_eq!(rest.records, [sample::record(0)], "only the oldest was left");
+    }
 }

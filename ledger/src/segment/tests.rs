@@ -1,4 +1,4 @@
-use super::pack::Packer;
+use super::pack::{MEMORY_LIMIT, Packer};
 use super::unpack::unpack;
 use super::*;
 use crate::record::{Attempt, Record};
@@ -83,6 +83,28 @@ fn every_cut_of_a_segment_is_an_error() {
     }
     assert!(unpack(&body, 2).is_err() && unpack(&body, 4).is_err());
     assert!(unpack(&body, u32::MAX).is_err());
+}
+
+#[test]
+fn a_full_memory_is_forgotten_and_packing_goes_on() {
+    let mut packer = Packer::new();
+    let mut record = sample::record(1);
+    let words = |packer: &mut Packer, record: &mut Record, range: std::ops::Range<usize>| {
+        for number in range {
+            record.model_answered = Some(number.to_string().into());
+            packer.push(record);
+            packer.clear();
+        }
+    };
+    words(&mut packer, &mut record, 0..MEMORY_LIMIT / 2);
+    packer.clear_groups();
+    assert!(!packer.is_crowded());
+    words(&mut packer, &mut record, MEMORY_LIMIT / 2..MEMORY_LIMIT);
+    assert!(packer.is_crowded());
+    packer.clear_groups();
+    assert!(!packer.is_crowded() && packer.packed().groups.is_empty());
+    packer.push(&record);
+    assert_eq!(unpack(&packer.packed().body, 1).unwrap(), [record]);
 }
 
 proptest! {

@@ -229,14 +229,31 @@ impl<'a> Segment<'a> {
 fn static_word(word: &str) -> Result<&'static str, Fault> {
     static WORDS: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
     let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
-    let words = words.get_or_insert_default();
+    keep(words.get_or_insert_default(), word, STATIC_WORDS)
+}
+
+fn keep(words: &mut HashSet<&'static str>, word: &str, limit: usize) -> Result<&'static str, Fault> {
     if let Some(known) = words.get(word) {
         return Ok(known);
     }
-    if words.len() >= STATIC_WORDS {
+    if words.len() >= limit {
         return Err("too many different dialects and clients");
     }
     let kept: &'static str = Box::leak(word.into());
     words.insert(kept);
     Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_kept_up_to_the_limit() {
+        let mut words = HashSet::new();
+        assert_eq!(keep(&mut words, "a", 2), Ok("a"));
+        assert_eq!(keep(&mut words, "b", 2), Ok("b"));
+        assert!(keep(&mut words, "c", 2).is_err());
+        assert_eq!(keep(&mut words, "a", 2), Ok("a"), "what is known stays known");
+    }
 }

@@ -21,6 +21,7 @@ const STATEMENTS: usize = 64;
 /// Opens the store for writing; creates and migrates it as needed.
 pub(crate) fn open(path: &Path, busy_timeout: Duration) -> Result<Connection, LedgerError> {
     let named = |source| LedgerError::at_open(path, busy_timeout.as_millis(), source);
+    keep_private(path);
     let mut connection = connect(path, busy_timeout).map_err(named)?;
     check_owner(&connection, path).map_err(named)??;
     prepare(&connection).map_err(named)?;
@@ -29,6 +30,16 @@ pub(crate) fn open(path: &Path, busy_timeout: Duration) -> Result<Connection, Le
         other => other,
     })?;
     Ok(connection)
+}
+
+/// A new store is for its owner only: it says who asked whom, when. SQLite gives its side files the same mode.
+fn keep_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // It exists already, or cannot be written: SQLite finds out and says it better.
+    drop(options.open(path));
 }
 
 /// Opens a further connection for writing to a store that was opened before.

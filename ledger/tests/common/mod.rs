@@ -1,0 +1,8 @@
+//! Records for the tests of the public surface.
+
+use narrows_ledger::{Attempt, Record};
+
+#[path = "../../src/sample.rs"]
+mod sample;
+
+pub(crate) use sample::record;

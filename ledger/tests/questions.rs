@@ -1,0 +1,155 @@
+//! Records in, reports and pages out.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod common;
+
+use narrows_ledger::{Dimension, Filter, JsonLines, Ledger, LedgerOptions, Page, PageRequest, Record, Sums};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const RECORDS: u64 = 2_500;
+
+/// A store with records in several segments, some of them not yet rolled up when `settled` is false.
+fn filled() -> (tempfile::TempDir, Ledger, Vec<Record>) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = LedgerOptions { batch_limit: 64, ..LedgerOptions::default() };
+    let ledger = Ledger::open(&folder.path().join("n.db"), options).unwrap();
+    let records: Vec<Record> = (0..RECORDS).map(common::record).collect();
+    records.iter().for_each(|record| ledger.submit(record.clone()));
+    ledger.flush(PATIENCE).unwrap();
+    (folder, ledger, records)
+}
+
+fn total(records: &[Record], by: impl Fn(&Record) -> bool) -> (u64, u64, u64) {
+    let chosen: Vec<_> = records.iter().filter(|record| by(record)).collect();
+    let input = chosen.iter().filter_map(|record| record.usage.input()).sum();
+    let cost = chosen.iter().filter_map(|record| record.cost.nano_usd()).sum();
+    (chosen.len() as u64, input, cost)
+}
+
+fn figures(sums: &Sums) -> (u64, u64, u64) {
+    (sums.requests, sums.input, sums.cost_nanousd)
+}
+
+#[test]
+fn sums_are_those_of_the_records() {
+    let (_folder, ledger, records) = filled();
+    let all = ledger.usage(&Filter::default(), &[]).unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(figures(&all[0].sums), total(&records, |_| true));
+    assert_eq!(all[0].sums.cost_unknown, total(&records, |record| record.cost.nano_usd().is_none()).0);
+
+    let teams = ledger.usage(&Filter::default(), &[Dimension::Team, Dimension::Reason]).unwrap();
+    assert_eq!(teams.len(), 6);
+    for row in &teams {
+        let (team, reason) = (row.group[0].1.as_deref(), row.group[1].1.as_deref());
+        let same =
+            |record: &Record| record.caller.team.as_deref() == team && Some(record.reason.as_str()) == reason;
+        assert_eq!(figures(&row.sums), total(&records, same), "{row:?}");
+    }
+    assert!(ledger.verify().unwrap().consistent);
+}
+
+#[test]
+fn filters_choose_and_time_counts_in_hours() {
+    let (_folder, ledger, records) = filled();
+    let filter =
+        Filter { team: Some("team-1".into()), provider: Some("anthropic".into()), ..Filter::default() };
+    let rows = ledger.usage(&filter, &[Dimension::User]).unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].group, [(Dimension::User, None)], "no user is no name, not an empty one");
+    let same = |record: &Record| {
+        record.caller.team.as_deref() == Some("team-1") && record.provider.as_deref() == Some("anthropic")
+    };
+    assert_eq!(figures(&rows[0].sums), total(&records, same));
+
+    let hours = ledger.usage(&Filter::default(), &[Dimension::Hour, Dimension::Day]).unwrap();
+    let named: Vec<_> = hours.iter().map(|row| row.group[0].1.clone().unwrap()).collect();
+    assert_eq!(named, ["2026-01-31T12:00:00Z", "2026-01-31T13:00:00Z"]);
+    assert_eq!(hours[0].group[1].1.as_deref(), Some("2026-01-31"));
+    assert_eq!(hours[0].sums.requests, 2, "two records start before the full hour");
+
+    let one_o_clock = 1_769_864_400_000_000;
+    let before = Filter { to_us: Some(one_o_clock), ..Filter::default() };
+    assert_eq!(ledger.usage(&before, &[]).unwrap()[0].sums.requests, 2);
+    let after = Filter { from_us: Some(one_o_clock), ..Filter::default() };
+    assert_eq!(ledger.usage(&after, &[]).unwrap()[0].sums.requests, RECORDS - 2);
+}
+
+#[test]
+fn sums_not_stored_yet_are_in_every_answer() {
+    let (folder, ledger, _records) = filled();
+    // What a killed writer leaves behind: segments, and sums that end before them.
+    let store = rusqlite::Connection::open(folder.path().join("n.db")).unwrap();
+    store
+        .execute_batch("DELETE FROM rollups; UPDATE meta SET value = 0 WHERE name = 'rolled_up_to'")
+        .unwrap();
+    let before = ledger.usage(&Filter::default(), &[Dimension::Team]).unwrap();
+    assert_eq!(before.iter().map(|row| row.sums.requests).sum::<u64>(), RECORDS);
+    assert!(ledger.verify().unwrap().consistent);
+    ledger.submit(common::record(RECORDS));
+    ledger.flush(PATIENCE).unwrap();
+    let stored: i64 = store.query_row("SELECT sum(requests) FROM rollups", [], |row| row.get(0)).unwrap();
+    assert_eq!(stored.unsigned_abs(), RECORDS + 1, "the writer noticed and added up anew");
+    assert!(ledger.verify().unwrap().consistent);
+}
+
+#[test]
+fn a_wrong_sum_is_noticed() {
+    let (folder, ledger, _records) = filled();
+    let store = rusqlite::Connection::open(folder.path().join("n.db")).unwrap();
+    let changed = "UPDATE rollups SET output = output + 1 WHERE rowid IN (SELECT min(group_id) FROM rollups)";
+    let changed = changed.replace("rowid", "group_id");
+    assert!(store.execute(&changed, []).unwrap() > 0);
+    assert!(!ledger.verify().unwrap().consistent);
+}
+
+fn pages(ledger: &Ledger, filter: &Filter, limit: usize) -> Vec<Record> {
+    let (mut records, mut cursor) = (Vec::new(), None);
+    loop {
+        let Page { records: more, next } = ledger.records(filter, PageRequest { limit, cursor }).unwrap();
+        assert!(more.len() <= limit);
+        records.extend(more);
+        let Some(next) = next else { return records };
+        cursor = Some(next.to_string().parse().unwrap());
+    }
+}
+
+#[test]
+fn pages_hold_every_record_once_newest_first() {
+    let (_folder, ledger, mut records) = filled();
+    records.reverse();
+    for limit in [1_000, 64, 7] {
+        assert_eq!(pages(&ledger, &Filter::default(), limit), records, "pages of {limit}");
+    }
+    let filter = Filter { key: Some("KEY000000002".into()), ..Filter::default() };
+    records.retain(|record| record.caller.key_id.as_deref() == Some("KEY000000002"));
+    assert_eq!(pages(&ledger, &filter, 100), records);
+    for limit in [0, 1_001] {
+        assert!(ledger.records(&filter, PageRequest { limit, cursor: None }).is_err());
+    }
+}
+
+#[test]
+fn a_record_is_found_by_its_id() {
+    let (_folder, ledger, records) = filled();
+    for record in records.iter().step_by(321) {
+        assert_eq!(ledger.record(record.id).unwrap().as_ref(), Some(record));
+    }
+    assert_eq!(ledger.record(records[0].id ^ 1).unwrap(), None);
+    assert_eq!(ledger.record(records[0].id ^ 1 << 100).unwrap(), None, "same low bits, other id");
+}
+
+#[test]
+fn json_lines_are_the_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("records.jsonl");
+    let options =
+        LedgerOptions { json_lines: Some(JsonLines::File(lines.clone())), ..LedgerOptions::default() };
+    let ledger = Ledger::open(&folder.path().join("n.db"), options).unwrap();
+    let records: Vec<Record> = (0..20).map(common::record).collect();
+    records.iter().for_each(|record| ledger.submit(record.clone()));
+    ledger.close(PATIENCE).unwrap();
+    let expected: String = records.iter().map(|record| record.to_json() + "\n").collect();
+    assert_eq!(std::fs::read_to_string(lines).unwrap(), expected);
+}
