@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::lenient::{Object, each, error, object, present, word};
-use super::text::{self, KEYS};
+use super::text::{self, KEYS, Shape};
 use super::usage::Converted;
 use super::usage::anthropic::AnthropicUsage;
 use serde::de::MapAccess;
@@ -12,6 +12,7 @@ use serde::de::MapAccess;
 pub(crate) struct Anthropic {
     pub(crate) facts: Facts,
     usage: AnthropicUsage,
+    shape: Shape,
     /// `message_stop` was seen, or a whole message.
     stopped: bool,
 }
@@ -72,7 +73,10 @@ impl Anthropic {
             name => name,
         };
         match word {
-            b"content_block_delta" => self.facts.add_text(text::of_key(&KEYS.delta, data)),
+            b"content_block_delta" => {
+                let (text, _) = self.shape.read(&KEYS.delta, data, &[]);
+                self.facts.add_text(text);
+            }
             b"content_block_start" | b"content_block_stop" | b"ping" => {}
             _ => {
                 let mut is_block = false;

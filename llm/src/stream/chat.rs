@@ -2,11 +2,10 @@
 
 use super::facts::Facts;
 use super::lenient::{Object, each, error, list, object, present, word};
-use super::text::{self, KEYS};
+use super::text::{self, KEYS, Shape};
 use super::usage::Converted;
 use super::usage::openai::OpenaiUsage;
 use crate::dialect::Dialect;
-use memchr::memmem::Finder;
 use serde::de::MapAccess;
 
 /// Machine of the three OpenAI dialects whose usage stands in `usage` of an object with `choices` or `data`.
@@ -14,6 +13,7 @@ use serde::de::MapAccess;
 pub(crate) struct Chat {
     pub(crate) facts: Facts,
     usage: OpenaiUsage,
+    shape: Shape,
     dialect: Dialect,
     /// `[DONE]` was seen.
     done: bool,
@@ -107,7 +107,13 @@ impl Chunk {
 
 impl Chat {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Chat { facts: Facts::default(), usage: OpenaiUsage::default(), dialect, done: false }
+        Chat {
+            facts: Facts::default(),
+            usage: OpenaiUsage::default(),
+            shape: Shape::default(),
+            dialect,
+            done: false,
+        }
     }
 
     /// Takes one event; returns whether it is the event that only asking for usage has added.
@@ -117,13 +123,11 @@ impl Chat {
             (self.done, self.facts.terminal) = (true, true);
             return false;
         }
-        self.facts.add_text(text::of_key(self.text_key(), data));
-        let worth_reading = self.facts.wants_model()
-            || self.done
-            || text::has_value(&KEYS.usage, data)
-            || text::has_value(&KEYS.finish_reason, data)
-            || text::has_value(&KEYS.error, data)
-            || name == b"error";
+        let gates = [&KEYS.usage, &KEYS.finish_reason, &KEYS.error];
+        let key = if self.dialect == Dialect::OpenaiCompletions { &KEYS.text } else { &KEYS.delta };
+        let (text, gated) = self.shape.read(key, data, &gates);
+        self.facts.add_text(text);
+        let worth_reading = gated || self.done || name == b"error" || self.facts.wants_model();
         let usage_only = worth_reading && self.read(data, name == b"error");
         // Where blank lines are missing, several objects and the end arrive as the data of one event.
         if data.ends_with(b"[DONE]") {
@@ -144,10 +148,6 @@ impl Chat {
         if read > 0 && !is_chunk {
             self.facts.terminal = true;
         }
-    }
-
-    fn text_key(&self) -> &'static Finder<'static> {
-        if self.dialect == Dialect::OpenaiCompletions { &KEYS.text } else { &KEYS.delta }
     }
 
     fn read(&mut self, data: &[u8], named_error: bool) -> bool {

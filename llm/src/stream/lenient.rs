@@ -37,7 +37,7 @@ pub(crate) fn each<T: Object>(text: &[u8], mut take: impl FnMut(T)) -> usize {
 
 /// A count of tokens: a non-negative whole number, also when written as `12.0`.
 pub(crate) fn count<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<u64>, A::Error> {
-    Ok(match map.next_value::<Scalar>()? {
+    Ok(match map.next_value::<Scalar<'de>>()? {
         Scalar::Number(number) => Some(number),
         _ => None,
     })
@@ -45,16 +45,21 @@ pub(crate) fn count<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<u64>, 
 
 /// A short string; an empty one is absent.
 pub(crate) fn word<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Box<str>>, A::Error> {
-    Ok(match map.next_value::<Scalar>()? {
-        Scalar::Word(word) => Some(word),
+    Ok(match map.next_value::<Scalar<'de>>()? {
+        Scalar::Word(word) => Some(word.into()),
         _ => None,
     })
 }
 
+/// Whether it is this string.
+pub(crate) fn word_is<'de, A: MapAccess<'de>>(map: &mut A, word: &str) -> Result<bool, A::Error> {
+    Ok(matches!(map.next_value::<Scalar<'de>>()?, Scalar::Word(found) if found == word))
+}
+
 /// A short string or a number as a string.
 pub(crate) fn code<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Box<str>>, A::Error> {
-    Ok(match map.next_value::<Scalar>()? {
-        Scalar::Word(word) => Some(word),
+    Ok(match map.next_value::<Scalar<'de>>()? {
+        Scalar::Word(word) => Some(word.into()),
         Scalar::Number(number) => Some(number.to_string().into()),
         _ => None,
     })
@@ -62,7 +67,7 @@ pub(crate) fn code<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Box<str
 
 /// Whether there is something: neither null, false, an empty string, an empty list nor an empty object.
 pub(crate) fn present<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Error> {
-    Ok(!matches!(map.next_value::<Scalar>()?, Scalar::Nothing))
+    Ok(!matches!(map.next_value::<Scalar<'de>>()?, Scalar::Nothing))
 }
 
 /// An object, if it is one.
@@ -259,11 +264,11 @@ impl<'de> Deserialize<'de> for ErrorField {
 }
 
 /// A value as far as a count, an identifier or a presence check needs it.
-enum Scalar {
+enum Scalar<'de> {
     /// Null, false, empty.
     Nothing,
     Number(u64),
-    Word(Box<str>),
+    Word(Cow<'de, str>),
     /// Anything else that is there.
     Other,
 }
@@ -271,21 +276,21 @@ enum Scalar {
 /// Whole numbers up to this are exact in a double.
 const EXACT_FLOAT: f64 = 9_007_199_254_740_992.0;
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ScalarVisitor;
         impl<'de> Visitor<'de> for ScalarVisitor {
-            type Value = Scalar;
+            type Value = Scalar<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("any value")
             }
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+            fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
                 Ok(if value { Scalar::Other } else { Scalar::Nothing })
             }
-            fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+            fn visit_u64<E>(self, number: u64) -> Result<Scalar<'de>, E> {
                 Ok(Scalar::Number(number))
             }
-            fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
+            fn visit_i64<E>(self, number: i64) -> Result<Scalar<'de>, E> {
                 Ok(u64::try_from(number).map_or(Scalar::Other, Scalar::Number))
             }
             #[expect(
@@ -293,24 +298,31 @@ impl<'de> Deserialize<'de> for Scalar {
                 clippy::cast_sign_loss,
                 reason = "checked to be exact"
             )]
-            fn visit_f64<E>(self, number: f64) -> Result<Scalar, E> {
+            fn visit_f64<E>(self, number: f64) -> Result<Scalar<'de>, E> {
                 let whole = number.fract() == 0.0 && (0.0..=EXACT_FLOAT).contains(&number);
                 Ok(if whole { Scalar::Number(number as u64) } else { Scalar::Other })
             }
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
+            fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
                 Ok(Scalar::Nothing)
             }
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
                 Ok(match text.len() {
                     0 => Scalar::Nothing,
-                    1..=WORD_LIMIT => Scalar::Word(text.into()),
+                    1..=WORD_LIMIT => Scalar::Word(Cow::Borrowed(text)),
                     _ => Scalar::Other,
                 })
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Scalar, A::Error> {
+            fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
+                Ok(match text.len() {
+                    0 => Scalar::Nothing,
+                    1..=WORD_LIMIT => Scalar::Word(Cow::Owned(text.to_owned())),
+                    _ => Scalar::Other,
+                })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Scalar<'de>, A::Error> {
                 drain_list(list).map(|any| if any { Scalar::Other } else { Scalar::Nothing })
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar<'de>, A::Error> {
                 drain_map(map).map(|any| if any { Scalar::Other } else { Scalar::Nothing })
             }
         }

@@ -94,7 +94,9 @@ impl Responses {
             name => name,
         };
         match kind(word) {
-            Kind::Text => self.facts.add_text(text::of_key(&KEYS.delta, data)),
+            Kind::Text => {
+                self.facts.add_text(text::of_key(&KEYS.delta, data));
+            }
             Kind::Nothing => {}
             Kind::Read => {
                 let read = each(data, |envelope: Envelope| self.apply(envelope));

@@ -49,11 +49,16 @@ pub(crate) fn value_of(key: &Finder<'_>, json: &[u8], mut from: usize) -> Option
     loop {
         let found = from + key.find(json.get(from..)?)?;
         from = found + key.needle().len();
-        let colon = skip_blanks(json, from);
-        if json.get(colon) == Some(&b':') {
-            return Some(skip_blanks(json, colon + 1));
+        if let Some(at) = after_colon(json, from) {
+            return Some(at);
         }
     }
+}
+
+/// Where the value starts whose key ends at `at`, if a colon follows.
+fn after_colon(json: &[u8], at: usize) -> Option<usize> {
+    let colon = skip_blanks(json, at);
+    (json.get(colon) == Some(&b':')).then(|| skip_blanks(json, colon + 1))
 }
 
 /// Whether any such key has a value other than `null` and the empty string.
@@ -75,6 +80,50 @@ pub(crate) fn word_of<'a>(key: &Finder<'_>, json: &'a [u8]) -> Option<&'a [u8]> 
     (json.get(at) == Some(&b'"')).then(|| json.get(at + 1..end - 1)).flatten()
 }
 
+/// Longest beginning or rest of an event that a [`Shape`] remembers, in bytes.
+const SHAPE_LIMIT: usize = 1024;
+
+/// Remembers what stood before and behind the text of an event in which nothing else was worth reading.
+///
+/// Most events of a stream differ only in their text (and a running number), so the next one is mostly settled by two
+/// comparisons instead of a search for every key.
+#[derive(Debug, Default)]
+pub(crate) struct Shape {
+    before: Vec<u8>,
+    behind: Vec<u8>,
+}
+
+impl Shape {
+    /// Bytes of generated text in the values of `key`, and whether one of the keys in `gates` has a value outside of them.
+    pub(crate) fn read(&mut self, key: &Finder<'_>, json: &[u8], gates: &[&Finder<'_>]) -> (u64, bool) {
+        if !self.before.is_empty()
+            && let Some(rest) = json.strip_prefix(self.before.as_slice())
+            && rest.starts_with(key.needle())
+            && let Some(at) = after_colon(rest, key.needle().len())
+        {
+            let (bytes, end) = value(rest, at);
+            let behind = rest.get(end.max(at)..).unwrap_or_default();
+            if behind == self.behind {
+                return (bytes, false);
+            }
+            let gated = gates.iter().any(|gate| has_value(gate, behind));
+            let more = of_key(key, behind);
+            if !gated && more == 0 && behind.len() <= SHAPE_LIMIT {
+                self.behind.clear();
+                self.behind.extend_from_slice(behind);
+            }
+            return (bytes + more, gated);
+        }
+        let bytes = of_key(key, json);
+        let gated = gates.iter().any(|gate| has_value(gate, json));
+        if !gated && let Some(at) = key.find(json).filter(|at| *at <= SHAPE_LIMIT) {
+            self.before.clear();
+            self.before.extend_from_slice(json.get(..at).unwrap_or_default());
+        }
+        (bytes, gated)
+    }
+}
+
 /// Bytes of generated text in the values of every such key.
 pub(crate) fn of_key(key: &Finder<'_>, json: &[u8]) -> u64 {
     let (mut total, mut from) = (0, 0);
@@ -86,10 +135,21 @@ pub(crate) fn of_key(key: &Finder<'_>, json: &[u8]) -> u64 {
     total
 }
 
+/// Bytes of a string that are looked at one by one.
+const SHORT_STRING: usize = 16;
+
 /// The string whose first character is at `at`: its length in UTF-8 bytes once unescaped, and where it ends
 /// (past the closing quote, or at the end of a cut text).
 fn string(json: &[u8], mut at: usize) -> (u64, usize) {
     let mut length = 0;
+    // Deltas and keys are a few bytes long; below that length a vector search costs more than it saves.
+    for (seen, byte) in json.get(at..).unwrap_or_default().iter().take(SHORT_STRING).enumerate() {
+        match byte {
+            b'"' => return (seen as u64, at + seen + 1),
+            b'\\' => break,
+            _ => {}
+        }
+    }
     loop {
         let rest = json.get(at..).unwrap_or_default();
         let Some(stop) = memchr2(b'"', b'\\', rest) else {
@@ -298,6 +358,41 @@ mod tests {
         assert_eq!(whole, 3 + 2 + 1 + 1);
         for end in 0..json.len() {
             assert!(delta(&json[..end]) <= whole + 3, "a cut escape counts at most as three bytes");
+        }
+    }
+
+    #[test]
+    fn a_remembered_shape_changes_nothing() {
+        let head = r#"{"id":"1","model":"m","usage":null,"choices":[{"index":0,"#;
+        let events = [
+            format!(r#"{head}"delta":{{"content":"one"}},"finish_reason":null}}]}}"#),
+            format!(r#"{head}"delta":{{"content":"three"}},"finish_reason":null}}]}}"#),
+            format!(r#"{head}"delta":{{"content":"a"}},"finish_reason":"stop"}}]}}"#),
+            format!(r#"{head}"delta":{{"content":"a"}},"finish_reason":null}}],"usage":{{}}}}"#),
+            format!(
+                r#"{head}"delta":{{"content":"a"}}}},{{"delta":{{"content":"b"}},"finish_reason":null}}]}}"#
+            ),
+            format!(r#"{head}"delta":null,"finish_reason":null}}]}}"#),
+            format!(r#"{head}"delta":{{"content":"cut"#),
+            format!(r#"{head}"delta""#),
+            format!(r#"{head}"delta","finish_reason":null}}]}}"#),
+            head.to_owned(),
+            r#"{"usage":{},"choices":[{"index":0,"delta":{"content":"x"}}]}"#.to_owned(),
+            r#"{"error":{"code":1},"choices":[]}"#.to_owned(),
+            format!(r#"{{"pad":"{}","delta":{{"content":"x"}}}}"#, "y".repeat(SHAPE_LIMIT)),
+            String::new(),
+        ];
+        let gates = [&KEYS.usage, &KEYS.finish_reason, &KEYS.error];
+        // Every event after every pair of others, so that each memory meets each event.
+        for one in &events {
+            for other in &events {
+                let mut shape = Shape::default();
+                for json in [one, other].into_iter().chain(&events) {
+                    let expected = (delta(json), gates.iter().any(|gate| has_value(gate, json.as_bytes())));
+                    assert_eq!(shape.read(&KEYS.delta, json.as_bytes(), &gates), expected, "{json}");
+                    assert!(shape.before.len() <= SHAPE_LIMIT && shape.behind.len() <= SHAPE_LIMIT);
+                }
+            }
         }
     }
 }

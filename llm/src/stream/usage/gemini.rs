@@ -1,7 +1,7 @@
 //! The `usageMetadata` object of Gemini.
 
 use super::{Converted, overlay};
-use crate::stream::lenient::{Object, count, list, word};
+use crate::stream::lenient::{Object, count, list, word_is};
 use narrows_meter::Usage;
 use serde::de::MapAccess;
 
@@ -40,14 +40,14 @@ impl Object for GeminiUsage {
 
 #[derive(Default)]
 struct Modality {
-    name: Option<Box<str>>,
+    is_audio: bool,
     tokens: Option<u64>,
 }
 
 impl Object for Modality {
     fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
         match key {
-            "modality" => self.name = word(map)?,
+            "modality" => self.is_audio = word_is(map, "AUDIO")?,
             "tokenCount" => self.tokens = count(map)?,
             _ => return Ok(false),
         }
@@ -56,7 +56,7 @@ impl Object for Modality {
 }
 
 fn audio(details: Option<Vec<Modality>>) -> Option<u64> {
-    details?.into_iter().filter(|one| one.name.as_deref() == Some("AUDIO")).find_map(|one| one.tokens)
+    details?.into_iter().filter(|one| one.is_audio).find_map(|one| one.tokens)
 }
 
 impl GeminiUsage {
