@@ -1,11 +1,13 @@
 //! Every dialect on the wire, streamed and not, against the bill.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail by panicking, as tests do")]
+
 use narrows_fake::{Billed, End, FakeConfig, FakeProvider, Knobs, STAMP_PREFIX};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-async fn provider() -> FakeProvider {
+fn provider() -> FakeProvider {
     let config = FakeConfig { seen_capacity: 8, ..FakeConfig::default() };
     FakeProvider::start_with("127.0.0.1:0".parse().unwrap(), config).unwrap()
 }
@@ -85,7 +87,7 @@ const KNOBS: &str = "chunks=7;chunk_bytes=20;input=100;cached=40;reasoning=9";
 
 #[tokio::test]
 async fn openai_chat_tells_usage_only_when_asked() {
-    let provider = provider().await;
+    let provider = provider();
     let whole =
         ask(&provider, "/v1/chat/completions", KNOBS, r#"{"model":"gpt-x","messages":[]}"#).await.json();
     let bill = last(&provider);
@@ -116,7 +118,7 @@ async fn openai_chat_tells_usage_only_when_asked() {
 
 #[tokio::test]
 async fn openai_completions() {
-    let provider = provider().await;
+    let provider = provider();
     let whole = ask(&provider, "/v1/completions", KNOBS, r#"{"model":"m","prompt":"x"}"#).await.json();
     assert_eq!(whole["usage"]["completion_tokens"], last(&provider).output);
     assert!(whole["choices"][0]["text"].is_string());
@@ -128,7 +130,7 @@ async fn openai_completions() {
 
 #[tokio::test]
 async fn openai_responses() {
-    let provider = provider().await;
+    let provider = provider();
     let whole = ask(&provider, "/v1/responses", KNOBS, r#"{"model":"m","input":"x"}"#).await.json();
     assert_eq!(whole["usage"]["output_tokens"], last(&provider).output);
     let stream = ask(&provider, "/v1/responses", KNOBS, r#"{"model":"m","input":"x","stream":true}"#).await;
@@ -149,7 +151,7 @@ async fn openai_responses() {
 
 #[tokio::test]
 async fn anthropic_messages_exclude_cached_input_and_repeat_usage() {
-    let provider = provider().await;
+    let provider = provider();
     let knobs = format!("{KNOBS};cache_write=10");
     let whole = ask(&provider, "/v1/messages", &knobs, r#"{"model":"claude-x","max_tokens":9}"#).await;
     assert!(
@@ -176,7 +178,7 @@ async fn anthropic_messages_exclude_cached_input_and_repeat_usage() {
 
 #[tokio::test]
 async fn gemini_excludes_thoughts_and_tells_usage_in_every_chunk() {
-    let provider = provider().await;
+    let provider = provider();
     let path = "/v1beta/models/gemini-x";
     let check = |usage: &Value, output: u64| {
         assert_eq!(usage["promptTokenCount"], 100);
@@ -204,7 +206,7 @@ async fn gemini_excludes_thoughts_and_tells_usage_in_every_chunk() {
 
 #[tokio::test]
 async fn embeddings_and_models() {
-    let provider = provider().await;
+    let provider = provider();
     let body = r#"{"model":"e","input":["a","b","c"],"dimensions":8}"#;
     let answer = ask(&provider, "/v1/embeddings", "input=6", body).await.json();
     assert_eq!(answer["data"].as_array().unwrap().len(), 3);
@@ -224,7 +226,7 @@ async fn embeddings_and_models() {
 
 #[tokio::test]
 async fn tools_are_called_in_every_dialect() {
-    let provider = provider().await;
+    let provider = provider();
     let ask = async |target: &str, body: &str| ask(&provider, target, "chunks=6", body).await;
     let user = r#""messages":[{"role":"user","content":"call a tool"}]"#;
     let function = r#""tools":[{"type":"function","function":{"name":"look"}}]"#;
@@ -261,7 +263,7 @@ async fn tools_are_called_in_every_dialect() {
 
 #[tokio::test]
 async fn faults_cut_and_the_bill_says_how_far_it_got() {
-    let provider = provider().await;
+    let provider = provider();
     let stream = r#"{"model":"m","stream":true}"#;
     let cut = ask(&provider, "/v1/messages", "chunks=9;chunk_bytes=20;fault=cut_after:3", stream).await;
     assert_eq!(cut.text().matches("text_delta").count(), 3);
@@ -290,7 +292,7 @@ async fn faults_cut_and_the_bill_says_how_far_it_got() {
 
 #[tokio::test]
 async fn a_stalled_stream_ends_when_its_client_leaves() {
-    let provider = provider().await;
+    let provider = provider();
     let body = r#"{"model":"m","stream":true}"#;
     let raw = format!(
         "POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-fake: fault=stall_after:2\r\ncontent-length: {}\r\n\r\n{body}",
@@ -309,7 +311,7 @@ async fn a_stalled_stream_ends_when_its_client_leaves() {
 
 #[tokio::test]
 async fn errors_are_the_providers_own_and_cost_nothing() {
-    let provider = provider().await;
+    let provider = provider();
     let body = r#"{"model":"m"}"#;
     let limited = ask(&provider, "/v1/messages", "status=429;retry_after=7", body).await;
     assert_eq!(limited.json()["error"]["type"], "rate_limit_error");
@@ -358,7 +360,7 @@ async fn a_wrong_key_is_refused_with_a_part_of_it() {
 
 #[tokio::test]
 async fn connections_are_reused_and_chunked_requests_after_continue_understood() {
-    let provider = provider().await;
+    let provider = provider();
     let mut stream = TcpStream::connect(provider.addr()).await.unwrap();
     let head =
         "POST /v1/messages HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -382,7 +384,7 @@ async fn connections_are_reused_and_chunked_requests_after_continue_understood()
 
 #[tokio::test]
 async fn paced_burst_and_stamped_streams_carry_the_same_text() {
-    let provider = provider().await;
+    let provider = provider();
     let body = r#"{"model":"m","stream":true}"#;
     let plain = ask(&provider, "/v1/messages", "chunks=12;chunk_bytes=30", body).await.text();
     for knobs in ["chunks=12;chunk_bytes=30;burst=1", "chunks=12;chunk_bytes=30;gap_ms=1;first_ms=1"] {

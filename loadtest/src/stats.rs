@@ -119,6 +119,5 @@ pub fn micros(nanos: u64) -> f64 {
 
 /// A count as a float, for shares and rates.
 pub fn real(count: u64) -> f64 {
-    let count = count as f64;
-    count
+    count as f64
 }

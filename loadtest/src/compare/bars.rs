@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What a bar compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Figure {
+pub(super) enum Figure {
     /// CPU time per request, as a ratio.
     Cpu,
     /// Median latency, as a difference in microseconds.
@@ -17,7 +17,7 @@ pub enum Figure {
 
 /// One bar.
 #[derive(Debug, Clone, Copy)]
-pub struct Bar {
+pub(super) struct Bar {
     /// The work.
     pub work: &'static str,
     /// Whom the gateway is compared with.
@@ -33,7 +33,7 @@ const fn bar(work: &'static str, peer: &'static str, figure: Figure, most: f64) 
 }
 
 /// Every bar of `docs/performance.md`.
-pub const BARS: &[Bar] = &[
+pub(super) const BARS: &[Bar] = &[
     bar("small-chat", "bare", Figure::Cpu, 1.0),
     bar("small-chat", "nginx", Figure::Cpu, 2.0),
     bar("agent-body", "nginx", Figure::Cpu, 1.8),
@@ -47,7 +47,7 @@ pub const BARS: &[Bar] = &[
 
 /// How a bar was met.
 #[derive(Debug, Clone, Serialize)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// The work.
     pub work: &'static str,
     /// What is compared, with whom.
@@ -72,7 +72,7 @@ impl Figure {
 }
 
 /// The figure of `proxy` against `peer` in every round that has both.
-pub fn per_round(points: &[Point], work: &str, proxy: &str, peer: &str, figure: Figure) -> Vec<f64> {
+pub(super) fn per_round(points: &[Point], work: &str, proxy: &str, peer: &str, figure: Figure) -> Vec<f64> {
     let mine = points.iter().filter(|point| point.work == work && point.proxy == proxy);
     mine.filter_map(|ours| {
         let theirs = points
@@ -84,7 +84,7 @@ pub fn per_round(points: &[Point], work: &str, proxy: &str, peer: &str, figure: 
 }
 
 /// The verdict on every bar for which there are figures.
-pub fn judge(points: &[Point]) -> Vec<Verdict> {
+pub(super) fn judge(points: &[Point]) -> Vec<Verdict> {
     BARS.iter()
         .filter_map(|bar| {
             let found = Interval::of(&per_round(points, bar.work, "narrows", bar.peer, bar.figure))?;

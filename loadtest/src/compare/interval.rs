@@ -5,7 +5,7 @@ const RESAMPLES: usize = 4_000;
 
 /// A median with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Interval {
+pub(super) struct Interval {
     /// Lower end.
     pub low: f64,
     /// The median.
@@ -15,7 +15,7 @@ pub struct Interval {
 }
 
 /// The median; `None` of nothing.
-pub fn median(values: &[f64]) -> Option<f64> {
+pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -29,7 +29,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
 impl Interval {
     /// The median of `values` and its bootstrap 95 % interval (percentile method, fixed seed, so that the same
     /// values give the same interval). `None` of nothing.
-    pub fn of(values: &[f64]) -> Option<Interval> {
+    pub(super) fn of(values: &[f64]) -> Option<Interval> {
         let middle = median(values)?;
         let mut state = 0x9e37_79b9_7f4a_7c15u64;
         let mut draw = || {

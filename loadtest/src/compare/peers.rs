@@ -17,7 +17,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Peer {
+pub(super) enum Peer {
     /// No proxy at all.
     Direct,
     /// Pingora's stock proxy passing bytes through.
@@ -30,7 +30,7 @@ pub enum Peer {
 
 impl Peer {
     /// Its name in reports.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Peer::Direct => "direct",
             Peer::Bare => "bare",
@@ -42,7 +42,7 @@ impl Peer {
 
 /// Programs to start.
 #[derive(Debug, Clone)]
-pub struct Programs {
+pub(super) struct Programs {
     /// The bare Pingora proxy.
     pub bare: PathBuf,
     /// nginx.
@@ -57,7 +57,7 @@ pub struct Programs {
 
 /// A proxy that is up.
 #[derive(Debug)]
-pub struct Running {
+pub(super) struct Running {
     /// Which one.
     pub peer: Peer,
     /// Where it listens.
@@ -69,7 +69,7 @@ pub struct Running {
 
 impl Running {
     /// Its process, if it has one.
-    pub fn pid(&self) -> Option<u32> {
+    pub(super) fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(|process| process.child.id())
     }
 }
@@ -121,7 +121,7 @@ pub(super) fn free_address() -> Result<SocketAddr> {
 ///
 /// # Errors
 /// It is not installed, ends at once or does not listen in time; its log's end is in the message.
-pub fn start(peer: Peer, fake: SocketAddr, folder: &Path, programs: &Programs) -> Result<Running> {
+pub(super) fn start(peer: Peer, fake: SocketAddr, folder: &Path, programs: &Programs) -> Result<Running> {
     if peer == Peer::Direct {
         return Ok(Running { peer, address: fake, key: Some("sk-fake-upstream".to_owned()), process: None });
     }

@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 
 /// What was measured. Times are in microseconds.
 #[derive(Debug, Clone, Serialize)]
-pub struct Point {
+pub(super) struct Point {
     /// The work's name.
     pub work: String,
     /// The proxy's name.
@@ -57,7 +57,7 @@ pub struct Point {
 
 /// How long and how hard to measure.
 #[derive(Debug, Clone, Copy)]
-pub struct Timing {
+pub(super) struct Timing {
     /// Load before counting starts.
     pub warm_up: Duration,
     /// Load that is counted.
@@ -70,7 +70,7 @@ pub struct Timing {
 ///
 /// # Errors
 /// Statistics cannot be set up.
-pub async fn measure(
+pub(super) async fn measure(
     local: &LocalSet,
     running: &Running,
     scenario: &Scenario,

@@ -49,7 +49,7 @@ fn interval(found: Interval) -> String {
 }
 
 /// Everything as Markdown tables: one for each work, then the bars.
-pub fn markdown(points: &[Point], verdicts: &[Verdict]) -> String {
+pub(super) fn markdown(points: &[Point], verdicts: &[Verdict]) -> String {
     let mut text = String::new();
     for work in names(points, |point| point.work.as_str()) {
         let of_work: Vec<Point> = points.iter().filter(|point| point.work == work).cloned().collect();
@@ -104,7 +104,7 @@ pub fn markdown(points: &[Point], verdicts: &[Verdict]) -> String {
 }
 
 /// The same, aligned for a terminal.
-pub fn plain(points: &[Point], verdicts: &[Verdict]) -> String {
+pub(super) fn plain(points: &[Point], verdicts: &[Verdict]) -> String {
     let markdown = markdown(points, verdicts);
     let rows: Vec<Vec<&str>> =
         markdown.lines().map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect();
