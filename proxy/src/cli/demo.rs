@@ -1,7 +1,7 @@
 //! `narrows demo`: a gateway, a fake provider and a key in one process.
 
 use super::args::DemoArguments;
-use super::{Console, Outcome};
+use super::{Console, Outcome, log};
 use crate::config::{self, Settings};
 use crate::server::{self, Ready};
 use anyhow::{Context, Result, bail};
@@ -39,7 +39,8 @@ pub(crate) fn demo(arguments: &DemoArguments, console: &mut Console<'_>) -> Resu
     let provider =
         runtime.block_on(async { FakeProvider::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) })?;
     let settings = settings(arguments.port, provider.addr(), &folder.store)?;
-    let access = access(&folder.store)?;
+    let key = key(&folder.store)?;
+    log::start(&settings.log);
     let as_json = arguments.json;
     if as_json {
         // Nothing but the one line may stand on standard output; it comes when the gateway is ready.
@@ -47,7 +48,7 @@ pub(crate) fn demo(arguments: &DemoArguments, console: &mut Console<'_>) -> Resu
     }
     let store = folder.store.clone();
     server::run(settings, move |ready| {
-        let text = if as_json { line(&ready, &access, &store) } else { welcome(&ready, &access, &store) };
+        let text = if as_json { line(&ready, &key, &store) } else { welcome(&ready, &key, &store) };
         let mut out = std::io::stdout().lock();
         // A demo whose output nobody reads still runs.
         drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
@@ -122,14 +123,8 @@ pub(crate) fn settings(port: u16, provider: SocketAddr, store: &Path) -> Result<
     Ok(loaded.context("the store cannot be used")?.settings)
 }
 
-/// What the demo's user needs to get in.
-struct Access {
-    key: String,
-    /// Only known when the store is new.
-    admin_token: Option<String>,
-}
-
-fn access(store: &Path) -> Result<Access> {
+/// Makes the key that the demo's user gets in with.
+fn key(store: &Path) -> Result<String> {
     let ledger = Ledger::open(store, LedgerOptions::default())?;
     let new = NewKey {
         name: "demo".to_owned(),
@@ -139,32 +134,31 @@ fn access(store: &Path) -> Result<Access> {
         ..NewKey::default()
     };
     let key = ledger.create_key(&new, super::store::ACTOR)?.key.expose().to_owned();
-    let admin_token = ledger.ensure_admin_token()?.map(|token| token.expose().to_owned());
     ledger.close(STORE_PATIENCE)?;
-    Ok(Access { key, admin_token })
+    Ok(key)
 }
 
 /// The one line for programs.
-fn line(ready: &Ready, access: &Access, store: &Path) -> String {
+fn line(ready: &Ready, key: &str, store: &Path) -> String {
     let gateway = ready.gateway.first().map(|address| format!("http://{address}"));
     let line = json!({
         "gateway": gateway,
         "admin": ready.admin.map(|address| format!("http://{address}")),
         "metrics": format!("http://{}", ready.metrics),
-        "key": access.key,
-        "admin_token": access.admin_token,
+        "key": key,
+        "admin_token": ready.admin_token.as_ref().map(narrows_ledger::Secret::expose),
         "store": store.display().to_string(),
     });
     format!("{line}\n")
 }
 
 /// The text for people, with requests to paste.
-fn welcome(ready: &Ready, access: &Access, store: &Path) -> String {
+fn welcome(ready: &Ready, key: &str, store: &Path) -> String {
     let gateway = ready.gateway.first().map(ToString::to_string).unwrap_or_default();
-    let (gateway, key) = (format!("http://{gateway}"), &access.key);
-    let admin = match (ready.admin, &access.admin_token) {
+    let gateway = format!("http://{gateway}");
+    let admin = match (ready.admin, &ready.admin_token) {
         (Some(admin), Some(token)) => {
-            format!("  curl http://{admin}/admin/v1/keys -H 'authorization: Bearer {token}'\n")
+            format!("  curl http://{admin}/admin/v1/keys -H 'authorization: Bearer {}'\n", token.expose())
         }
         (Some(admin), None) => {
             format!("  http://{admin}/admin/v1 (its token was shown when the store was made)\n")
@@ -232,12 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_store_gives_a_key_and_the_admin_token_once() {
+    fn every_start_gives_a_key_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("n.db");
-        let first = access(&store).unwrap();
-        assert!(first.key.starts_with("nrw_") && first.admin_token.is_some());
-        assert!(access(&store).unwrap().admin_token.is_none());
+        let (first, second) = (key(&store).unwrap(), key(&store).unwrap());
+        assert!(first.starts_with("nrw_") && second.starts_with("nrw_"));
+        assert_ne!(first, second);
     }
 
     #[test]
@@ -252,15 +246,15 @@ mod tests {
     #[test]
     fn the_line_for_programs_is_one_line() {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let ready = Ready { gateway: vec![address], admin: Some(address), metrics: address };
-        let access = Access { key: "nrw_x".to_owned(), admin_token: None };
-        let line = line(&ready, &access, Path::new("n.db"));
+        let ready =
+            Ready { gateway: vec![address], admin: Some(address), metrics: address, admin_token: None };
+        let line = line(&ready, "nrw_x", Path::new("n.db"));
         assert_eq!(line.matches('\n').count(), 1);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(read["gateway"], "http://127.0.0.1:1");
         assert_eq!(read["key"], "nrw_x");
         assert!(read["admin_token"].is_null());
-        let text = welcome(&ready, &access, Path::new("n.db"));
+        let text = welcome(&ready, "nrw_x", Path::new("n.db"));
         assert!(
             text.contains("ANTHROPIC_BASE_URL=http://127.0.0.1:1 ANTHROPIC_AUTH_TOKEN=nrw_x claude"),
             "{text}"

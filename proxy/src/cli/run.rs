@@ -1,7 +1,7 @@
 //! `narrows run`: the gateway with a configuration.
 
 use super::args::RunArguments;
-use super::{Console, Outcome};
+use super::{Console, Outcome, log};
 use crate::config::{self, warning};
 use crate::server::{self, Ready};
 use anyhow::{Context, Result};
@@ -27,6 +27,7 @@ pub(crate) fn run(arguments: &RunArguments, console: &mut Console<'_>) -> Result
     for line in warning::fail_open(&loaded.settings) {
         writeln!(console.err, "fail-open: {line}")?;
     }
+    log::start(&loaded.settings.log);
     let admin_tls = loaded.settings.listen.admin.as_ref().is_some_and(|admin| admin.tls.is_some());
     let tls: Vec<bool> =
         loaded.settings.listen.gateway.iter().map(|listener| listener.tls.is_some()).collect();
@@ -45,6 +46,10 @@ fn announce(ready: &Ready, tls: &[bool], admin_tls: bool) {
     text.push_str(&format!("metrics   http://{}/metrics\n", ready.metrics));
     if let Some(admin) = ready.admin {
         text.push_str(&format!("admin     {}://{admin}\n", scheme(admin_tls)));
+    }
+    if let Some(token) = &ready.admin_token {
+        let token = token.expose();
+        text.push_str(&format!("admin token, shown this one time: {token}\n"));
     }
     // Whether anybody reads it does not matter to a gateway that runs.
     drop(std::io::stderr().write_all(text.as_bytes()));

@@ -81,12 +81,14 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Cause> {
     let text = read(path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|_: pem::Error| {
-        (
+    match PrivateKeyDer::from_pem_slice(&text) {
+        Ok(key) => Ok(key),
+        // The parser's own words are left out: they could repeat what stands in the file.
+        Err(_) => Err((
             "the file holds no PEM private key".to_owned(),
             "it must contain -----BEGIN PRIVATE KEY----- (unencrypted)",
-        )
-    })
+        )),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Cause> {

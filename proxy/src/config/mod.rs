@@ -116,7 +116,7 @@ pub fn load_store(file: &Path) -> Result<StoreSettings, Problems> {
         let of = |key: &&str| {
             problem.path.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        ["store", "organization", "version"].iter().any(|key| of(key))
+        ["store", "organization", "version"].iter().any(of)
     };
     match document {
         Some(document) if !reader.problems.iter().any(own) => {

@@ -107,7 +107,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A suggestion that names the nearest candidate, or else all of them.
-pub(crate) fn did_you_mean<'a>(word: &str, candidates: &[&'a str]) -> String {
+pub(crate) fn did_you_mean(word: &str, candidates: &[&str]) -> String {
     match nearest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None if candidates.is_empty() => String::new(),

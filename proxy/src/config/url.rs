@@ -41,7 +41,7 @@ impl BaseUrl {
         if text.contains('#') {
             return Err(BaseUrlError::Query);
         }
-        let uri: http::Uri = text.parse().map_err(|_: http::uri::InvalidUri| BaseUrlError::Malformed)?;
+        let Ok(uri) = text.parse::<http::Uri>() else { return Err(BaseUrlError::Malformed) };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(BaseUrlError::Malformed);
         };

@@ -24,6 +24,7 @@ fn provider(lines: &str) -> String {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn rows() -> Vec<Row> {
     let row = |text: String, line, path, message, suggestion| Row { text, line, path, message, suggestion };
     vec![

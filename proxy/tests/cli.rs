@@ -1,0 +1,96 @@
+//! The binary as a user runs it: exit codes, streams, files.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn narrows(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_narrows"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("DEMO_KEY", "sk-canary")
+        .env_remove("NARROWS_NO_SUCH")
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn check_prints_every_problem_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = "version: 1\nlog: {level: ifno}\nproviders:\n  openai:\n    kind: openai\n    api_key: ${NARROWS_NO_SUCH}\n";
+    std::fs::write(folder.path().join("narrows.yaml"), bad).unwrap();
+    let output = narrows(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stdout),
+        "narrows.yaml:2:14: log.level: `ifno` is not one of its words\n  help: did you mean `info`?\n\
+         narrows.yaml:6:14: providers.openai.api_key: the environment variable NARROWS_NO_SUCH is not set\n  \
+         help: set NARROWS_NO_SUCH, or give a default: ${NARROWS_NO_SUCH:-default}\n"
+    );
+    std::fs::write(
+        folder.path().join("narrows.yaml"),
+        bad.replace("ifno", "info").replace("NARROWS_NO_SUCH", "DEMO_KEY"),
+    )
+    .unwrap();
+    let output = narrows(folder.path(), &["check"]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let shown = narrows(folder.path(), &["config", "show"]);
+    assert!(!(text(&output.stdout) + &text(&shown.stdout)).contains("canary"));
+}
+
+#[test]
+fn the_schema_is_the_published_one() {
+    let output = narrows(Path::new("."), &["config", "schema"]);
+    assert_eq!(output.status.code(), Some(0));
+    let published = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/narrows.schema.json");
+    assert_eq!(text(&output.stdout), std::fs::read_to_string(published).unwrap());
+}
+
+#[test]
+fn keys_are_made_listed_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = |arguments: &[&str]| {
+        narrows(folder.path(), &[&["keys", "--store", "n.db", "--json"], arguments].concat())
+    };
+    let output = keys(&["create", "--name", "laptop", "--user", "ada"]);
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+    let created: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let id = created["id"].as_str().unwrap();
+    assert!(created["key"].as_str().unwrap().starts_with(&format!("nrw_{id}_")));
+    let listed: serde_json::Value = serde_json::from_slice(&keys(&["list"]).stdout).unwrap();
+    assert_eq!(
+        (&listed["id"], &listed["user"], &listed["key"]),
+        (&id.into(), &"ada".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(keys(&["delete", id]).status.code(), Some(0));
+    assert_eq!(text(&keys(&["list"]).stdout), "");
+    assert_eq!(keys(&["disable", id]).status.code(), Some(1));
+}
+
+#[test]
+fn a_recording_is_metered_and_a_missing_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = "{\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}],\
+                \"stop_reason\":\"end_turn\",\"usage\":{\"input_tokens\":10,\"cache_creation_input_tokens\":5,\
+                \"cache_read_input_tokens\":100,\"output_tokens\":7}}";
+    std::fs::write(folder.path().join("a.json"), body).unwrap();
+    let output = narrows(folder.path(), &["meter", "a.json", "nope.json", "--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stdout),
+        "{\"file\":\"a.json\",\"dialect\":\"anthropic.messages\",\"input\":115,\"cache_read\":100,\"cache_write\":5,\
+         \"output\":7,\"reasoning\":null,\"origin\":\"provider\"}\n"
+    );
+    assert!(text(&output.stderr).contains("nope.json"));
+}
+
+#[test]
+fn misuse_is_two() {
+    assert_eq!(narrows(Path::new("."), &["nonsense"]).status.code(), Some(2));
+    assert_eq!(narrows(Path::new("."), &["--version"]).status.code(), Some(0));
+}
