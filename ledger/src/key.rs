@@ -226,9 +226,9 @@ impl KeyEntry {
 
     /// Both comparisons always run and take the same time whatever differs.
     fn proves(&self, hash: &SecretHash, now_us: i64) -> bool {
-        let current = self.hash.ct_eq(hash);
+        let current = same_hash(&self.hash, hash);
         let (previous, until_us) = self.previous.unwrap_or(([0; 32], i64::MIN));
-        let before = previous.ct_eq(hash) & subtle::Choice::from(u8::from(now_us < until_us));
+        let before = same_hash(&previous, hash) & subtle::Choice::from(u8::from(now_us < until_us));
         (current | before).into()
     }
 }
@@ -237,6 +237,17 @@ impl std::fmt::Debug for KeyEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyEntry").field("key_id", &self.caller.key_id).finish_non_exhaustive()
     }
+}
+
+/// Constant-time equality by words of eight bytes: `subtle` guards every comparison against the optimizer, and 4
+/// guards instead of 32 are a tenth of the whole check.
+fn same_hash(one: &SecretHash, other: &SecretHash) -> subtle::Choice {
+    let words = |hash: &SecretHash| -> [u64; 4] {
+        let (words, _) = hash.as_chunks::<8>();
+        std::array::from_fn(|place| words.get(place).map_or(0, |word| u64::from_le_bytes(*word)))
+    };
+    let pairs = words(one).into_iter().zip(words(other));
+    pairs.fold(subtle::Choice::from(1), |same, (one, other)| same & one.ct_eq(&other))
 }
 
 /// An immutable snapshot of every key and admin token.
@@ -280,7 +291,7 @@ impl KeyRing {
     pub fn verify_admin<'a>(&self, presented: &'a str) -> Option<&'a str> {
         let token = PresentedKey::parse(presented).ok().filter(|token| token.kind() == TokenKind::Admin)?;
         let hash = self.admins.get(&token.public_id())?;
-        bool::from(hash.ct_eq(&token.secret_hash())).then(|| token.id())
+        bool::from(same_hash(hash, &token.secret_hash())).then(|| token.id())
     }
 
     /// How many keys there are, deleted ones included.

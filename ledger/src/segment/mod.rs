@@ -8,6 +8,7 @@
 //! format: 1 byte | texts: count, (length, bytes)… | callers: count, caller… | records, one after the other
 //! ```
 
+mod mix;
 pub(crate) mod pack;
 pub(crate) mod unpack;
 mod varint;

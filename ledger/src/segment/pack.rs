@@ -1,12 +1,12 @@
 //! Records in, one blob and the batch's sums out.
 
+use super::mix::Table;
 use super::varint::{put, zigzag};
 use super::{ATTEMPTS_MAX, FORMAT, cut, print_of};
 use crate::record::{Attempt, Record};
 use crate::rollup::{GroupKey, Sums, hour_of};
 use narrows_policy::{Caller, CallerKind};
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Most texts, callers and groups remembered between batches, each.
@@ -36,8 +36,6 @@ struct GroupNumbers {
     client: u32,
     ending: u32,
 }
-
-type Table<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
 /// Packs one segment after the other; remembers texts and callers between them.
 #[derive(Default)]
@@ -383,47 +381,4 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 
 fn count_of(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
-}
-
-/// A quick hash for tables that hold our own numbers and texts from a bounded memory; whoever aims at it slows
-/// the writing thread, not requests, until the memory is forgotten.
-#[derive(Default)]
-pub(crate) struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0 ^ (self.0 >> 29)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.write_u64(u64::from_le_bytes(*word));
-        }
-        let mut last = [0; 8];
-        for (slot, byte) in last.iter_mut().zip(rest) {
-            *slot = *byte;
-        }
-        self.write_u64(u64::from_le_bytes(last) ^ (bytes.len() as u64) << 56);
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_i64(&mut self, value: i64) {
-        self.write_u64(value.cast_unsigned());
-    }
-
-    fn write_usize(&mut self, value: usize) {
-        self.write_u64(value as u64);
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
 }
