@@ -5,7 +5,7 @@
 mod families;
 mod labels;
 mod process;
-mod scrape;
+pub(crate) mod scrape;
 mod series;
 mod table;
 

@@ -9,6 +9,10 @@ pub(crate) struct Label {
     /// Its name.
     pub(crate) name: &'static str,
     /// Its values, for people.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by the tests, which write the reference with it")
+    )]
     pub(crate) values: &'static str,
 }
 
@@ -17,6 +21,7 @@ macro_rules! labels {
         $(#[doc = $values] pub(crate) const $constant: Label = Label { name: $name, values: $values };)+
 
         /// Every label, in the order of the documentation.
+        #[cfg(test)]
         pub(crate) const ALL: &[&Label] = &[$(&$constant,)+];
     };
 }

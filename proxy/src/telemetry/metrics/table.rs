@@ -5,7 +5,7 @@
 //! "development", seen 2026-11). They may still change; this is the only place that knows them.
 
 use super::labels::{
-    self, DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, PROVIDER, REASON, SNAPSHOT,
+    DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, PROVIDER, REASON, SNAPSHOT,
     STATUS_CLASS, TOKEN_TYPE, TYPE, VERSION,
 };
 
@@ -50,6 +50,7 @@ pub(crate) enum Unit {
 
 impl Unit {
     /// The unit for people.
+    #[cfg(test)]
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Unit::Seconds => "seconds",
@@ -79,6 +80,10 @@ pub(crate) struct Metric {
     /// What it is to Prometheus.
     pub(crate) kind: Kind,
     /// What it counts.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by the tests, which write the reference with it")
+    )]
     pub(crate) unit: Unit,
     /// Its labels, in the order of values.
     pub(crate) labels: &'static [&'static Label],
@@ -252,7 +257,7 @@ pub(crate) fn reference() -> String {
         ));
     }
     out.push_str("\n## Labels\n\n| Label | Values |\n|---|---|\n");
-    for label in labels::ALL {
+    for label in super::labels::ALL {
         out.push_str(&format!("| `{}` | {} |\n", label.name, label.values));
     }
     out

@@ -1,0 +1,69 @@
+//! What the administration API says when it does not do what was asked: `{"error": {"code", "message"}}`.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use narrows_ledger::LedgerError;
+use serde_json::json;
+
+/// A refusal.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    /// A stable word.
+    code: &'static str,
+    /// What is wrong, and what to do.
+    message: String,
+}
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError { status, code, message: message.into() }
+    }
+
+    /// A body that is not what the path takes.
+    pub(super) fn body(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_body", message)
+    }
+
+    /// A query parameter that is not what the path takes.
+    pub(super) fn query(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_parameter", message)
+    }
+
+    /// No admin token, or not one of ours.
+    pub(super) fn unauthorized() -> ApiError {
+        ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "send an admin token of this gateway: Authorization: Bearer nra_…; it was shown once, when the store was made",
+        )
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = json!({"error": {"code": self.code, "message": self.message}});
+        let mut response = (self.status, axum::Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> ApiError {
+        let (status, code) = match &error {
+            LedgerError::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "key_not_found"),
+            LedgerError::KeyDeleted { .. } => (StatusCode::CONFLICT, "key_deleted"),
+            LedgerError::InvalidKey(_) => (StatusCode::BAD_REQUEST, "invalid_key"),
+            LedgerError::BadQuery(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+            LedgerError::Locked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_locked"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
+        };
+        if status.is_server_error() {
+            tracing::error!("the administration API could not use the store: {error}");
+        }
+        ApiError::new(status, code, error.to_string())
+    }
+}

@@ -1,0 +1,113 @@
+//! Health, metrics and the administration API.
+//!
+//! They have a thread and a runtime of their own, apart from the workers that serve exchanges: a scrape or a report
+//! over millions of records never delays a token, and a gateway too busy to answer still says that it is alive. They
+//! serve on while open exchanges finish after a stop, so that the end of a drain can be watched.
+
+mod api;
+mod connection;
+mod error;
+mod health;
+mod input;
+mod keys;
+mod openapi;
+mod reports;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use crate::gateway::Gateway;
+use axum::Router;
+use connection::Incoming;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Threads for questions to the store, which block on disk.
+const STORE_THREADS_MAX: usize = 4;
+/// How often a drain looks whether everything has ended.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// Time that open requests and idle connections have once the listeners close.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// What the thread needs.
+pub(crate) struct AdminParts {
+    /// Listener of health and metrics.
+    pub(crate) metrics: TcpListener,
+    /// Listener of the administration API, with TLS if it is to have it.
+    pub(crate) admin: Option<(TcpListener, Option<Arc<rustls::ServerConfig>>)>,
+    /// The gateway to tell about.
+    pub(crate) gateway: Gateway,
+    /// Turns true when the gateway stops.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// What every request to these listeners may need.
+pub(crate) struct Context {
+    pub(crate) gateway: Gateway,
+    pub(crate) started: Instant,
+    /// Where health and metrics are.
+    pub(crate) metrics: SocketAddr,
+    /// Where the administration API is.
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// Starts the thread. It ends after `stop` turned true and open exchanges ended, or their grace did.
+///
+/// # Errors
+/// The system's, when a listener cannot be used or the thread cannot be made.
+pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
+    let AdminParts { metrics, admin, gateway, stop } = parts;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(STORE_THREADS_MAX)
+        .thread_name("narrows-store-reader")
+        .enable_all()
+        .build()?;
+    let context = Arc::new(Context {
+        started: Instant::now(),
+        metrics: metrics.local_addr()?,
+        admin: admin.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?,
+        gateway,
+    });
+    // Listeners are given to the runtime here, so that a failure is the caller's to see.
+    let (metrics, admin) = {
+        let _entered = runtime.enter();
+        let admin = admin.map(|(listener, tls)| Incoming::new(listener, tls)).transpose()?;
+        (Incoming::new(metrics, None)?, admin)
+    };
+    std::thread::Builder::new().name("narrows-admin".into()).spawn(move || {
+        runtime.block_on(async {
+            let drained = drained(Arc::clone(&context), stop);
+            let serving = async {
+                let health = serve(metrics, health::router(Arc::clone(&context)));
+                match admin {
+                    Some(admin) => drop(tokio::join!(health, serve(admin, api::router(context)))),
+                    None => health.await,
+                }
+            };
+            tokio::select! {
+                () = serving => {}
+                () = drained => {}
+            }
+        });
+        runtime.shutdown_timeout(CLOSE_TIME_MAX);
+    })
+}
+
+async fn serve(incoming: Incoming, router: Router) {
+    // It serves until it is dropped and has no way to fail.
+    drop(axum::serve(incoming, router).await);
+}
+
+/// Ends when the gateway was told to stop and nothing is open any more.
+async fn drained(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
+    // A sender that is gone is a gateway that is gone.
+    drop(stop.wait_for(|stop| *stop).await.map(|_stopped| ()));
+    let until = Instant::now() + context.gateway.snapshot().timeouts.shutdown_grace;
+    while context.gateway.exchanges_open() > 0 && Instant::now() < until {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}

@@ -1,0 +1,95 @@
+//! Usage and records: questions to the store.
+
+use super::Context;
+use super::api::store;
+use super::error::ApiError;
+use super::input::{Parameters, TIME_FORMS, point_us};
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::StatusCode;
+use narrows_ledger::query::PAGE_LIMIT;
+use narrows_ledger::{Cursor, Dimension, Filter, PageRequest};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Records on a page, unless another number is asked for.
+const PAGE_DEFAULT: usize = 100;
+
+/// The parameters that both questions take.
+fn filter(parameters: &mut Parameters) -> Result<Filter, ApiError> {
+    Ok(Filter {
+        from_us: parameters.take_as("from", TIME_FORMS, point_us)?,
+        to_us: parameters.take_as("to", TIME_FORMS, point_us)?,
+        organization: parameters.take("organization"),
+        team: parameters.take("team"),
+        user: parameters.take("user"),
+        service_account: parameters.take("service_account"),
+        project: parameters.take("project"),
+        key: parameters.take("key"),
+        model: parameters.take("model"),
+        provider: parameters.take("provider"),
+    })
+}
+
+/// `team,model`: dimensions by name, each once.
+fn dimensions(text: &str) -> Option<Vec<Dimension>> {
+    let mut all: Vec<Dimension> = Vec::new();
+    for word in text.split(',') {
+        let dimension = Dimension::from_word(word.trim()).filter(|dimension| !all.contains(dimension))?;
+        all.push(dimension);
+    }
+    Some(all)
+}
+
+/// The sums of what matches, split as asked.
+pub(super) async fn usage(
+    State(context): State<Arc<Context>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let mut parameters = Parameters::new(query.as_deref())?;
+    let filter = filter(&mut parameters)?;
+    let words = Dimension::ALL.map(Dimension::as_str).join(", ");
+    let accepted = format!("names of dimensions with commas between them, each once: {words}");
+    let by = parameters.take_as("by", &accepted, dimensions)?.unwrap_or_default();
+    parameters.end()?;
+    let rows = store(&context, move |ledger| ledger.usage(&filter, &by)).await?;
+    Ok(Json(json!({"usage": rows})))
+}
+
+/// One page of single records, the last settled first.
+pub(super) async fn records(
+    State(context): State<Arc<Context>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, ApiError> {
+    let mut parameters = Parameters::new(query.as_deref())?;
+    let filter = filter(&mut parameters)?;
+    let accepted = format!("a number from 1 to {PAGE_LIMIT}");
+    let in_range = |text: &str| text.parse().ok().filter(|limit| (1..=PAGE_LIMIT).contains(limit));
+    let limit = parameters.take_as("limit", &accepted, in_range)?.unwrap_or(PAGE_DEFAULT);
+    let read = |text: &str| text.parse::<Cursor>().ok();
+    let cursor = parameters.take_as("cursor", "the `next` of a page before", read)?;
+    parameters.end()?;
+    let page = store(&context, move |ledger| ledger.records(&filter, PageRequest { limit, cursor })).await?;
+    let next = page.next.map(|cursor| cursor.to_string());
+    Ok(Json(json!({"records": page.records, "next": next})))
+}
+
+/// One record, by the id that its caller saw as `x-narrows-request-id`.
+pub(super) async fn record(
+    State(context): State<Arc<Context>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let Ok(number) = uuid::Uuid::try_parse(&id).map(|id| id.as_u128()) else {
+        let message =
+            format!("`{id}` is not a record's id; it is a UUID, the x-narrows-request-id of an answer");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_id", message));
+    };
+    match store(&context, move |ledger| ledger.record(number)).await? {
+        Some(record) => Ok(Json(json!(record))),
+        None => {
+            let message =
+                format!("there is no record {id}; records are written within a second of an exchange's end");
+            Err(ApiError::new(StatusCode::NOT_FOUND, "record_not_found", message))
+        }
+    }
+}

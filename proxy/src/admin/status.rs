@@ -1,0 +1,54 @@
+//! How the gateway is doing, on one page.
+
+use super::{Context, health, input};
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(super) async fn status(State(context): State<Arc<Context>>) -> Json<Value> {
+    let gateway = &context.gateway;
+    let snapshot = gateway.snapshot();
+    let ledger = gateway.ledger.stats();
+    let providers = snapshot.providers().iter().map(|provider| {
+        let pool = &provider.pool;
+        json!({
+            "name": &*provider.name,
+            "kind": provider.kind.kind,
+            "connections": {
+                "opened": pool.opened.load(Ordering::Relaxed),
+                "reused": pool.reused.load(Ordering::Relaxed),
+                "idle": pool.idle_len(),
+            },
+        })
+    });
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "snapshot": format!("{:016x}", snapshot.hash),
+        "now": input::time(jiff::Timestamp::now().as_microsecond()),
+        "uptime_seconds": context.started.elapsed().as_secs(),
+        "stopping": gateway.is_stopping(),
+        "degraded": health::degraded(gateway),
+        "exchanges_in_flight": gateway.exchanges_open(),
+        "buffered_bytes": gateway.buffers.used(),
+        "buffered_bytes_limit": snapshot.limits.buffered_bodies,
+        "listeners": {
+            "metrics": context.metrics.to_string(),
+            "admin": context.admin.map(|address| address.to_string()),
+        },
+        "providers": providers.collect::<Vec<_>>(),
+        "virtual_keys": gateway.ledger.keys().len(),
+        "store": {
+            "path": gateway.ledger.path().display().to_string(),
+            "queue_depth": ledger.queue_depth,
+            "queue_limit": ledger.queue_limit,
+            "written": ledger.written,
+            "overflowed": ledger.overflowed,
+            "failed_batches": ledger.failed_batches,
+            "json_errors": ledger.json_errors,
+            "failing": ledger.failing,
+            "last_error": ledger.last_error,
+        },
+    }))
+}
