@@ -65,6 +65,21 @@ pub fn own_cpu_ns() -> u64 {
     first_number("/proc/thread-self/schedstat").unwrap_or(0)
 }
 
+/// Time a core has worked for anybody, in nanoseconds, in steps of the kernel's clock tick (10 ms).
+pub fn core_busy_ns(core: usize) -> u64 {
+    /// Length of a tick as `/proc/stat` counts, in nanoseconds.
+    const TICK_NS: u64 = 10_000_000;
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let name = format!("cpu{core}");
+    let Some(line) = text.lines().find(|line| line.split_whitespace().next() == Some(&name)) else {
+        return 0;
+    };
+    // user nice system idle iowait irq softirq steal guest guest_nice: all but idle and iowait; guest is in user.
+    let ticks = line.split_whitespace().skip(1).take(8).enumerate();
+    let busy = ticks.filter(|(index, _)| !matches!(index, 3 | 4));
+    busy.filter_map(|(_, ticks)| ticks.parse::<u64>().ok()).sum::<u64>() * TICK_NS
+}
+
 fn first_number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.split_whitespace().next()?.parse().ok()
 }
@@ -95,6 +110,12 @@ mod tests {
             value = std::hint::black_box(value.wrapping_mul(31));
         }
         assert!(rss_kib(u32::MAX).is_none());
+    }
+
+    #[test]
+    fn a_core_has_worked_since_the_machine_started() {
+        assert!(core_busy_ns(0) > 0);
+        assert_eq!(core_busy_ns(usize::MAX), 0, "there is no such core");
     }
 
     #[test]

@@ -114,6 +114,7 @@ mod tests {
             rate: 1.0,
             cpu_us,
             busy: 1.0,
+            others: 0.0,
             rate_per_core: 1e6 / cpu_us,
             load_cpu_us: 1.0,
             p50_us: 1.0,

@@ -135,6 +135,7 @@ async fn all_rounds(local: &LocalSet, options: &Options) -> Result<Vec<Point>> {
                 let timing = Timing {
                     warm_up: Duration::from_secs_f64(options.warm_up.max(minimum_warm_up(work))),
                     measured: Duration::from_secs_f64(options.seconds),
+                    proxy_core: options.proxy_core,
                     rate: (work.name == LATENCY_WORK).then_some(LATENCY_RATE),
                 };
                 let point = measure(local, proxy, work, round, timing).await?;
@@ -197,13 +198,14 @@ fn works(options: &Options) -> Result<Vec<Scenario>> {
 fn report(point: &Point) -> Result<()> {
     writeln!(
         std::io::stderr().lock(),
-        "round {:2}  {:14} {:8} {:9.2} µs CPU  {:9.0} req/s  core {:3.0} %  p50 {:8.0} µs  p99 {:8.0} µs  errors {} {}",
+        "round {:2}  {:14} {:8} {:9.2} µs CPU  {:9.0} req/s  core {:3.0} %  others {:3.0} %  p50 {:8.0} µs  p99 {:8.0} µs  errors {} {}",
         point.round,
         point.work,
         point.proxy,
         point.cpu_us,
         point.rate,
         100.0 * point.busy,
+        100.0 * point.others,
         point.p50_us,
         point.p99_us,
         point.errors,

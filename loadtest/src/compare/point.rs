@@ -33,6 +33,9 @@ pub(super) struct Point {
     pub cpu_us: f64,
     /// Share of its core the proxy used, 0 to 1. Well below 1 in a closed loop means the load's core was the limit.
     pub busy: f64,
+    /// Share of the proxy's core that others used, 0 to 1. Above a few hundredths the times are not to be trusted, and
+    /// CPU per request only within a round.
+    pub others: f64,
     /// Requests per second one core can do: 1e6 over `cpu_us`.
     pub rate_per_core: f64,
     /// CPU time of the load generator and the fake provider per request.
@@ -62,6 +65,8 @@ pub(super) struct Timing {
     pub warm_up: Duration,
     /// Load that is counted.
     pub measured: Duration,
+    /// Core of the proxies.
+    pub proxy_core: usize,
     /// Requests per second, for works at a fixed rate.
     pub rate: Option<f64>,
 }
@@ -95,11 +100,13 @@ pub(super) async fn measure(
     tokio::time::sleep(timing.warm_up).await;
     let cpu = |running: &Running| running.pid().map_or(0, machine::cpu_ns);
     stats.lock().clear();
+    let core_before = machine::core_busy_ns(timing.proxy_core);
     let (cpu_before, own_before, start) = (cpu(running), machine::own_cpu_ns(), Instant::now());
     tokio::time::sleep(timing.measured).await;
     let seconds = start.elapsed().as_secs_f64();
     let cpu_ns = real(cpu(running).saturating_sub(cpu_before));
     let own_ns = real(machine::own_cpu_ns().saturating_sub(own_before));
+    let core_ns = real(machine::core_busy_ns(timing.proxy_core).saturating_sub(core_before));
     let counted = stats.lock().clone();
     let rss = running.pid().and_then(machine::rss_kib).unwrap_or(0);
     drop(load);
@@ -129,6 +136,7 @@ pub(super) async fn measure(
         rate: requests / seconds,
         cpu_us: each(cpu_ns),
         busy: cpu_ns / 1e9 / seconds,
+        others: ((core_ns - cpu_ns) / 1e9 / seconds).max(0.0),
         rate_per_core: if running.peer == Peer::Direct || cpu_ns == 0.0 { 0.0 } else { 1e6 / each(cpu_ns) },
         load_cpu_us: each(own_ns),
         p50_us: quantile_us(&counted.total, 0.5),

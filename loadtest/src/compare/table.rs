@@ -12,6 +12,7 @@ const COLUMNS: &[Column] = &[
     ("CPU µs", |point| point.cpu_us),
     ("req/s", |point| point.rate),
     ("core %", |point| 100.0 * point.busy),
+    ("others %", |point| 100.0 * point.others),
     ("req/s/core", |point| point.rate_per_core),
     ("p50 µs", |point| point.p50_us),
     ("p99 µs", |point| point.p99_us),
