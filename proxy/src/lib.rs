@@ -1,3 +1,26 @@
 //! Narrows: the AI gateway.
+//!
+//! The only crate that knows Pingora, and that awaits on behalf of a request. An exchange is the nine steps of
+//! `exchange/`; everything they share is in `gateway.rs`; `server.rs` starts and stops it.
 
 pub mod config;
+
+pub(crate) mod buffers;
+pub(crate) mod id;
+pub mod upstream;
+
+pub(crate) mod snapshot;
+pub(crate) mod telemetry;
+
+pub(crate) mod gateway;
+pub(crate) mod listen;
+
+pub(crate) mod exchange;
+pub(crate) mod respond;
+
+pub(crate) mod glue;
+
+pub(crate) mod admin;
+pub mod server;
+
+pub mod cli;

@@ -1,0 +1,78 @@
+//! The process-wide budget of buffered bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many bytes of bodies the process may hold at once.
+#[derive(Debug)]
+pub(crate) struct Buffers {
+    used: AtomicUsize,
+    limit: usize,
+}
+
+impl Buffers {
+    /// A budget of `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Arc<Buffers> {
+        Arc::new(Buffers { used: AtomicUsize::new(0), limit })
+    }
+
+    /// Bytes in use.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// An empty share of the budget.
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
+        Share { buffers: Arc::clone(self), bytes: 0 }
+    }
+}
+
+/// Bytes taken out of the budget, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Share {
+    buffers: Arc<Buffers>,
+    bytes: usize,
+}
+
+impl Share {
+    /// Grows the share to at least `bytes`. False when the budget has no room; the share then stays as it was.
+    #[must_use]
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
+        let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
+        let before = self.buffers.used.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > self.buffers.limit {
+            self.buffers.used.fetch_sub(more, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes = bytes;
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.buffers.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_ends_at_its_limit_and_comes_back() {
+        let buffers = Buffers::new(100);
+        let mut first = buffers.share();
+        assert!(first.grow_to(60) && first.grow_to(40), "shrinking is not asked for and costs nothing");
+        let mut second = buffers.share();
+        assert!(second.grow_to(40), "the limit itself is allowed");
+        assert!(!second.grow_to(41), "one past it is not");
+        assert_eq!(buffers.used(), 100);
+        drop(first);
+        assert!(second.grow_to(100));
+        drop(second);
+        assert_eq!(buffers.used(), 0);
+    }
+}

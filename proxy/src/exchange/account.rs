@@ -1,0 +1,266 @@
+//! What is learnt of an exchange on its way, and step 9: settling it, exactly once.
+
+use super::clients;
+use crate::gateway::{Gateway, Shared};
+use crate::snapshot::{Provider, Snapshot};
+use http::HeaderName;
+use narrows_ledger::{Attempt, Record};
+use narrows_llm::endpoint::Operation;
+use narrows_llm::stream::Reported;
+use narrows_llm::{Dialect, Family};
+use narrows_meter::{Cost, Origin, Usage};
+use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
+use narrows_tokenizer::Vocabulary;
+use pingora_error::Result;
+use pingora_http::{RequestHeader, ResponseHeader};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The header that always names the exchange.
+const ID_HEADER: HeaderName = HeaderName::from_static("x-narrows-request-id");
+/// The header that SDKs show; the provider's own value has precedence.
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The facts of one exchange. Dropping it unsettled settles it as what it then must be: the connection's task was
+/// cancelled or unwound.
+pub(crate) struct Account {
+    gateway: Arc<Shared>,
+    /// The configuration this exchange runs under, from its first step to its last.
+    pub(crate) snapshot: Arc<Snapshot>,
+    id: u128,
+    /// UTC microseconds since the epoch.
+    pub(crate) started_at_us: i64,
+    pub(crate) started: Instant,
+    pub(crate) family: Family,
+    pub(crate) dialect: Option<Dialect>,
+    operation: Option<Operation>,
+    client: Option<&'static str>,
+    conversation: Option<Box<str>>,
+    pub(crate) caller: Arc<Caller>,
+    pub(crate) model_requested: Option<Arc<str>>,
+    pub(crate) model_sent: Option<Arc<str>>,
+    pub(crate) model_answered: Option<Arc<str>>,
+    pub(crate) provider: Option<Arc<Provider>>,
+    pub(crate) provider_request_id: Option<Box<str>>,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) request_bytes: u64,
+    /// Bytes of the request that are text for the model, as far as the head's scan can tell.
+    pub(crate) prompt_text_bytes: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) streamed: bool,
+    pub(crate) usage: Usage,
+    pub(crate) origin: Origin,
+    pub(crate) upstream_wait_us: u64,
+    first_byte_us: Option<u64>,
+    status: u16,
+    settled: bool,
+}
+
+impl Account {
+    /// Opens the account of a request that was just read.
+    pub(crate) fn open(gateway: &Gateway) -> Account {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let snapshot = gateway.snapshot();
+        gateway.exchange_opened();
+        let caller = Arc::clone(&snapshot.nobody);
+        Account {
+            gateway: Arc::clone(gateway.shared()),
+            snapshot,
+            id: crate::id::uuid_v7(now),
+            started_at_us: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+            started: Instant::now(),
+            family: Family::Openai,
+            dialect: None,
+            operation: None,
+            client: None,
+            conversation: None,
+            caller,
+            model_requested: None,
+            model_sent: None,
+            model_answered: None,
+            provider: None,
+            provider_request_id: None,
+            attempts: Vec::new(),
+            request_bytes: 0,
+            prompt_text_bytes: 0,
+            response_bytes: 0,
+            streamed: false,
+            usage: Usage::default(),
+            origin: Origin::Unknown,
+            upstream_wait_us: 0,
+            first_byte_us: None,
+            status: 0,
+            settled: false,
+        }
+    }
+
+    /// The exchange's id as text.
+    pub(crate) fn id_text(&self) -> String {
+        uuid::Uuid::from_u128(self.id).hyphenated().to_string()
+    }
+
+    /// The dialect, once the path named it.
+    pub(crate) fn set_dialect(&mut self, dialect: Dialect, operation: Operation) {
+        self.dialect = Some(dialect);
+        self.family = dialect.family();
+        self.operation = Some(operation);
+    }
+
+    /// Notes the client program and its conversation: attribution only, never authorization.
+    pub(crate) fn note_client(&mut self, head: &RequestHeader) {
+        self.client = clients::of(head);
+        self.conversation = clients::conversation(head).map(Box::from);
+    }
+
+    /// Puts the exchange's id on an answer. A provider's own `x-request-id` stays what it was.
+    pub(crate) fn name_answer(&self, head: &mut ResponseHeader, has_own: bool) -> Result<()> {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let text = uuid::Uuid::from_u128(self.id).hyphenated().encode_lower(&mut buffer);
+        let value = pingora_http::header_value_from_slice(text.as_bytes());
+        if !has_own {
+            head.insert_header(REQUEST_ID_HEADER, value.clone())?;
+        }
+        head.insert_header(ID_HEADER, value)
+    }
+
+    /// A head with this status goes to the caller.
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// The first byte of the answer's body goes to the caller.
+    pub(crate) fn first_byte(&mut self) {
+        if self.first_byte_us.is_none() {
+            self.first_byte_us = Some(micros(self.started.elapsed()));
+        }
+    }
+
+    /// Takes what the answer's usage turned out to be. What the provider did not report is estimated from bytes.
+    pub(crate) fn take_usage(
+        &mut self,
+        usage: &Usage,
+        reported: Reported,
+        unreported_text_bytes: u64,
+        model: Option<Box<str>>,
+    ) {
+        self.usage = *usage;
+        self.model_answered = model.map(Arc::from);
+        self.origin = match reported {
+            Reported::Complete => Origin::Provider,
+            Reported::Partial => Origin::ProviderPartial,
+            Reported::Nothing => Origin::Estimated,
+        };
+        if reported == Reported::Complete {
+            return;
+        }
+        let vocabulary = self.vocabulary();
+        if self.usage.input().is_none() {
+            self.usage.input_uncached = Some(narrows_tokenizer::estimate(self.prompt_text_bytes, vocabulary));
+        }
+        // What came after the provider's last report is added to it.
+        if unreported_text_bytes > 0 || self.usage.output().is_none() {
+            let more = narrows_tokenizer::estimate(unreported_text_bytes, vocabulary);
+            self.usage.output_text = Some(self.usage.output_text.unwrap_or(0).saturating_add(more));
+        }
+    }
+
+    /// The answer passed without being read: its prompt is estimated, its output is not known.
+    pub(crate) fn take_unmetered(&mut self) {
+        self.usage.input_uncached =
+            Some(narrows_tokenizer::estimate(self.prompt_text_bytes, self.vocabulary()));
+        self.origin = Origin::Estimated;
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        Vocabulary::of_model(self.model_sent.as_deref().unwrap_or_default())
+    }
+
+    /// Counts this exchange among the streams in flight until the guard is dropped.
+    pub(crate) fn stream_opened(&self) -> InFlight {
+        self.gateway.metrics.stream_opened();
+        InFlight(Arc::clone(&self.gateway))
+    }
+
+    /// Settles: one record, one set of metrics. Further calls do nothing.
+    pub(crate) fn settle(&mut self, reason: Reason) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        // Probes are no exchanges: a balancer sends one every few seconds, and there is nothing to govern.
+        if self.operation == Some(Operation::Probe) {
+            self.gateway.metrics.probe_answered();
+            return;
+        }
+        let record = self.record(reason);
+        self.gateway.metrics.settled(&record, self.provider.as_deref());
+        self.gateway.ledger.submit(record);
+    }
+
+    fn record(&mut self, reason: Reason) -> Record {
+        let mut capabilities = CapabilitySet::NONE.with(Capability::Access).with(Capability::Audit);
+        if !self.usage.is_unknown() {
+            capabilities = capabilities.with(Capability::Cost);
+        }
+        Record {
+            id: self.id,
+            started_at_us: self.started_at_us,
+            duration_us: micros(self.started.elapsed()),
+            upstream_wait_us: self.upstream_wait_us,
+            first_byte_us: self.first_byte_us,
+            caller: Arc::clone(&self.caller),
+            surface: Surface::Gateway,
+            class: self.class(),
+            capabilities,
+            dialect: self.dialect.map(Dialect::as_str),
+            client: self.client,
+            model_requested: self.model_requested.take(),
+            provider: self.provider.as_ref().map(|provider| Arc::clone(&provider.name)),
+            model_sent: self.model_sent.take(),
+            model_answered: self.model_answered.take(),
+            status: self.status,
+            reason,
+            streamed: self.streamed,
+            usage: self.usage,
+            origin: self.origin,
+            cost: Cost::Unknown,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+            provider_request_id: self.provider_request_id.take(),
+            conversation: self.conversation.take(),
+            attempts: std::mem::take(&mut self.attempts),
+            snapshot: self.snapshot.hash,
+        }
+    }
+
+    /// Coding agents and other clients that a person configures are class 2b; everything else that points its base
+    /// URL here is an application of the organization.
+    fn class(&self) -> TrafficClass {
+        match self.client {
+            Some(name) if clients::is_agent(name) => TrafficClass::UserClient,
+            _ => TrafficClass::OwnApplication,
+        }
+    }
+}
+
+/// A stream in flight.
+pub(crate) struct InFlight(Arc<Shared>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.metrics.stream_closed();
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        // Pingora drops a request's future when the connection's task ends: the caller is gone. A panic is caught
+        // and settled before it gets here.
+        self.settle(Reason::ClientGone);
+        self.gateway.exchange_closed();
+    }
+}
+
+/// A duration in whole microseconds.
+pub(crate) fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,23 @@
+//! Step 5: whether there is room and leave for the exchange.
+
+use super::route::Upstream;
+use crate::gateway::Gateway;
+use crate::respond::Refusal;
+use narrows_policy::Reason;
+
+/// A request that may go on.
+pub(crate) struct Admitted(pub(crate) Upstream);
+
+/// Admits the request, unless the gateway is stopping or records are required and cannot be kept.
+pub(crate) fn admit(gateway: &Gateway, upstream: Upstream) -> Result<Admitted, Refusal> {
+    if gateway.is_stopping() {
+        return Err(Refusal::new(Reason::ShuttingDown, "the gateway is shutting down; try again").closing());
+    }
+    if gateway.snapshot().audit_required && !gateway.ledger.accepting() {
+        return Err(Refusal::new(
+            Reason::AuditUnavailable,
+            "records are required and cannot be kept at the moment; try again shortly",
+        ));
+    }
+    Ok(Admitted(upstream))
+}

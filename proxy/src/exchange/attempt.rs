@@ -1,0 +1,311 @@
+//! Step 7: ask the provider until a head is accepted. The client has seen nothing yet.
+
+use super::account::{Account, micros};
+use super::identify::{KEY_HEADERS, OWN_HEADER, carries_key};
+use super::inspect::Inspected;
+use super::route::Target;
+use crate::respond::Refusal;
+use crate::snapshot::Provider;
+use crate::upstream::Fault;
+use crate::upstream::h1::{H1, Head};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, header};
+use narrows_ledger::Attempt;
+use narrows_llm::provider::{self, Ask};
+use narrows_policy::Reason;
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// An accepted head, and the connection that its body follows on.
+pub(crate) struct Answered {
+    pub(crate) target: Target,
+    pub(crate) connection: H1,
+    pub(crate) head: Head,
+}
+
+/// Sends the request and waits for the head. The body is released when this returns.
+pub(crate) async fn attempt(
+    session: &mut Session,
+    account: &mut Account,
+    inspected: Inspected,
+) -> Result<Answered, Refusal> {
+    let Inspected { target, segments, compressed, share } = inspected;
+    let provider = Arc::clone(&target.provider);
+    let wire_head = request_head(session.req_header(), &target, segments.len(), compressed)?;
+    let started = Instant::now();
+    let asked = ask(session, account, &provider, &wire_head, segments.parts()).await;
+    let waited = started.elapsed();
+    account.upstream_wait_us += micros(waited);
+    drop((segments, share));
+    let (connection, head) = match asked {
+        Ok(answer) => answer,
+        Err(failure) => {
+            note(account, &provider, None, failure.reason(), waited, false);
+            return Err(failure.refusal(&provider, account));
+        }
+    };
+    let status = head.status().as_u16();
+    let refused_us = matches!(status, 401 | 403)
+        && !target.own_credential
+        && provider.credential(target.dialect).is_some();
+    let reason = match status {
+        _ if refused_us => Reason::ProviderCredentialRefused,
+        429 => Reason::ProviderRateLimited,
+        400.. => Reason::ProviderError,
+        _ => Reason::Completed,
+    };
+    note(account, &provider, Some(status), reason, waited, connection.reused);
+    account.provider_request_id.clone_from(&head.request_id);
+    if refused_us {
+        // The provider's words can echo a part of our key, and a 401 makes clients throw valid keys away.
+        tracing::warn!(provider = %provider.name, status, "the provider refused the gateway's credential");
+        let message = format!(
+            "{} refused the gateway's own credential with status {status}; an operator has to check api_key",
+            provider.name
+        );
+        return Err(Refusal::new(reason, message));
+    }
+    Ok(Answered { target, connection, head })
+}
+
+fn note(
+    account: &mut Account,
+    provider: &Provider,
+    status: Option<u16>,
+    reason: Reason,
+    waited: Duration,
+    reused: bool,
+) {
+    let duration_us = micros(waited);
+    account.attempts.push(Attempt {
+        provider: Arc::clone(&provider.name),
+        status,
+        reason,
+        duration_us,
+        reused,
+    });
+}
+
+/// Why no head came.
+enum Failure {
+    Upstream(Fault),
+    FirstByteTimeout(Duration),
+    TotalTimeout,
+    ClientGone,
+}
+
+impl Failure {
+    fn reason(&self) -> Reason {
+        match self {
+            Failure::Upstream(fault) => fault.reason(),
+            Failure::FirstByteTimeout(_) => Reason::ProviderFirstByteTimeout,
+            Failure::TotalTimeout => Reason::TotalTimeout,
+            Failure::ClientGone => Reason::ClientGone,
+        }
+    }
+
+    fn refusal(&self, provider: &Provider, account: &Account) -> Refusal {
+        let name = &provider.name;
+        let message = match self {
+            Failure::Upstream(fault) => {
+                tracing::warn!(provider = %name, exchange = %account.id_text(), "the provider failed: {fault}");
+                format!("the provider {name} cannot be used: {fault}")
+            }
+            Failure::FirstByteTimeout(limit) => {
+                format!("the provider {name} did not answer within {} seconds", limit.as_secs())
+            }
+            Failure::TotalTimeout => "the exchange took longer than timeouts.total allows".to_owned(),
+            Failure::ClientGone => "the client is gone".to_owned(),
+        };
+        Refusal::new(self.reason(), message)
+    }
+}
+
+/// One try, and a second one on a new connection when a pooled one turns out to have been closed before any byte
+/// of an answer: the provider then cannot have begun to answer.
+async fn ask(
+    session: &mut Session,
+    account: &Account,
+    provider: &Provider,
+    head: &Bytes,
+    body: &[Bytes],
+) -> Result<(H1, Head), Failure> {
+    let limit = provider.timeouts.first_byte;
+    let total_left = provider.timeouts.total.saturating_sub(account.started.elapsed());
+    let on_time = async {
+        let mut connection = provider.pool.get().await?;
+        match exchange_heads(&mut connection, head, body).await {
+            Err(Fault::Cut | Fault::Write(_)) if connection.reused && !connection.answered => {
+                let mut connection = provider.pool.connect().await?;
+                let answer = exchange_heads(&mut connection, head, body).await?;
+                Ok((connection, answer))
+            }
+            Err(fault) => Err(fault),
+            Ok(answer) => Ok((connection, answer)),
+        }
+    };
+    let in_time = tokio::time::timeout(limit.min(total_left), on_time);
+    tokio::select! {
+        biased;
+        outcome = in_time => match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(fault)) => Err(Failure::Upstream(fault)),
+            Err(_elapsed) if total_left <= limit => Err(Failure::TotalTimeout),
+            Err(_elapsed) => Err(Failure::FirstByteTimeout(limit)),
+        },
+        () = client_gone(session) => Err(Failure::ClientGone),
+    }
+}
+
+async fn exchange_heads(connection: &mut H1, head: &Bytes, body: &[Bytes]) -> Result<Head, Fault> {
+    connection.send(head, body).await?;
+    connection.read_head().await
+}
+
+/// Resolves when the client closes its connection; never when it sends more (a pipelined request waits).
+pub(crate) async fn client_gone(session: &mut Session) {
+    match session.downstream_session.read_body_or_idle(true).await {
+        Err(error) if error.etype == pingora_error::ErrorType::ConnectError => std::future::pending().await,
+        _ => {}
+    }
+}
+
+/// The request's head as it goes on the wire.
+fn request_head(
+    client: &RequestHeader,
+    target: &Target,
+    body_len: usize,
+    compressed: bool,
+) -> Result<Bytes, Refusal> {
+    let provider = &target.provider;
+    let query = client_query(client.uri.query(), target.own_credential);
+    let ask = Ask {
+        operation: target.operation,
+        dialect: target.dialect,
+        model: Some(&target.model),
+        stream: target.stream,
+        query: &query,
+        api_version: provider.api_version.as_deref(),
+    };
+    let path = provider::target(provider.kind, &provider.base_path, &ask)
+        .map_err(|fault| Refusal::new(Reason::DialectUnsupported, fault.to_string()))?;
+    let mut wire = BytesMut::with_capacity(HEAD_ROOM);
+    wire.put_slice(b"POST ");
+    wire.reserve(path.len());
+    wire.put_slice(path.as_bytes());
+    wire.reserve(provider.fixed_headers.len() + 16);
+    wire.put_slice(b" HTTP/1.1\r\n");
+    wire.put_slice(&provider.fixed_headers);
+    let nominated = nominated(client);
+    for (name, value) in &client.headers {
+        if passes(name, value, target, compressed) && !nominated.iter().any(|hop| name == hop.as_str()) {
+            put_header(&mut wire, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    if let Some(credential) = provider.credential(target.dialect).filter(|_| !target.own_credential) {
+        wire.reserve(credential.len());
+        wire.put_slice(credential);
+    }
+    for field in provider.kind.default_headers(target.dialect) {
+        if !client.headers.contains_key(field.name) {
+            put_header(&mut wire, field.name.as_bytes(), field.value.as_bytes());
+        }
+    }
+    // A compressed answer could not be metered as it passes.
+    wire.reserve(TAIL_ROOM);
+    wire.put_slice(b"accept-encoding: identity\r\ncontent-length: ");
+    wire.put_slice(itoa::Buffer::new().format(body_len).as_bytes());
+    wire.put_slice(b"\r\n\r\n");
+    Ok(wire.freeze())
+}
+
+/// Room for the last lines of a head, in bytes.
+const TAIL_ROOM: usize = 96;
+
+/// Room for a head, in bytes; it grows if needed.
+const HEAD_ROOM: usize = 1024;
+
+fn put_header(wire: &mut BytesMut, name: &[u8], value: &[u8]) {
+    wire.reserve(name.len() + value.len() + 4);
+    wire.put_slice(name);
+    wire.put_slice(b": ");
+    wire.put_slice(value);
+    wire.put_slice(b"\r\n");
+}
+
+/// The client's query goes on as it is, without keys of ours, and without its own unless that may pass.
+fn client_query(query: Option<&str>, own_credential: bool) -> Cow<'_, str> {
+    let query = query.unwrap_or_default();
+    let stays = |pair: &&str| (own_credential || !pair.starts_with("key=")) && !carries_key(pair.as_bytes());
+    if query.split('&').all(|pair| stays(&pair)) {
+        return Cow::Borrowed(query);
+    }
+    Cow::Owned(query.split('&').filter(stays).collect::<Vec<_>>().join("&"))
+}
+
+/// Header names that `connection` makes hop-by-hop.
+fn nominated(client: &RequestHeader) -> Vec<String> {
+    let values = client.headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
+}
+
+/// Whether a header of the client goes to the provider. Everything does, except what belongs to this hop, what is
+/// about the way to the gateway, and credentials.
+fn passes(name: &HeaderName, value: &HeaderValue, target: &Target, compressed: bool) -> bool {
+    if is_hop(name) || is_about_the_way(name) || target.provider.fixed_names.contains(name) {
+        return false;
+    }
+    if name == header::CONTENT_ENCODING && !compressed {
+        return false;
+    }
+    let credential = is_credential(name);
+    if credential && !(target.own_credential && passes_as_own(name, target)) {
+        return false;
+    }
+    // No value that carries a key of ours ever goes upstream, wherever a client may have put it.
+    !carries_key(value.as_bytes())
+}
+
+fn is_hop(name: &HeaderName) -> bool {
+    use header::{
+        ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    };
+    const HOP: [HeaderName; 10] = [
+        HOST,
+        CONTENT_LENGTH,
+        ACCEPT_ENCODING,
+        CONNECTION,
+        TRANSFER_ENCODING,
+        TE,
+        TRAILER,
+        UPGRADE,
+        EXPECT,
+        PROXY_AUTHORIZATION,
+    ];
+    HOP.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// Headers about the client's network, which is nobody's business out there, and headers to us.
+fn is_about_the_way(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-")
+        || name.starts_with("x-narrows-")
+        || matches!(name, "forwarded" | "x-real-ip")
+}
+
+fn is_credential(name: &HeaderName) -> bool {
+    name == header::AUTHORIZATION
+        || name == header::COOKIE
+        || name == OWN_HEADER
+        || KEY_HEADERS.contains(name)
+}
+
+/// A client's own credential passes in the header of the provider's kind, and as a bearer token: subscription
+/// logins use that with every provider.
+fn passes_as_own(name: &HeaderName, target: &Target) -> bool {
+    name == header::AUTHORIZATION || name == target.provider.kind.auth(target.dialect).header()
+}

@@ -1,0 +1,90 @@
+//! Step 1: the head only. The path names the operation and the dialect.
+
+use super::Account;
+use crate::respond::{Page, Refusal};
+use http::header;
+use memchr::memmem;
+use narrows_llm::Dialect;
+use narrows_llm::endpoint::{self, Operation, PathFault};
+use narrows_policy::Reason;
+use pingora_proxy::Session;
+use std::sync::Arc;
+
+/// What the head says.
+pub(crate) struct Received {
+    pub(crate) operation: Operation,
+    pub(crate) dialect: Dialect,
+    /// The provider or family that the path's first segment names.
+    pub(crate) prefix: Option<Box<str>>,
+    /// The model in the path.
+    pub(crate) model: Option<Arc<str>>,
+    /// Whether the path asks for a stream; `None` when the body says.
+    pub(crate) stream: Option<bool>,
+}
+
+impl Received {
+    /// The page that answers without a key and without a provider.
+    pub(crate) fn answered_here(&self) -> Option<Page> {
+        (self.operation == Operation::Probe).then(Page::probe)
+    }
+}
+
+/// Reads the head.
+pub(crate) fn receive(session: &Session, account: &mut Account) -> Result<Received, Refusal> {
+    let head = session.req_header();
+    let endpoint = endpoint::recognize(head.method.as_str(), head.uri.path());
+    // Whatever is refused is refused in the caller's dialect, so the path comes first.
+    match &endpoint {
+        Ok(endpoint) => account.set_dialect(endpoint.dialect, endpoint.operation),
+        Err(fault) => account.family = fault.family(),
+    }
+    account.note_client(head);
+    refuse_ambiguous(session)?;
+    let endpoint = endpoint.map_err(|fault| refuse_path(&fault))?;
+    Ok(Received {
+        operation: endpoint.operation,
+        dialect: endpoint.dialect,
+        prefix: endpoint.prefix.map(Box::from),
+        model: endpoint.model.as_deref().map(Arc::from),
+        stream: endpoint.stream,
+    })
+}
+
+fn refuse_path(fault: &PathFault) -> Refusal {
+    let reason = match fault {
+        PathFault::Method { .. } => Reason::MethodNotAllowed,
+        PathFault::Unknown { .. } | PathFault::Malformed { .. } => Reason::PathUnknown,
+    };
+    let refusal = Refusal::new(reason, fault.to_string()).with_status(fault.status());
+    match fault {
+        PathFault::Method { allow, .. } => refusal.with_header(header::ALLOW, allow),
+        PathFault::Unknown { .. } | PathFault::Malformed { .. } => refusal,
+    }
+}
+
+/// Refuses a head that two parsers could read as two different requests (RFC 9112 §6.3, request smuggling).
+/// Pingora deletes `content-length` beside `transfer-encoding` before any filter, so the raw head is asked.
+fn refuse_ambiguous(session: &Session) -> Result<(), Refusal> {
+    let headers = &session.req_header().headers;
+    let refusal = |cause: &'static str| Err(Refusal::new(Reason::HeadAmbiguous, cause).closing());
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(first) = lengths.next() {
+        if lengths.any(|other| other != first) {
+            return refusal("the request has two different content-length headers");
+        }
+        if first.is_empty() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
+            return refusal("the content-length header is not a number");
+        }
+    }
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(first) = encodings.next() {
+        if encodings.next().is_some() || !first.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return refusal("the only transfer-encoding a request may have is chunked");
+        }
+        let raw = session.downstream_session.to_h1_raw().to_ascii_lowercase();
+        if memmem::find(&raw, b"\ncontent-length").is_some() {
+            return refusal("the request has both content-length and transfer-encoding");
+        }
+    }
+    Ok(())
+}

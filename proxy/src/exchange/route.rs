@@ -1,0 +1,167 @@
+//! Step 4: the model to a provider.
+
+use super::Account;
+use super::read::{Body, Request};
+use crate::respond::{Page, Refusal};
+use crate::snapshot::Provider;
+use narrows_ledger::key::KeyEntry;
+use narrows_llm::Dialect;
+use narrows_llm::endpoint::Operation;
+use narrows_llm::models::{self, ModelEntry};
+use narrows_llm::request::{self, BodyFault, Edit};
+use narrows_policy::Reason;
+use std::sync::Arc;
+
+/// Where a request goes.
+pub(crate) enum Routed {
+    /// Answered by the gateway: a list of models.
+    Listing(Page),
+    /// To a provider.
+    Upstream(Upstream),
+}
+
+/// A request with its target.
+pub(crate) struct Upstream {
+    pub(crate) target: Target,
+    pub(crate) body: Body,
+    /// What routing changes in the body.
+    pub(crate) edits: Vec<Edit>,
+}
+
+/// Who is asked for what.
+pub(crate) struct Target {
+    pub(crate) operation: Operation,
+    pub(crate) dialect: Dialect,
+    pub(crate) provider: Arc<Provider>,
+    /// The model to ask for.
+    pub(crate) model: Arc<str>,
+    pub(crate) stream: bool,
+    /// Whether the provider is asked for usage that the client did not ask for.
+    pub(crate) asks_for_usage: bool,
+    /// Whether the client's own credential passes instead of ours.
+    pub(crate) own_credential: bool,
+}
+
+/// Finds the target.
+pub(crate) fn route(account: &mut Account, request: Request) -> Result<Routed, Refusal> {
+    match request.operation {
+        Operation::ListModels | Operation::GetModel => list(account, &request).map(Routed::Listing),
+        Operation::Probe | Operation::Generate | Operation::Embed | Operation::CountTokens => {
+            upstream(account, request).map(Routed::Upstream)
+        }
+    }
+}
+
+fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal> {
+    let head = request::head(&request.body.text).map_err(|fault| refuse_body(&fault))?;
+    let stream = request.path_stream.unwrap_or_else(|| head.streams());
+    let requested: Arc<str> = match (&request.path_model, head.model()) {
+        (Some(model), _) => Arc::clone(model),
+        (None, Some(model)) if !model.is_empty() => Arc::from(model),
+        _ => return Err(Refusal::new(Reason::ModelMissing, "the body names no model; add \"model\"")),
+    };
+    account.model_requested = Some(Arc::clone(&requested));
+    account.streamed = stream;
+    check_prefix(account, request.prefix.as_deref())?;
+    let resolved = account.snapshot.resolve(request.prefix.as_deref(), &requested, request.dialect);
+    let Some(resolved) = resolved else {
+        let message = format!(
+            "no provider serves the model {requested:?}; GET /v1/models lists the models of your key, and \
+             provider/model names one of a provider"
+        );
+        return Err(Refusal::new(Reason::ModelUnknown, message));
+    };
+    allow(request.key.as_deref(), &requested, &resolved.model)?;
+    let provider = resolved.provider;
+    if !provider.kind.speaks(request.dialect) {
+        let message = format!(
+            "the model {requested:?} is served by {}, which does not speak {}",
+            provider.name,
+            request.dialect.as_str()
+        );
+        return Err(Refusal::new(Reason::DialectUnsupported, message));
+    }
+    let mut edits = Vec::new();
+    if *resolved.model != *requested {
+        edits.extend(request::replace_model(&head, &resolved.model));
+    }
+    let may_ask = request.operation == Operation::Generate
+        && matches!(request.dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
+    let ask = (stream && may_ask && provider.ask_for_usage).then(|| request::request_usage(&head)).flatten();
+    let asks_for_usage = ask.is_some();
+    edits.extend(ask);
+    account.provider = Some(Arc::clone(&provider));
+    account.model_sent = Some(Arc::clone(&resolved.model));
+    let target = Target {
+        operation: request.operation,
+        dialect: request.dialect,
+        model: resolved.model,
+        stream,
+        asks_for_usage,
+        own_credential: request.own_credential && provider.client_credentials,
+        provider,
+    };
+    Ok(Upstream { target, body: request.body, edits })
+}
+
+fn refuse_body(fault: &BodyFault) -> Refusal {
+    Refusal::new(Reason::BodyMalformed, fault.to_string())
+}
+
+/// A first path segment that names neither a provider nor a format is a path nobody serves.
+fn check_prefix(account: &Account, prefix: Option<&str>) -> Result<(), Refusal> {
+    match prefix {
+        Some(name) if account.snapshot.provider(name).is_none() && !is_format(name) => {
+            let message = format!("this gateway does not serve this path: no provider is named {name:?}");
+            Err(Refusal::new(Reason::PathUnknown, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The prefixes that name a wire format, served whether or not a provider has that name.
+fn is_format(prefix: &str) -> bool {
+    matches!(prefix, "openai" | "anthropic" | "gemini")
+}
+
+/// Whether the key may use the model, by the name it was asked for or the one it leads to.
+fn allow(key: Option<&KeyEntry>, requested: &str, resolved: &str) -> Result<(), Refusal> {
+    if key.is_none_or(|key| key.allows_model(requested) || key.allows_model(resolved)) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::ModelNotAllowed, format!("this key may not use the model {requested:?}")))
+}
+
+/// The models that the key may use, as far as they are known by name.
+fn list(account: &Account, request: &Request) -> Result<Page, Refusal> {
+    check_prefix(account, request.prefix.as_deref())?;
+    let provider = request.prefix.as_deref().and_then(|name| account.snapshot.provider(name));
+    let listed = account.snapshot.listed_models();
+    let mut entries = listed.iter().filter(|(name, resolved)| {
+        let served = provider.is_none_or(|provider| Arc::ptr_eq(provider, &resolved.provider));
+        served && allow(request.key.as_deref(), name, &resolved.model).is_ok()
+    });
+    if request.operation == Operation::ListModels {
+        let entries: Vec<ModelEntry<'_>> = entries.map(|(name, to)| entry(name, &to.provider)).collect();
+        return Ok(Page::json(models::list(account.family, &entries)));
+    }
+    let wanted = request.path_model.as_deref().unwrap_or_default();
+    // A name that no list spells out may still be served by a pattern.
+    let found = entries.find(|(name, _)| &**name == wanted).map(|(_, to)| Arc::clone(&to.provider));
+    let found = found.or_else(|| {
+        let resolved = account.snapshot.resolve(request.prefix.as_deref(), wanted, request.dialect)?;
+        allow(request.key.as_deref(), wanted, &resolved.model).ok()?;
+        Some(resolved.provider)
+    });
+    match found {
+        Some(provider) => Ok(Page::json(models::get(account.family, &entry(wanted, &provider)))),
+        None => Err(Refusal::new(Reason::ModelUnknown, format!("no provider serves the model {wanted:?}"))),
+    }
+}
+
+fn entry<'a>(name: &'a str, provider: &'a Provider) -> ModelEntry<'a> {
+    ModelEntry { id: name, owner: &provider.name, created: MODELS_CREATED }
+}
+
+/// When listed models were made, in seconds since the epoch. Clients want a figure and providers do not tell us.
+const MODELS_CREATED: i64 = 1_700_000_000;

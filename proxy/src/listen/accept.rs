@@ -1,0 +1,119 @@
+//! Accept loops. They are ours rather than Pingora's so that the port a listener got is known, a stalled handshake
+//! holds nobody up, and a drain can be told from a stop.
+
+use super::conn::{Conn, Transport};
+use super::tls;
+use crate::config::settings::Listener;
+use crate::gateway::Gateway;
+use anyhow::Context;
+use pingora_core::apps::ServerApp;
+use pingora_proxy::HttpProxy;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+/// Time a client has for its TLS handshake.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Connections the kernel queues until they are accepted.
+const BACKLOG: i32 = 4096;
+/// Pause after an accept failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound listener.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Bound {
+    /// Binds. Needs a runtime.
+    pub(crate) fn new(settings: &Listener) -> anyhow::Result<Bound> {
+        let listener = bind(settings.address)?;
+        let tls = settings.tls.as_ref().map(|files| tls::server_config(files, settings.h2)).transpose()?;
+        Ok(Bound { listener, tls: tls.map(TlsAcceptor::from) })
+    }
+
+    /// The address it got.
+    pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Accepts until `stop` turns true. `room` is the process's budget of connections: at its limit nothing is
+    /// accepted, and clients wait in the kernel's queue.
+    pub(crate) async fn serve(
+        self,
+        proxy: Arc<HttpProxy<Gateway>>,
+        room: Arc<Semaphore>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                accepted = accept(&self.listener, &room) => accepted,
+            };
+            let Some((tcp, peer, permit)) = accepted else { continue };
+            let (proxy, tls, stop) = (Arc::clone(&proxy), self.tls.clone(), stop.clone());
+            tokio::spawn(async move {
+                if let Some(transport) = handshake(tcp, tls).await {
+                    proxy.process_new(Box::new(Conn::new(transport, peer)), &stop).await;
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// Binds a listening socket.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let open = || -> std::io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().with_context(|| {
+        format!(
+            "cannot listen on {address}; is another program using the port? Port 0 lets the system choose one"
+        )
+    })
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((tcp, peer)) => {
+            // Without it a small last write waits for an acknowledgement, up to 40 ms.
+            if let Err(error) = tcp.set_nodelay(true) {
+                tracing::debug!("TCP_NODELAY: {error}");
+            }
+            Some((tcp, peer, permit))
+        }
+        Err(error) => {
+            tracing::warn!("a connection could not be accepted: {error}");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn handshake(tcp: TcpStream, tls: Option<TlsAcceptor>) -> Option<Transport> {
+    let Some(tls) = tls else { return Some(Transport::Plain(tcp)) };
+    match tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(tcp)).await {
+        Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::debug!("a TLS handshake failed: {error}");
+            None
+        }
+        Err(_elapsed) => None,
+    }
+}

@@ -1,0 +1,239 @@
+//! The configuration as exchanges use it: immutable, swapped whole; one exchange sees one snapshot.
+
+use crate::config::pattern::Pattern;
+use crate::config::settings::{AskForUsage, ClientCredentials, Limits, Settings, Timeouts};
+use crate::upstream::connect::Connect;
+use crate::upstream::dns::Dns;
+use crate::upstream::pool::Pool;
+use bytes::{BufMut, Bytes, BytesMut};
+use narrows_llm::Dialect;
+use narrows_llm::provider;
+use narrows_policy::{Caller, CallerKind};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A provider, ready to be asked.
+pub(crate) struct Provider {
+    /// Its name in the configuration.
+    pub(crate) name: Arc<str>,
+    /// What is known of its kind.
+    pub(crate) kind: &'static provider::Provider,
+    /// Path of its base URL.
+    pub(crate) base_path: String,
+    /// Version of its API, where the kind takes one as a parameter.
+    pub(crate) api_version: Option<String>,
+    /// `host: …` and the headers that the configuration adds, as they stand on the wire.
+    pub(crate) fixed_headers: Bytes,
+    /// The credential's header lines, one for each family of dialects that wants another header, if there is one.
+    /// They hold a secret: never printed.
+    credentials: Option<[Bytes; FAMILIES.len()]>,
+    /// Names of headers in `fixed_headers`, lower case: a client's own are not sent beside them.
+    pub(crate) fixed_names: Vec<http::HeaderName>,
+    /// Whether a client may bring its own credential.
+    pub(crate) client_credentials: bool,
+    /// Whether to ask for usage when the client did not.
+    pub(crate) ask_for_usage: bool,
+    /// Time-outs.
+    pub(crate) timeouts: Timeouts,
+    /// Its connections.
+    pub(crate) pool: Pool,
+    /// Which models route here.
+    models: Vec<Pattern>,
+}
+
+/// One dialect of each family, in the order of [`Family`].
+const FAMILIES: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::AnthropicMessages, Dialect::GeminiGenerate];
+
+/// Where a model goes.
+pub(crate) struct Resolved {
+    pub(crate) provider: Arc<Provider>,
+    /// The model to ask for.
+    pub(crate) model: Arc<str>,
+}
+
+/// A validated configuration.
+pub(crate) struct Snapshot {
+    /// Hash of the configuration.
+    pub(crate) hash: u64,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    /// Whether exchanges are refused while records cannot be kept.
+    pub(crate) audit_required: bool,
+    /// Who is written on the records of exchanges that were refused before anybody was identified.
+    pub(crate) nobody: Arc<Caller>,
+    providers: Vec<Arc<Provider>>,
+    by_name: HashMap<Arc<str>, usize>,
+    aliases: HashMap<Arc<str>, (usize, Arc<str>)>,
+    /// By provider's name.
+    anonymous: HashMap<Arc<str>, Arc<Caller>>,
+}
+
+impl Snapshot {
+    /// Makes what `settings` describe. Fails when a trust bundle or the resolver cannot be used.
+    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Snapshot> {
+        let dns = Dns::new(&settings.dns)?;
+        let providers = settings
+            .providers
+            .iter()
+            .map(|provider| Provider::new(provider, &settings.limits, dns.clone()).map(Arc::new))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let by_name: HashMap<_, _> = providers
+            .iter()
+            .enumerate()
+            .map(|(index, provider)| (Arc::clone(&provider.name), index))
+            .collect();
+        let aliases = settings.aliases.iter().filter_map(|alias| {
+            let index = *by_name.get(&alias.provider)?;
+            Some((Arc::clone(&alias.name), (index, Arc::clone(&alias.model))))
+        });
+        let anonymous = settings.anonymous.iter().flat_map(|entry| {
+            entry.providers.iter().map(|name| (Arc::clone(name), Arc::clone(&entry.caller)))
+        });
+        Ok(Snapshot {
+            hash: settings.snapshot,
+            limits: settings.limits.clone(),
+            timeouts: settings.timeouts.clone(),
+            audit_required: settings.records.audit == crate::config::settings::Audit::Required,
+            nobody: Arc::new(Caller {
+                kind: CallerKind::Anonymous,
+                organization: settings.organization.to_string(),
+                ..Caller::default()
+            }),
+            aliases: aliases.collect(),
+            anonymous: anonymous.collect(),
+            by_name,
+            providers,
+        })
+    }
+
+    /// Every provider, in the configuration's order.
+    pub(crate) fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// The caller to whom requests without a key for this provider are attributed, if it is open to them.
+    pub(crate) fn anonymous(&self, provider: &str) -> Option<&Arc<Caller>> {
+        self.anonymous.get(provider)
+    }
+
+    /// The provider with this name.
+    pub(crate) fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
+        self.by_name.get(name).and_then(|index| self.providers.get(*index))
+    }
+
+    /// Names of aliases, and of models that a provider's list names exactly; each with where it leads.
+    pub(crate) fn listed_models(&self) -> Vec<(Arc<str>, Resolved)> {
+        let mut listed: Vec<(Arc<str>, Resolved)> = Vec::new();
+        for (name, (index, model)) in &self.aliases {
+            if let Some(provider) = self.providers.get(*index) {
+                let resolved = Resolved { provider: Arc::clone(provider), model: Arc::clone(model) };
+                listed.push((Arc::clone(name), resolved));
+            }
+        }
+        for provider in &self.providers {
+            for name in provider.models.iter().filter(|pattern| pattern.is_exact()).map(Pattern::as_str) {
+                if !listed.iter().any(|(known, _)| &**known == name) {
+                    let model: Arc<str> = Arc::from(name);
+                    let resolved = Resolved { provider: Arc::clone(provider), model: Arc::clone(&model) };
+                    listed.push((model, resolved));
+                }
+            }
+        }
+        listed.sort_by(|(a, _), (b, _)| a.cmp(b));
+        listed
+    }
+
+    /// Where `model` goes. A path prefix that names a provider decides; else an alias; else `provider/model`; else
+    /// the most specific pattern, a provider that speaks `dialect` before one that does not.
+    pub(crate) fn resolve(&self, prefix: Option<&str>, model: &str, dialect: Dialect) -> Option<Resolved> {
+        if let Some((index, target)) = self.aliases.get(model) {
+            let provider = self.providers.get(*index)?;
+            return Some(Resolved { provider: Arc::clone(provider), model: Arc::clone(target) });
+        }
+        if let Some(provider) = prefix.and_then(|name| self.provider(name)) {
+            // `/openai` names a format as much as a provider: other providers are still reached by their name.
+            let named = self.named(model).filter(|_| !provider.matches(model));
+            return Some(named.unwrap_or_else(|| provider.resolved(model)));
+        }
+        if let Some(named) = self.named(model) {
+            return Some(named);
+        }
+        let candidates = self.providers.iter().filter_map(|provider| {
+            let specificity = provider.specificity(model)?;
+            Some(((provider.kind.speaks(dialect), specificity), provider))
+        });
+        // The first of equals wins: `max_by_key` would take the last.
+        let best = candidates.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        best.map(|(_, provider)| provider.resolved(model))
+    }
+
+    /// `provider/model`, where the first part is a provider's name.
+    fn named(&self, model: &str) -> Option<Resolved> {
+        let (name, rest) = model.split_once('/')?;
+        (!rest.is_empty()).then(|| self.provider(name))?.map(|provider| provider.resolved(rest))
+    }
+}
+
+impl Provider {
+    fn new(
+        settings: &crate::config::settings::Provider,
+        limits: &Limits,
+        dns: Dns,
+    ) -> anyhow::Result<Provider> {
+        let kind = provider::Provider::of_kind(settings.kind)
+            .ok_or_else(|| anyhow::anyhow!("provider {}: unknown kind {}", settings.name, settings.kind))?;
+        let mut fixed = BytesMut::new();
+        fixed.put_slice(b"host: ");
+        fixed.put_slice(settings.base_url.authority().as_bytes());
+        fixed.put_slice(b"\r\n");
+        for (name, value) in &settings.headers {
+            fixed.put_slice(name.as_str().as_bytes());
+            fixed.put_slice(b": ");
+            fixed.put_slice(value.as_bytes());
+            fixed.put_slice(b"\r\n");
+        }
+        let credentials = settings.api_key.as_ref().map(|key| {
+            FAMILIES.map(|dialect| {
+                let auth = kind.auth(dialect);
+                Bytes::from(format!("{}: {}{}\r\n", auth.header(), auth.scheme(), key.reveal()))
+            })
+        });
+        let connect = Connect::new(settings, dns)?;
+        Ok(Provider {
+            name: Arc::clone(&settings.name),
+            kind,
+            base_path: settings.base_url.path().to_owned(),
+            api_version: settings.api_version.clone(),
+            fixed_headers: fixed.freeze(),
+            credentials,
+            fixed_names: settings.headers.iter().map(|(name, _)| name.clone()).collect(),
+            client_credentials: settings.client_credentials == ClientCredentials::Pass,
+            ask_for_usage: match settings.ask_for_usage {
+                AskForUsage::Auto => kind.inject_usage,
+                AskForUsage::Never => false,
+                AskForUsage::Always => true,
+            },
+            timeouts: settings.timeouts.clone(),
+            pool: Pool::new(connect, limits.keepalive_pool, settings.timeouts.keepalive),
+            models: settings.models.clone(),
+        })
+    }
+
+    /// The header line with our credential for this dialect.
+    pub(crate) fn credential(&self, dialect: Dialect) -> Option<&Bytes> {
+        self.credentials.as_ref()?.get(dialect.family() as usize)
+    }
+
+    fn resolved(self: &Arc<Self>, model: &str) -> Resolved {
+        Resolved { provider: Arc::clone(self), model: Arc::from(model) }
+    }
+
+    fn matches(&self, model: &str) -> bool {
+        self.specificity(model).is_some()
+    }
+
+    /// How closely the best of its patterns names `model`.
+    fn specificity(&self, model: &str) -> Option<(bool, usize)> {
+        self.models.iter().filter(|pattern| pattern.matches(model)).map(Pattern::specificity).max()
+    }
+}

@@ -1,0 +1,179 @@
+//! New connections: resolve, connect, TLS.
+
+use super::Fault;
+use super::dns::Dns;
+use crate::config::settings::Provider;
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Addresses of one name that are tried before giving up.
+const ADDRESSES_MAX: usize = 4;
+
+/// A connected transport to a provider.
+#[derive(Debug)]
+pub(crate) enum Wire {
+    /// Clear text.
+    Plain(TcpStream),
+    /// TLS, with the provider's name verified.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Wire::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Wire::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Wire::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Wire::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Wire::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+        }
+    }
+}
+
+/// How to reach one provider.
+pub(crate) struct Connect {
+    host: String,
+    port: u16,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+    timeout: Duration,
+    dns: Dns,
+}
+
+impl Connect {
+    /// The way to `provider`. Fails when its trust bundle cannot be used; an https provider without a name to
+    /// verify is refused here too, because a certificate that is checked against nothing proves nothing.
+    pub(crate) fn new(provider: &Provider, dns: Dns) -> anyhow::Result<Connect> {
+        let url = &provider.base_url;
+        let tls = if url.is_tls() {
+            let name = provider.server_name.clone().ok_or_else(|| {
+                anyhow::anyhow!("provider {} has no name to verify; set server_name", provider.name)
+            })?;
+            Some((TlsConnector::from(tls_config(provider)?), ServerName::try_from(name)?))
+        } else {
+            None
+        };
+        Ok(Connect {
+            host: url.host().to_owned(),
+            port: url.port(),
+            tls,
+            timeout: provider.timeouts.connect,
+            dns,
+        })
+    }
+
+    /// Makes a connection, handshake included, within the connect time-out.
+    pub(crate) async fn connect(&self) -> Result<Wire, Fault> {
+        match tokio::time::timeout(self.timeout, self.connect_untimed()).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Fault::ConnectTimeout(self.timeout)),
+        }
+    }
+
+    async fn connect_untimed(&self) -> Result<Wire, Fault> {
+        let tcp = self.tcp().await?;
+        // A stalled small write would cost 40 ms (Nagle and delayed acknowledgement); we write whole messages.
+        tcp.set_nodelay(true).map_err(Fault::Connect)?;
+        match &self.tls {
+            None => Ok(Wire::Plain(tcp)),
+            Some((connector, name)) => {
+                let stream = connector.connect(name.clone(), tcp).await.map_err(Fault::Tls)?;
+                Ok(Wire::Tls(Box::new(stream)))
+            }
+        }
+    }
+
+    /// The first address that accepts, in the resolver's order. A dead address may use up its share of the
+    /// time-out, never all of it.
+    async fn tcp(&self) -> Result<TcpStream, Fault> {
+        let addresses = self.dns.resolve(&self.host).await?;
+        let tried = addresses.len().min(ADDRESSES_MAX);
+        let share = self.timeout / u32::try_from(tried).unwrap_or(1).max(1);
+        let mut last = Fault::ConnectTimeout(self.timeout);
+        for address in addresses.into_iter().take(ADDRESSES_MAX) {
+            match tokio::time::timeout(share, TcpStream::connect(SocketAddr::new(address, self.port))).await {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(error)) => last = Fault::Connect(error),
+                Err(_elapsed) => {}
+            }
+        }
+        Err(last)
+    }
+}
+
+/// Trust for `provider`: the system's roots, and its own bundle beside them.
+fn tls_config(provider: &Provider) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+    let mut roots = system_roots().clone();
+    if let Some(path) = &provider.ca_file {
+        let describe = |error| {
+            anyhow::anyhow!("provider {}: ca_file {} cannot be read: {error}", provider.name, path.display())
+        };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(describe)? {
+            roots.add(certificate.map_err(describe)?)?;
+        }
+    }
+    let crypto = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(crypto)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The system's trust store, read once; certificates that do not parse are left out.
+fn system_roots() -> &'static rustls::RootCertStore {
+    static ROOTS: OnceLock<rustls::RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut roots = rustls::RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!("the system's trust store: {error}");
+        }
+        roots.add_parsable_certificates(found.certs);
+        roots
+    })
+}

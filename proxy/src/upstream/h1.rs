@@ -1,0 +1,445 @@
+//! HTTP/1.1 towards a provider: one exchange at a time over one connection.
+
+use super::Fault;
+use super::body::{BodyDecoder, Framing};
+use super::connect::Wire;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::StatusCode;
+use memchr::memchr;
+use pingora_http::{ResponseHeader, header_value_from_raw};
+use std::io::{self, IoSlice};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Longest response head, in bytes.
+pub(crate) const HEAD_BYTES_MAX: usize = 256 * 1024;
+/// Most header fields of a response.
+pub(crate) const HEAD_FIELDS_MAX: usize = 256;
+/// Interim (1xx) heads read before the final one.
+const INTERIM_HEADS_MAX: usize = 16;
+/// Room made for a read when little is known about what comes, in bytes.
+const READ_BYTES: usize = 16 * 1024;
+/// Room made for a read when a long body is known to come, in bytes.
+const READ_BYTES_LONG: usize = 128 * 1024;
+/// Slices handed to one vectored write.
+const SLICES_MAX: usize = 16;
+
+/// What kind of content an answer is, as far as the relay cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// `text/event-stream`.
+    Events,
+    /// Anything else.
+    Other,
+}
+
+/// Compression of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// None.
+    Identity,
+    /// gzip or x-gzip.
+    Gzip,
+    /// deflate (zlib).
+    Deflate,
+    /// Brotli.
+    Brotli,
+    /// One that we do not decode.
+    Other,
+}
+
+/// A response's head: the fields to pass on, and what they mean.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// Status line and end-to-end fields, in the provider's order and spelling; hop-by-hop fields are gone.
+    pub(crate) header: Box<ResponseHeader>,
+    /// How the body ends.
+    pub(crate) framing: Framing,
+    /// Kind of content.
+    pub(crate) content: Content,
+    /// Compression of the body.
+    pub(crate) coding: Coding,
+    /// Whether the connection may be used again.
+    pub(crate) keep_alive: bool,
+    /// The provider's own request id.
+    pub(crate) request_id: Option<Box<str>>,
+}
+
+impl Head {
+    /// The status code.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.header.status
+    }
+}
+
+/// A connection that speaks HTTP/1.1.
+#[derive(Debug)]
+pub(crate) struct H1 {
+    wire: Wire,
+    /// Bytes read and not yet taken.
+    buf: BytesMut,
+    /// Whether this connection served an exchange before.
+    pub(crate) reused: bool,
+    /// Whether any byte of an answer was read in this exchange.
+    pub(crate) answered: bool,
+}
+
+impl H1 {
+    /// A fresh connection.
+    pub(crate) fn new(wire: Wire) -> H1 {
+        H1 { wire, buf: BytesMut::new(), reused: false, answered: false }
+    }
+
+    /// Whether an idle connection is still open and silent. Costs no system call unless something happened.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let mut probe = [0; 1];
+        self.buf.is_empty() && self.wire.read(&mut probe).now_or_never().is_none()
+    }
+
+    /// Writes a request's head and body, in as few writes as the socket takes.
+    pub(crate) async fn send(&mut self, head: &Bytes, body: &[Bytes]) -> Result<(), Fault> {
+        self.answered = false;
+        let mut parts: Vec<Bytes> = Vec::with_capacity(body.len() + 1);
+        parts.push(head.clone());
+        parts.extend(body.iter().filter(|part| !part.is_empty()).cloned());
+        self.write_all(&mut parts).await.map_err(Fault::Write)
+    }
+
+    async fn write_all(&mut self, parts: &mut [Bytes]) -> io::Result<()> {
+        let mut first = 0;
+        while let Some(rest) = parts.get_mut(first..).filter(|rest| !rest.is_empty()) {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut count = 0;
+            for (slice, part) in slices.iter_mut().zip(rest.iter()) {
+                *slice = IoSlice::new(part);
+                count += 1;
+            }
+            let mut written = self.wire.write_vectored(slices.get(..count).unwrap_or(&[])).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            for part in rest.iter_mut() {
+                let taken = written.min(part.len());
+                part.advance(taken);
+                written -= taken;
+                if !part.is_empty() {
+                    break;
+                }
+                first += 1;
+            }
+        }
+        self.wire.flush().await
+    }
+
+    /// Reads the final response head. Interim heads are passed over.
+    pub(crate) async fn read_head(&mut self) -> Result<Head, Fault> {
+        for _ in 0..INTERIM_HEADS_MAX {
+            let length = self.head_length().await?;
+            let bytes = self.buf.split_to(length).freeze();
+            let head = parse_head(&bytes)?;
+            if !head.status().is_informational() {
+                return Ok(head);
+            }
+            if head.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(Fault::Protocol("it switches protocols unasked".to_owned()));
+            }
+        }
+        Err(Fault::Protocol("too many interim responses".to_owned()))
+    }
+
+    /// Reads until a whole head is buffered; its length.
+    async fn head_length(&mut self) -> Result<usize, Fault> {
+        let mut searched = 0;
+        loop {
+            if let Some(length) = end_of_head(&self.buf, &mut searched) {
+                return Ok(length);
+            }
+            if self.buf.len() >= HEAD_BYTES_MAX {
+                return Err(Fault::Protocol(format!("its head is longer than {HEAD_BYTES_MAX} bytes")));
+            }
+            if self.fill(READ_BYTES).await? == 0 {
+                return Err(Fault::Cut);
+            }
+        }
+    }
+
+    /// Reads the next part of a body: what is there now, over as many chunks as were readable at once. `None` is
+    /// the end. Cancel safe: bytes are taken off the connection only when they are returned.
+    pub(crate) async fn read_body(&mut self, decoder: &mut BodyDecoder) -> Result<Option<Bytes>, Fault> {
+        loop {
+            if !self.buf.is_empty() && !decoder.is_done() {
+                let payload =
+                    decoder.decode(&mut self.buf).map_err(|fault| Fault::Protocol(fault.to_string()))?;
+                if !payload.is_empty() {
+                    return Ok(Some(payload));
+                }
+            }
+            if decoder.is_done() {
+                return Ok(None);
+            }
+            let long = decoder.left().is_some_and(|left| left > READ_BYTES as u64);
+            if self.fill(if long { READ_BYTES_LONG } else { READ_BYTES }).await? == 0 {
+                return if decoder.may_close() { Ok(None) } else { Err(Fault::Cut) };
+            }
+        }
+    }
+
+    /// Whether bytes that nobody asked for follow a finished answer; such a connection is not used again.
+    pub(crate) fn has_leftover(&self) -> bool {
+        !self.buf.is_empty()
+    }
+
+    async fn fill(&mut self, room: usize) -> Result<usize, Fault> {
+        if self.buf.capacity() - self.buf.len() < room / 4 {
+            self.buf.reserve(room);
+        }
+        match self.wire.read_buf(&mut self.buf).await {
+            Ok(read) => {
+                self.answered |= read > 0;
+                Ok(read)
+            }
+            // A reset is a cut by another name.
+            Err(_error) => Err(Fault::Cut),
+        }
+    }
+}
+
+/// The length of the head at the front of `buf`: up to and with its blank line. `searched` remembers how far the
+/// search got, so that a head that comes byte by byte costs linear work.
+fn end_of_head(buf: &[u8], searched: &mut usize) -> Option<usize> {
+    while let Some(found) = memchr(b'\n', buf.get(*searched..)?) {
+        let line_end = *searched + found;
+        match buf.get(line_end + 1..) {
+            Some([b'\n', ..]) => return Some(line_end + 2),
+            Some([b'\r', b'\n', ..]) => return Some(line_end + 3),
+            Some([] | [b'\r']) | None => {
+                // The next bytes decide; look at this line end again.
+                *searched = line_end;
+                return None;
+            }
+            Some(_) => *searched = line_end + 1,
+        }
+    }
+    *searched = buf.len();
+    None
+}
+
+/// Parses a head that is known to be complete.
+fn parse_head(bytes: &Bytes) -> Result<Head, Fault> {
+    let mut fields = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    match response.parse(bytes) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) => return Err(Fault::Protocol("its head is incomplete".to_owned())),
+        Err(error) => return Err(Fault::Protocol(error.to_string())),
+    }
+    let code = response.code.unwrap_or_default();
+    let build = |error: Box<pingora_error::Error>| Fault::Protocol(error.to_string());
+    let mut header = ResponseHeader::build(code, Some(response.headers.len())).map_err(build)?;
+    header.set_reason_phrase(response.reason.filter(|reason| !reason.is_empty())).map_err(build)?;
+    let mut meaning = Meaning::new(response.version == Some(1));
+    for field in response.headers.iter() {
+        if meaning.take(field.name, field.value)? {
+            let name = bytes.slice_ref(field.name.as_bytes());
+            header.append_header(name, header_value_from_raw(bytes.slice_ref(field.value))).map_err(build)?;
+        }
+    }
+    for nominated in meaning.nominated.iter().flat_map(|value| value.split(',')) {
+        header.remove_header(nominated.trim());
+    }
+    let status = header.status;
+    Ok(Head {
+        framing: meaning.framing(status)?,
+        content: meaning.content,
+        coding: meaning.coding,
+        keep_alive: meaning.keep_alive,
+        request_id: meaning.request_id,
+        header: Box::new(header),
+    })
+}
+
+/// What the fields of a head mean to the relay.
+struct Meaning {
+    content: Content,
+    coding: Coding,
+    keep_alive: bool,
+    length: Option<u64>,
+    chunked: bool,
+    transfer_encoded: bool,
+    request_id: Option<Box<str>>,
+    /// Values of `connection` that name fields beyond the standard ones.
+    nominated: Vec<String>,
+}
+
+impl Meaning {
+    fn new(http_11: bool) -> Meaning {
+        Meaning {
+            content: Content::Other,
+            coding: Coding::Identity,
+            keep_alive: http_11,
+            length: None,
+            chunked: false,
+            transfer_encoded: false,
+            request_id: None,
+            nominated: Vec::new(),
+        }
+    }
+
+    /// Reads one field. Returns whether it goes on to the client.
+    fn take(&mut self, name: &str, value: &[u8]) -> Result<bool, Fault> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        // Lengths tell most fields apart without comparing them.
+        match name.len() {
+            2 if is("te") => return Ok(false),
+            7 if is("trailer") || is("upgrade") => return Ok(false),
+            10 if is("connection") => {
+                self.connection(value);
+                return Ok(false);
+            }
+            10 if is("keep-alive") => return Ok(false),
+            10 if is("request-id") => self.name_request(value),
+            12 if is("content-type") => {
+                if value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream")) {
+                    self.content = Content::Events;
+                }
+            }
+            12 if is("x-request-id") => self.name_request(value),
+            14 if is("content-length") => {
+                let length = parse_length(value)?;
+                if self.length.replace(length).is_some_and(|before| before != length) {
+                    return Err(Fault::Protocol("it has two different content lengths".to_owned()));
+                }
+                return Ok(false);
+            }
+            16 if is("content-encoding") => self.coding = coding(value),
+            16 if is("proxy-connection") => return Ok(false),
+            17 if is("transfer-encoding") => {
+                self.transfer_encoded = true;
+                self.chunked = value.trim_ascii().to_ascii_lowercase().ends_with(b"chunked");
+                return Ok(false);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn name_request(&mut self, value: &[u8]) {
+        self.request_id = std::str::from_utf8(value).ok().map(Box::from);
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.keep_alive = false;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if let Ok(name) = std::str::from_utf8(option) {
+                self.nominated.push(name.to_owned());
+            }
+        }
+    }
+
+    /// RFC 9112 §6.3, for a response to a method other than HEAD and CONNECT.
+    fn framing(&mut self, status: StatusCode) -> Result<Framing, Fault> {
+        if status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+        {
+            return Ok(Framing::Empty);
+        }
+        if self.transfer_encoded {
+            if self.length.is_some() {
+                // A sender that frames a message twice may be two senders: never use the connection again.
+                self.keep_alive = false;
+            }
+            if self.chunked {
+                return Ok(Framing::Chunked);
+            }
+            self.keep_alive = false;
+            return Ok(Framing::UntilClose);
+        }
+        Ok(match self.length {
+            Some(length) => Framing::Length(length),
+            None => {
+                self.keep_alive = false;
+                Framing::UntilClose
+            }
+        })
+    }
+}
+
+fn parse_length(value: &[u8]) -> Result<u64, Fault> {
+    let text = value.trim_ascii();
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    digits
+        .then(|| std::str::from_utf8(text).ok()?.parse().ok())
+        .flatten()
+        .ok_or_else(|| Fault::Protocol("its content length is not a number".to_owned()))
+}
+
+fn coding(value: &[u8]) -> Coding {
+    match value.trim_ascii().to_ascii_lowercase().as_slice() {
+        b"" | b"identity" => Coding::Identity,
+        b"gzip" | b"x-gzip" => Coding::Gzip,
+        b"deflate" => Coding::Deflate,
+        b"br" => Coding::Brotli,
+        _ => Coding::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Head, Fault> {
+        parse_head(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn end_to_end_fields_pass_and_hop_by_hop_fields_do_not() {
+        let head = head(concat!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n",
+            "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n",
+            "x-request-id: req_1\r\n\r\n"
+        ))
+        .unwrap();
+        assert_eq!((head.framing, head.content, head.keep_alive), (Framing::Chunked, Content::Events, true));
+        assert_eq!(head.request_id.as_deref(), Some("req_1"));
+        let mut wire = Vec::new();
+        head.header.header_to_h1_wire(&mut wire);
+        let wire = String::from_utf8(wire).unwrap();
+        assert!(wire.contains("Set-Cookie: a=1\r\nset-cookie: b=2\r\n"), "{wire}");
+        for gone in ["X-Hop", "Keep-Alive", "Transfer-Encoding", "Connection"] {
+            assert!(!wire.contains(gone), "{wire}");
+        }
+    }
+
+    #[test]
+    fn framing_follows_the_rfc() {
+        let framing = |fields: &str| {
+            head(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).map(|h| (h.framing, h.keep_alive))
+        };
+        assert_eq!(framing("Content-Length: 5\r\n").unwrap(), (Framing::Length(5), true));
+        assert_eq!(
+            framing("Content-Length: 5\r\nContent-Length: 5\r\n").unwrap(),
+            (Framing::Length(5), true)
+        );
+        assert_eq!(framing("").unwrap(), (Framing::UntilClose, false));
+        assert_eq!(framing("Transfer-Encoding: gzip\r\n").unwrap(), (Framing::UntilClose, false));
+        let both = framing("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").unwrap();
+        assert_eq!(both, (Framing::Chunked, false));
+        assert!(framing("Content-Length: 5\r\nContent-Length: 6\r\n").is_err());
+        assert!(framing("Content-Length: +5\r\n").is_err());
+        let empty = head("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n").unwrap();
+        assert_eq!(empty.framing, Framing::Empty);
+    }
+
+    #[test]
+    fn the_end_of_a_head_is_found_at_any_split() {
+        let text = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
+        let whole = end_of_head(text, &mut 0);
+        assert_eq!(whole, Some(27));
+        let mut searched = 0;
+        let found = (1..=text.len()).find_map(|to| end_of_head(&text[..to], &mut searched));
+        assert_eq!(found, whole);
+        assert_eq!(end_of_head(b"HTTP/1.0 200 OK\nA: b\n\nbody", &mut 0), Some(22));
+    }
+}

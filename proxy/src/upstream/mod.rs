@@ -1,0 +1,57 @@
+//! The way to a provider: names, connections, the wire.
+//!
+//! Connections are our own rather than Pingora's because the relay is what Narrows exists for: a request's head
+//! and body leave in one vectored write, chunks that are already readable arrive joined, an idle connection costs
+//! neither a watcher task nor a `getpeername` when it is used again, and trust is decided for each provider.
+
+pub mod body;
+pub(crate) mod connect;
+pub(crate) mod dns;
+pub(crate) mod h1;
+pub(crate) mod pool;
+
+use narrows_policy::Reason;
+
+/// Why an attempt at a provider failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// The provider's name could not be resolved.
+    #[error("the name {host} could not be resolved: {cause}")]
+    Dns {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        cause: String,
+    },
+    /// No connection could be made.
+    #[error("no connection could be made: {0}")]
+    Connect(std::io::Error),
+    /// Connecting took longer than the connect time-out.
+    #[error("no connection was made within {0:?}")]
+    ConnectTimeout(std::time::Duration),
+    /// The TLS handshake failed.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(std::io::Error),
+    /// Writing the request failed.
+    #[error("the request could not be written: {0}")]
+    Write(std::io::Error),
+    /// The connection closed or broke before the answer was complete.
+    #[error("the provider closed the connection before its answer was complete")]
+    Cut,
+    /// The answer is not valid HTTP.
+    #[error("the provider's answer is not valid HTTP: {0}")]
+    Protocol(String),
+}
+
+impl Fault {
+    /// The closed word for it.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Fault::Dns { .. } => Reason::ProviderDns,
+            Fault::Connect(_) | Fault::ConnectTimeout(_) => Reason::ProviderConnect,
+            Fault::Tls(_) => Reason::ProviderTls,
+            Fault::Write(_) | Fault::Cut => Reason::ProviderCut,
+            Fault::Protocol(_) => Reason::ProviderProtocol,
+        }
+    }
+}
