@@ -314,7 +314,7 @@ impl Form for SentHeader {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<HeaderValue> {
         let scalar = reader.scalar(node, "a header's value")?;
         let name = match reader.path.0.last() {
-            Some(super::tree::Step::Key(name)) => name.to_ascii_lowercase(),
+            Some(super::path::Step::Key(name)) => name.to_ascii_lowercase(),
             _ => String::new(),
         };
         let fault = if HeaderName::try_from(&name).is_err() {

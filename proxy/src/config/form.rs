@@ -1,7 +1,8 @@
 //! How a value of the file becomes a typed value: what it looks like, reading it, showing it.
 
+use super::path::Path;
 use super::problem::{Problem, did_you_mean};
-use super::tree::{self, Content, Node, Path, Position, Scalar};
+use super::tree::{self, Content, Node, Position, Scalar};
 use serde_json::Value as Json;
 use std::path::PathBuf;
 

@@ -1,21 +1,19 @@
-//! The forms of values: words, numbers, durations, sizes, addresses, paths, lists, mappings.
+//! The forms of values: words, numbers, durations, sizes, paths, lists, mappings.
 
 use super::form::{Form, Reader, Shape, quoted};
 use super::pattern::Pattern;
 use super::problem::did_you_mean;
-use super::settings::{JsonRecords, NameServer};
+use super::settings::JsonRecords;
 use super::tree::{Content, Node};
 use super::units;
-use super::url::BaseUrl;
 use serde_json::{Value as Json, json};
 use std::marker::PhantomData;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A scalar kind that is a JSON string.
-fn text(kind: &'static str, pattern: Option<&'static str>) -> Shape {
+pub(super) fn text(kind: &'static str, pattern: Option<&'static str>) -> Shape {
     Shape::Scalar { kind, types: &["string"], pattern }
 }
 
@@ -155,48 +153,6 @@ impl Form for Grace {
     }
 }
 
-impl Form for SocketAddr {
-    type Out = SocketAddr;
-
-    fn shape() -> Shape {
-        text("address:port", None)
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<SocketAddr> {
-        let examples = "an IP address and a port: 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080";
-        reader.parsed(node, "an address with a port", examples, |text| text.parse().ok())
-    }
-
-    fn show(value: &SocketAddr) -> Json {
-        json!(value.to_string())
-    }
-}
-
-impl Form for NameServer {
-    type Out = NameServer;
-
-    fn shape() -> Shape {
-        text("address or address:port", None)
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<NameServer> {
-        let parse = |text: &str| {
-            let bare = text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
-            bare.or_else(|| text.parse().ok()).map(NameServer)
-        };
-        reader.parsed(
-            node,
-            "the address of a name server",
-            "an IP address, as 10.0.0.2 or 10.0.0.2:53",
-            parse,
-        )
-    }
-
-    fn show(value: &NameServer) -> Json {
-        json!(value.0.to_string())
-    }
-}
-
 /// Longest free text, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 256;
 
@@ -277,31 +233,6 @@ impl Form for JsonRecords {
             JsonRecords::Stdout => json!("stdout"),
             JsonRecords::File(path) => PathBuf::show(path),
         }
-    }
-}
-
-impl Form for BaseUrl {
-    type Out = BaseUrl;
-
-    fn shape() -> Shape {
-        text("URL", Some("^(https?://.+|\\$\\{.+)$"))
-    }
-
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<BaseUrl> {
-        let scalar = reader.scalar(node, "a URL")?;
-        match BaseUrl::parse(&scalar.text) {
-            Ok(url) => Some(url),
-            Err(error) => {
-                // Not even a literal URL is repeated: the part that is wrong may be a password.
-                let suggestion = "write scheme, host and path only: https://api.example.com/v1";
-                reader.problem(node.at, format!("the URL {error}"), suggestion);
-                None
-            }
-        }
-    }
-
-    fn show(value: &BaseUrl) -> Json {
-        json!(value.to_string())
     }
 }
 
@@ -420,11 +351,6 @@ impl<T: Form> Form for Map<T> {
     fn show(value: &Self::Out) -> Json {
         Json::Object(value.iter().map(|(key, value)| (key.clone(), T::show(value))).collect())
     }
-}
-
-/// Whether nothing but this machine can reach an address.
-pub(super) fn is_loopback(address: &SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 /// The folder a path is in; the current one for a bare name.

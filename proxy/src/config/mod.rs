@@ -1,9 +1,10 @@
 //! Configuration: a YAML file in, [`Settings`] or every problem of it out.
 //!
-//! Text becomes a tree of nodes with positions ([`tree`]), scalars are interpolated, the tree is read into a document
+//! Text becomes a tree of nodes with positions, scalars are interpolated, the tree is read into a document
 //! of typed groups, and references between keys are resolved. Every step reports problems and goes on, so that one
 //! run shows them all. The groups are declared once: type, reader, reference and JSON Schema come from the same lines.
 
+mod addresses;
 mod document;
 mod files;
 mod form;
@@ -11,10 +12,12 @@ mod forms;
 mod interpolate;
 mod kinds;
 mod macros;
+mod path;
 pub mod pattern;
 pub mod problem;
 pub mod reference;
 mod resolve;
+mod routes;
 pub mod schema;
 pub mod secret;
 pub mod settings;
@@ -109,7 +112,7 @@ pub fn load_store(file: &Path) -> Result<StoreSettings, Problems> {
     let (root, problems) = tree::parse(&name, &text);
     let Some(mut root) = root else { return Err(Problems::new(problems)) };
     let base = forms::folder(file).to_owned();
-    let mut reader = Reader { file: &name, base, path: tree::Path::default(), problems };
+    let mut reader = Reader { file: &name, base, path: path::Path::default(), problems };
     interpolate(&mut root, &|variable| std::env::var(variable).ok(), &mut reader);
     let document = Document::read(&root, &mut reader);
     let own = |problem: &Problem| {
@@ -150,7 +153,7 @@ pub fn parse(
 ) -> Result<Loaded, Problems> {
     let (root, problems) = tree::parse(file, text);
     let Some(mut root) = root else { return Err(Problems::new(problems)) };
-    let mut reader = Reader { file, base: base.to_owned(), path: tree::Path::default(), problems };
+    let mut reader = Reader { file, base: base.to_owned(), path: path::Path::default(), problems };
     interpolate(&mut root, variable, &mut reader);
     let Some(mut document) = Document::read(&root, &mut reader) else {
         return Err(Problems::new(reader.problems));
@@ -168,7 +171,7 @@ pub fn parse(
 }
 
 fn interpolate(root: &mut Node, variable: &dyn Fn(&str) -> Option<String>, reader: &mut Reader<'_>) {
-    root.scalars_mut(&tree::Path::default(), &mut |path, at, scalar| match interpolate::expand(
+    root.scalars_mut(&path::Path::default(), &mut |path, at, scalar| match interpolate::expand(
         &scalar.text,
         variable,
     ) {

@@ -7,6 +7,7 @@ use std::path::{Path as FilePath, PathBuf};
 mod bad;
 mod docs;
 mod good;
+mod trees;
 
 /// Variables of the tests.
 fn variable(name: &str) -> Option<String> {

@@ -1,9 +1,10 @@
 //! What is allowed but risky, and which settings let requests through when something fails.
 
-use super::forms::is_loopback;
+use super::addresses::is_loopback;
+use super::path::Path;
 use super::problem::Problem;
 use super::settings::{Audit, ClientCredentials, Provider, Settings};
-use super::tree::{Content, Node, Path};
+use super::tree::{Content, Node};
 use std::collections::HashMap;
 
 /// Finds risks in settings without problems.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::tree::Path;
+use crate::config::path::Path;
 use std::time::Duration;
 
 const SMALL: &str = "version: 1\nproviders:\n  openai: {kind: openai, api_key: '${KEY}'}\n";
