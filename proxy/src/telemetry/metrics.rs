@@ -2,20 +2,21 @@
 //!
 //! To add a metric, add its row to the table, and count it in the step that knows the value.
 
+mod cells;
 mod families;
 mod labels;
 mod process;
 pub(crate) mod scrape;
 mod series;
-mod table;
+pub(crate) mod table;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::snapshot::Provider;
 use families::Families;
 use narrows_ledger::Record;
-use series::{Series, seconds};
+use series::Series;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -59,7 +60,7 @@ impl Metrics {
 
     /// Somebody asked whether anybody is there.
     pub(crate) fn probe_answered(&self) {
-        self.families.probes.inc();
+        self.families.probes.add(1);
     }
 
     /// From now on these models have `gen_ai_*` series of their own. Others get one while there is room.
@@ -78,12 +79,12 @@ impl Metrics {
             return;
         }
         let overhead_us = record.duration_us.saturating_sub(record.upstream_wait_us);
-        self.families.overhead.observe(seconds(overhead_us));
+        self.families.overhead.observe(overhead_us);
         if let Some(first_byte_us) = record.first_byte_us {
             let waited_us =
                 record.attempts.iter().fold(0, |sum: u64, attempt| sum.saturating_add(attempt.duration_us));
             let added_us = first_byte_us.saturating_sub(waited_us).min(overhead_us);
-            self.families.first_byte_added.observe(seconds(added_us));
+            self.families.first_byte_added.observe(added_us);
         }
     }
 }

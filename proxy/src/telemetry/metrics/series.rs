@@ -3,7 +3,8 @@
 //! Providers are few and found by walking a short list; dialects, reasons and classes are places in arrays; models
 //! are found by halving a sorted list. Lists are replaced whole when they grow, so readers never wait.
 
-use super::families::{Families, Handle, add, observe};
+use super::cells::Handle;
+use super::families::Families;
 use super::labels::{
     self, CLASSES, DIALECTS, ERRORS, NONE, OTHER, REASONS, TOKEN_TYPES, TYPES, class_place, class_word,
     error_place, error_word,
@@ -13,7 +14,6 @@ use narrows_ledger::{Attempt, Record};
 use narrows_llm::Dialect;
 use narrows_meter::{Origin, Usage};
 use narrows_policy::Reason;
-use prometheus::{Histogram, IntCounter};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -23,12 +23,6 @@ pub(crate) const MODEL_SERIES_MAX: usize = 200;
 pub(crate) const MODEL_BYTES_MAX: usize = 128;
 /// Names of providers that become a label in the life of a process; configurations change.
 pub(crate) const PROVIDERS_MAX: usize = 256;
-
-/// Microseconds as seconds.
-#[expect(clippy::cast_precision_loss, reason = "a duration of 2^53 µs is 285 years")]
-pub(crate) fn seconds(micros: u64) -> f64 {
-    micros as f64 / 1e6
-}
 
 /// The figures of a usage, in the order of [`TOKEN_TYPES`].
 pub(crate) fn figures(usage: &Usage) -> [Option<u64>; TYPES] {
@@ -54,32 +48,33 @@ pub(crate) struct Provider {
     /// The conventions' word for its kind.
     kind: &'static str,
     dialects: [OnceLock<Box<PerDialect>>; DIALECTS],
-    attempts: [Handle<IntCounter>; REASONS],
-    tokens: [[Handle<IntCounter>; TYPES]; Origin::ALL.len()],
+    attempts: [Handle; REASONS],
+    tokens: [[Handle; TYPES]; Origin::ALL.len()],
     /// For input and output.
-    unknown: [Handle<IntCounter>; 2],
-    request_bytes: Handle<IntCounter>,
-    response_bytes: Handle<IntCounter>,
+    unknown: [Handle; 2],
+    request_bytes: Handle,
+    response_bytes: Handle,
 }
 
 /// The series of a provider in one dialect.
 struct PerDialect {
     word: &'static str,
     operation: &'static str,
-    ends: [[Handle<IntCounter>; CLASSES]; REASONS],
+    ends: [[Handle; CLASSES]; REASONS],
     /// Sorted by model.
     models: ArcSwap<Vec<Arc<PerModel>>>,
-    other: OnceLock<Arc<PerModel>>,
+    /// For models that have no series of their own.
+    other: OnceLock<Box<PerModel>>,
 }
 
 /// The series of one model.
 struct PerModel {
     model: Arc<str>,
-    tokens: [Handle<Histogram>; TYPES],
-    client_duration: [Handle<Histogram>; ERRORS],
-    server_duration: [Handle<Histogram>; ERRORS],
-    first_token: Handle<Histogram>,
-    per_token: Handle<Histogram>,
+    tokens: [Handle; TYPES],
+    client_duration: [Handle; ERRORS],
+    server_duration: [Handle; ERRORS],
+    first_token: Handle,
+    per_token: Handle,
 }
 
 impl Series {
@@ -117,31 +112,57 @@ impl Series {
             self.none.count(families, record);
             return;
         };
-        let provider = self.provider(name, kind);
+        // Borrowed and not cloned: a count of references would be one more line that all workers write.
+        let (known, grown);
+        known = self.providers.load();
+        let provider = match find_provider(&known, name) {
+            Some(provider) => provider,
+            None => {
+                grown = self.add_provider(name, kind);
+                &grown
+            }
+        };
         let per_dialect = provider.count(families, record);
         for attempt in &record.attempts {
-            if attempt.provider == provider.name {
-                provider.count_attempt(families, attempt);
-            } else {
-                self.provider(&attempt.provider, OTHER).count_attempt(families, attempt);
+            match find_provider(&known, &attempt.provider) {
+                Some(provider) => provider.count_attempt(families, attempt),
+                None => self.add_provider(&attempt.provider, OTHER).count_attempt(families, attempt),
             }
         }
         // What was refused before anybody was asked is no operation of generative AI.
         if !record.attempts.is_empty() {
-            let model = self.model(per_dialect, record);
-            model.count(families, record, per_dialect.operation, provider.kind);
+            self.count_operation(families, record, provider, per_dialect);
         }
     }
 
-    /// The series of the provider with this name.
-    fn provider(&self, name: &Arc<str>, kind: &'static str) -> Arc<Provider> {
-        let same = |known: &&Arc<Provider>| Arc::ptr_eq(&known.name, name) || known.name == *name;
-        if let Some(known) = self.providers.load().iter().find(same) {
-            return Arc::clone(known);
-        }
+    /// Counts what a provider was asked for, by model.
+    fn count_operation(
+        &self,
+        families: &Families,
+        record: &Record,
+        provider: &Provider,
+        dialect: &PerDialect,
+    ) {
+        let fits = record.model_sent.as_ref().filter(|model| model.len() <= MODEL_BYTES_MAX);
+        let (known, grown);
+        known = dialect.models.load();
+        let model = match fits.map(|model| (model, place_of(&known, model))) {
+            Some((_, Ok(place))) => known.get(place),
+            Some((model, Err(_))) => {
+                grown = self.add_model(dialect, model, record.status);
+                grown.as_ref()
+            }
+            None => None,
+        };
+        let model = model.map_or_else(|| dialect.other(), |model| &**model);
+        model.count(families, record, dialect.operation, provider.kind);
+    }
+
+    /// The series of the provider with this name, made if they are not there yet.
+    fn add_provider(&self, name: &Arc<str>, kind: &'static str) -> Arc<Provider> {
         let _growing = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.providers.load();
-        if let Some(known) = before.iter().find(same) {
+        if let Some(known) = find_provider(&before, name) {
             return Arc::clone(known);
         }
         let full = before.len() >= PROVIDERS_MAX;
@@ -156,33 +177,24 @@ impl Series {
         new
     }
 
-    /// The series of the model that was asked for, or the common one of those that have none.
-    fn model(&self, dialect: &PerDialect, record: &Record) -> Arc<PerModel> {
-        let Some(model) = record.model_sent.as_ref().filter(|model| model.len() <= MODEL_BYTES_MAX) else {
-            return dialect.other();
-        };
-        let known = dialect.models.load();
-        if let Ok(place) = known.binary_search_by(|known| known.model.cmp(model))
-            && let Some(known) = known.get(place)
-        {
-            return Arc::clone(known);
-        }
+    /// Series for a model that has none; `None` when it gets none of its own.
+    fn add_model(&self, dialect: &PerDialect, model: &Arc<str>, status: u16) -> Option<Arc<PerModel>> {
         let named = self.named.load().binary_search(model).is_ok();
         // A name that a provider refused may be anything a caller wrote.
-        let may = named || ((200..300).contains(&record.status) && self.unnamed_models() < MODEL_SERIES_MAX);
+        let may = named || ((200..300).contains(&status) && self.unnamed_models() < MODEL_SERIES_MAX);
         if !may {
-            return dialect.other();
+            return None;
         }
         let _growing = self.growth.lock().unwrap_or_else(PoisonError::into_inner);
         let before = dialect.models.load();
-        let place = match before.binary_search_by(|known| known.model.cmp(model)) {
-            Ok(place) => return before.get(place).map_or_else(|| dialect.other(), Arc::clone),
+        let place = match place_of(&before, model) {
+            Ok(place) => return before.get(place).map(Arc::clone),
             Err(place) => place,
         };
         if !named {
             // Looked at again under the lock, so that the limit is exact.
             if self.unnamed_models() >= MODEL_SERIES_MAX {
-                return dialect.other();
+                return None;
             }
             self.unnamed.fetch_add(1, Ordering::Relaxed);
         }
@@ -190,8 +202,17 @@ impl Series {
         let mut after = Vec::clone(&before);
         after.insert(place, Arc::clone(&new));
         dialect.models.store(Arc::new(after));
-        new
+        Some(new)
     }
+}
+
+fn find_provider<'a>(known: &'a [Arc<Provider>], name: &Arc<str>) -> Option<&'a Arc<Provider>> {
+    known.iter().find(|known| Arc::ptr_eq(&known.name, name) || known.name == *name)
+}
+
+/// Where a model is in a sorted list, or would be.
+fn place_of(known: &[Arc<PerModel>], model: &Arc<str>) -> Result<usize, usize> {
+    known.binary_search_by(|known| known.model.cmp(model))
 }
 
 impl Provider {
@@ -216,30 +237,23 @@ impl Provider {
         let slot = self.dialects.get(place).unwrap_or(&self.dialects[0]);
         let dialect = slot.get_or_init(|| Box::new(PerDialect::new(record.dialect)));
         let class = class_place(record.status);
-        let end = dialect.ends.get(record.reason as usize).and_then(|row| row.get(class));
-        add(end, 1, || {
+        if let Some(end) = dialect.ends.get(record.reason as usize).and_then(|row| row.get(class)) {
             let values = [record.reason.as_str(), dialect.word, name, class_word(class)];
-            families.exchanges.get_metric_with_label_values(&values)
-        });
-        add(Some(&self.request_bytes), record.request_bytes, || {
-            families.request_bytes.get_metric_with_label_values(&[name])
-        });
-        add(Some(&self.response_bytes), record.response_bytes, || {
-            families.response_bytes.get_metric_with_label_values(&[name])
-        });
+            end.of(&families.exchanges, values).add(1);
+        }
+        self.request_bytes.of(&families.request_bytes, [name]).add(record.request_bytes);
+        self.response_bytes.of(&families.response_bytes, [name]).add(record.response_bytes);
         self.count_tokens(families, record);
         dialect
     }
 
     fn count_tokens(&self, families: &Families, record: &Record) {
+        let (name, origin) = (&*self.name, record.origin.as_str());
         let figures = figures(&record.usage);
-        let row = self.tokens.get(record.origin as usize);
-        for (place, (figure, word)) in figures.into_iter().zip(TOKEN_TYPES).enumerate() {
+        let row = self.tokens.get(record.origin as usize).into_iter().flatten();
+        for ((figure, handle), word) in figures.into_iter().zip(row).zip(TOKEN_TYPES) {
             if let Some(figure) = figure {
-                add(row.and_then(|row| row.get(place)), figure, || {
-                    let values = [word, record.origin.as_str(), &*self.name];
-                    families.tokens.get_metric_with_label_values(&values)
-                });
+                handle.of(&families.tokens, [word, origin, name]).add(figure);
             }
         }
         let answered = !record.attempts.is_empty() && (200..300).contains(&record.status);
@@ -247,17 +261,15 @@ impl Provider {
         let missing = [figures[0].is_none(), figures[1].is_none() && generates];
         for ((missing, handle), word) in missing.into_iter().zip(&self.unknown).zip(TOKEN_TYPES) {
             if answered && missing {
-                add(Some(handle), 1, || {
-                    families.usage_unknown.get_metric_with_label_values(&[word, &*self.name])
-                });
+                handle.of(&families.usage_unknown, [word, name]).add(1);
             }
         }
     }
 
     fn count_attempt(&self, families: &Families, attempt: &Attempt) {
-        add(self.attempts.get(attempt.reason as usize), 1, || {
-            families.attempts.get_metric_with_label_values(&[&*self.name, attempt.reason.as_str()])
-        });
+        if let Some(handle) = self.attempts.get(attempt.reason as usize) {
+            handle.of(&families.attempts, [&*self.name, attempt.reason.as_str()]).add(1);
+        }
     }
 }
 
@@ -273,8 +285,8 @@ impl PerDialect {
         }
     }
 
-    fn other(&self) -> Arc<PerModel> {
-        Arc::clone(self.other.get_or_init(|| Arc::new(PerModel::new(Arc::from(OTHER)))))
+    fn other(&self) -> &PerModel {
+        self.other.get_or_init(|| Box::new(PerModel::new(Arc::from(OTHER))))
     }
 }
 
@@ -291,47 +303,28 @@ impl PerModel {
     }
 
     fn count(&self, families: &Families, record: &Record, operation: &'static str, kind: &'static str) {
-        let labels = [operation, kind, &*self.model];
-        let [operation, kind, model] = labels;
+        let model = &*self.model;
         let error = error_place(record.reason);
-        let with_error = || [operation, kind, model, error_word(error)];
-        observe(self.client_duration.get(error), seconds(record.upstream_wait_us), || {
-            families.client_duration.get_metric_with_label_values(&with_error())
-        });
-        observe(self.server_duration.get(error), seconds(record.duration_us), || {
-            families.server_duration.get_metric_with_label_values(&with_error())
-        });
+        let with_error = [operation, kind, model, error_word(error)];
+        if let Some((client, server)) = self.client_duration.get(error).zip(self.server_duration.get(error)) {
+            client.of(&families.client_duration, with_error).observe(record.upstream_wait_us);
+            server.of(&families.server_duration, with_error).observe(record.duration_us);
+        }
         let figures = figures(&record.usage).into_iter().zip(&self.tokens).zip(TOKEN_TYPES);
         for ((figure, handle), word) in figures {
             if let Some(figure) = figure {
-                observe(Some(handle), tokens(figure), || {
-                    families.token_usage.get_metric_with_label_values(&[operation, kind, model, word])
-                });
+                handle.of(&families.token_usage, [operation, kind, model, word]).observe(figure);
             }
         }
         if !record.streamed || record.reason != Reason::Completed {
             return;
         }
         let Some(first_byte_us) = record.first_byte_us else { return };
-        observe(Some(&self.first_token), seconds(first_byte_us), || {
-            families.first_token.get_metric_with_label_values(&labels)
-        });
-        if let Some(after_first) =
-            record.usage.output().and_then(|output| output.checked_sub(1)).filter(|n| *n > 0)
-        {
-            let per_token = seconds(record.duration_us.saturating_sub(first_byte_us)) / tokens(after_first);
-            observe(Some(&self.per_token), per_token, || {
-                families.per_token.get_metric_with_label_values(&labels)
-            });
+        self.first_token.of(&families.first_token, [operation, kind, model]).observe(first_byte_us);
+        let after_first = record.usage.output().and_then(|output| output.checked_sub(1));
+        let rest_ns = record.duration_us.saturating_sub(first_byte_us).saturating_mul(1_000);
+        if let Some(per_token_ns) = after_first.and_then(|tokens| rest_ns.checked_div(tokens)) {
+            self.per_token.of(&families.per_token, [operation, kind, model]).observe(per_token_ns);
         }
     }
-}
-
-/// Tokens as a number that may be divided.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a count of 2^53 tokens is exact, and more than anybody will see"
-)]
-fn tokens(count: u64) -> f64 {
-    count as f64
 }

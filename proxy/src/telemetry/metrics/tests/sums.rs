@@ -141,8 +141,8 @@ fn one_stream_is_timed_as_the_record_says() {
         assert!((found - wanted).abs() < 1e-12, "{name}: {found} is not {wanted}");
     };
     close("gen_ai_server_time_to_first_token_seconds_sum", &labels, 0.500_2);
-    // 1.5001 s after the first byte for the 150 tokens after the first.
-    close("gen_ai_server_time_per_output_token_seconds_sum", &labels, 1.500_1 / 150.0);
+    // 1.5001 s after the first byte for the 150 tokens after the first, in whole nanoseconds.
+    close("gen_ai_server_time_per_output_token_seconds_sum", &labels, 0.010_000_666);
     close("gen_ai_client_operation_duration_seconds_sum", &labels, 2.0);
     close("narrows_overhead_seconds_sum", &[], 0.000_3);
     close("narrows_first_byte_added_seconds_sum", &[], 0.000_2);

@@ -1,0 +1,100 @@
+use super::{House, PATIENCE};
+use crate::telemetry::metrics::tests::record;
+use narrows_ledger::Record;
+use narrows_ledger::query::PAGE_LIMIT;
+use narrows_policy::Caller;
+use serde_json::json;
+use std::sync::Arc;
+
+/// A store with records of two teams: every third of `red`, the others of `blue`.
+fn house(records: u64) -> House {
+    let house = House::new();
+    let caller = |team: &str| {
+        Arc::new(Caller { organization: "acme".into(), team: Some(team.into()), ..Caller::default() })
+    };
+    let (red, blue) = (caller("red"), caller("blue"));
+    for number in 0..records {
+        house.gateway.ledger.submit(Record {
+            id: u128::from(number) + 1,
+            started_at_us: record().started_at_us + i64::try_from(number).unwrap(),
+            caller: Arc::clone(if number % 3 == 0 { &red } else { &blue }),
+            ..record()
+        });
+    }
+    house.gateway.ledger.flush(PATIENCE).unwrap();
+    house
+}
+
+#[test]
+fn usage_is_split_as_asked() {
+    let house = house(9);
+    let all = house.get("/admin/v1/usage").ok();
+    assert_eq!((&all["usage"][0]["requests"], &all["usage"][0]["input"]), (&json!(9), &json!(9 * 33)));
+    let split = house.get("/admin/v1/usage?by=team,model").ok();
+    let rows: Vec<_> = split["usage"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            (row["team"].as_str().unwrap(), row["model"].as_str().unwrap(), row["requests"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(rows, [("blue", "gpt-5", 6), ("red", "gpt-5", 3)]);
+    let red =
+        house.get("/admin/v1/usage?team=red&organization=acme&from=2026-01-31&to=2026-02-01T00:00:00Z").ok();
+    assert_eq!(red["usage"][0]["requests"], 3);
+    assert_eq!(house.get("/admin/v1/usage?from=2026-02-01").ok()["usage"], json!([]));
+}
+
+#[test]
+fn records_come_in_pages_without_gap_or_repetition() {
+    let house = house(10);
+    let (mut ids, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = house.get(&format!("/admin/v1/records?limit=4{cursor}")).ok();
+        ids.extend(
+            page["records"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|record| record["id"].as_str().unwrap().to_owned()),
+        );
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let wanted: Vec<_> = (1..=10_u128).rev().map(|id| uuid::Uuid::from_u128(id).to_string()).collect();
+    assert_eq!((ids, pages), (wanted, 3));
+    let red = house.get("/admin/v1/records?team=red").ok();
+    assert_eq!(red["records"].as_array().unwrap().len(), 4);
+    let one = house.get(&format!("/admin/v1/records/{}", uuid::Uuid::from_u128(4))).ok();
+    assert_eq!((&one["team"], &one["model_sent"]), (&json!("red"), &json!("gpt-5")));
+    assert_eq!(
+        house.get(&format!("/admin/v1/records/{}", uuid::Uuid::from_u128(99))).refusal(404).0,
+        "record_not_found"
+    );
+    assert_eq!(house.get("/admin/v1/records/7").refusal(400).0, "invalid_id");
+}
+
+#[test]
+fn a_wrong_parameter_is_named_with_what_it_takes() {
+    let house = House::new();
+    for (path, parts) in [
+        ("usage?by=teem", ["`by`", "service_account"]),
+        ("usage?by=team,team", ["`by`", "each once"]),
+        ("usage?from=yesterday", ["`from`", "2026-11-01"]),
+        ("usage?limit=5", ["`limit`", "organization"]),
+        ("records?limit=0", ["`limit`", "1 to 1000"]),
+        ("records?limit=1001", ["`limit`", "1 to 1000"]),
+        ("records?cursor=x", ["`cursor`", "`next`"]),
+        ("records?by=team", ["`by`", "cursor"]),
+        ("records?team=a&team=b", ["`team`", "twice"]),
+    ] {
+        let (code, message) = house.get(&format!("/admin/v1/{path}")).refusal(400);
+        assert_eq!(code, "invalid_parameter", "{path}");
+        assert!(parts.iter().all(|part| message.contains(part)), "{path}: {message}");
+    }
+    assert_eq!(house.get(&format!("/admin/v1/records?limit={PAGE_LIMIT}")).status, 200);
+}
