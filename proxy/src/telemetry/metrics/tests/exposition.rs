@@ -64,7 +64,7 @@ impl Exposition {
             for ((_, labels), value) in self.of(&format!("{family}_bucket")) {
                 let mut labels = labels.clone();
                 let bound = labels.remove("le").ok_or(format!("{family}: a bucket without a bound"))?;
-                let bound = bound.parse::<f64>().map_err(|_| format!("{family}: le={bound}"))?;
+                let bound = bound.parse::<f64>().map_err(|error| format!("{family}: le={bound}: {error}"))?;
                 series.entry(labels).or_default().push((bound, *value));
             }
             for (labels, mut buckets) in series {
