@@ -1,4 +1,4 @@
-//! Any bytes as a request's body: judged as serde_json judges them, edited without collateral damage.
+//! Any bytes as a request's body: what serde_json takes is taken, the outline is valid, edits touch nothing else.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

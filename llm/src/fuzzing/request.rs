@@ -5,15 +5,40 @@ use crate::request::{self, BodyCause, apply};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-/// Reads any bytes as a request's body, and judges them as serde_json does. What is accepted is edited, and the
-/// edits must be the only difference.
+/// The body without what stands inside the outermost object's arrays and objects, found byte by byte: what
+/// [`request::head`] promises to check by the whole grammar. `None` if there is something in these arrays and
+/// objects that it promises to refuse.
+pub(crate) fn outline(body: &[u8]) -> Option<Vec<u8>> {
+    let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
+    let mut outline = Vec::new();
+    for byte in body {
+        let nested = open.len() > 1;
+        match byte {
+            _ if escaped => escaped = false,
+            0..0x20 if in_string && nested => return None,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => open.push(*byte),
+            b'}' | b']' if open.pop() != Some(if *byte == b'}' { b'{' } else { b'[' }) => return None,
+            b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' => {}
+            0..0x20 | b'\\' | 0x80.. if nested => return None,
+            _ => {}
+        }
+        if !nested || open.len() == 1 {
+            outline.push(*byte);
+        }
+    }
+    (open.is_empty() && !in_string).then_some(outline)
+}
+
+/// Reads any bytes as a request's body, and judges them as serde_json does: what that accepts is accepted, and of
+/// what is accepted at least the outline is valid. What is accepted is edited, and the edits must be the only
+/// difference.
 ///
 /// # Panics
 /// When a promise of [`request::head`] or [`request::apply`] does not hold.
 pub fn json_head(body: &[u8]) {
-    let object = body.iter().find(|byte| !b" \n\r\t".contains(byte)) == Some(&b'{');
-    let valid =
-        object && std::str::from_utf8(body).is_ok() && serde_json::from_slice::<IgnoredAny>(body).is_ok();
     let head = match request::head(body) {
         Ok(head) => head,
         Err(fault) => {
@@ -25,12 +50,14 @@ pub fn json_head(body: &[u8]) {
                     | BodyCause::ModelTooLong
                     | BodyCause::TooDeep
             );
-            assert!(ours || !valid, "refused what is valid: {fault}");
+            assert!(ours || !is_object(body), "refused what is valid: {fault}");
             assert!(fault.at <= body.len(), "a fault lies within the body");
             return;
         }
     };
-    assert!(valid, "accepted what is not valid");
+    assert!(std::str::from_utf8(body).is_ok(), "accepted what is not UTF-8");
+    assert!(outline(body).is_some_and(|outline| is_object(&outline)), "accepted what is not valid");
+    assert!(head.text_bytes + head.media_bytes <= body.len() as u64, "no byte is counted twice");
     let edits: Vec<_> = request::replace_model(&head, "other \"model\"")
         .into_iter()
         .chain(request::request_usage(&head))
@@ -46,6 +73,12 @@ pub fn json_head(body: &[u8]) {
     assert_eq!(again.include_usage(), Some(true));
     assert_eq!(again.model(), head.model().map(|_| "other \"model\""));
     assert_eq!(again.streams(), head.streams());
+}
+
+/// Whether serde_json takes the bytes for an object.
+pub(crate) fn is_object(body: &[u8]) -> bool {
+    let object = body.iter().find(|byte| !b" \n\r\t".contains(byte)) == Some(&b'{');
+    object && std::str::from_utf8(body).is_ok() && serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 /// Reads any bytes as `method path`, split at the first blank.

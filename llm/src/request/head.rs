@@ -1,12 +1,15 @@
 //! The members of a request's body that routing and metering need, found in one pass that allocates nothing.
 
 use super::fault::{BodyCause, BodyFault};
-use super::scan::{self, Text};
+use super::scan::{self, Scan, Tally, Text};
+
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// Levels of arrays and objects that a body may nest, the outermost object included.
 pub const MAX_DEPTH: usize = 512;
+
+pub use super::scan::MIN_MEDIA_BYTES;
 
 /// Bytes that a model's name may have. The longest names in use are resource names of clouds, under 300 bytes.
 pub const MAX_MODEL_BYTES: usize = 2048;
@@ -24,6 +27,14 @@ pub struct BodyHead<'a> {
     pub open: usize,
     /// Whether the object has no member at all.
     pub empty: bool,
+    /// Bytes between the quotes of all strings of the body as they are written, names and escapes included and
+    /// media excluded: the basis of an estimate of the prompt.
+    pub text_bytes: u64,
+    /// Unbroken runs of at least [`MIN_MEDIA_BYTES`] inside strings, which are images and other media in base64.
+    /// Unbroken means printable ASCII without blank, quote and backslash.
+    pub media: u64,
+    /// Bytes of these runs together, as they are written.
+    pub media_bytes: u64,
 }
 
 impl BodyHead<'_> {
@@ -78,10 +89,18 @@ pub struct StreamOptions {
 
 /// Reads a request's body.
 ///
+/// What is refused is never valid JSON within the stated limits. What is accepted is one object of valid UTF-8
+/// whose own members are well-formed (RFC 8259): names, colons, commas, strings with their escapes, numbers and
+/// literals; the same holds of the members of `stream_options`. Inside the other arrays and objects only so much
+/// is checked that nothing can be hidden from this reader: brackets match, strings close, hold no control
+/// character and are UTF-8, and outside of strings stand only ASCII characters, no backslash and no control
+/// character but blanks. Missing commas, misspelled literals and numbers and unknown escapes in there are not
+/// noticed; the body passes byte for byte, and the provider refuses it.
+///
 /// # Errors
-/// Anything that is not one well-formed JSON object (RFC 8259) of valid UTF-8 within [`MAX_DEPTH`], a repeated
-/// `model`, `stream` or `stream_options` (however it is spelled), and wrong types of these three. A repeated
-/// name deeper down or of another member is the provider's business.
+/// Anything that is not one such object within [`MAX_DEPTH`], a repeated `model`, `stream` or `stream_options`
+/// (however it is spelled), and wrong types of these three. A repeated name deeper down or of another member is
+/// the provider's business.
 pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
     let brace = scan::blank(body, 0);
     match body.get(brace) {
@@ -90,53 +109,57 @@ pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
         None => return Err(BodyFault::new(BodyCause::Empty, brace)),
     }
     let mut head = BodyHead { open: brace + 1, empty: true, ..BodyHead::default() };
-    let end = members(body, brace + 1, |name, at| {
+    let mut scan = Scan::new(body);
+    let end = members(&mut scan, brace + 1, |scan, name, at| {
         head.empty = false;
         match member(body, name) {
             Some(Member::Model) => {
                 once(head.model.is_some(), "model", name)?;
-                let (model, end) = model(body, at)?;
+                let (model, end) = model(scan, at)?;
                 head.model = Some(model);
                 Ok(end)
             }
             Some(Member::Stream) => {
                 once(head.stream.is_some(), "stream", name)?;
-                let flag = flag(body, at, "stream")?;
+                let flag = flag(scan, at, "stream")?;
                 let end = flag.range.end;
                 head.stream = Some(flag);
                 Ok(end)
             }
             Some(Member::StreamOptions) => {
                 once(head.stream_options.is_some(), "stream_options", name)?;
-                let options = stream_options(body, at)?;
+                let options = stream_options(scan, at)?;
                 let end = options.range.end;
                 head.stream_options = Some(options);
                 Ok(end)
             }
-            None => scan::value(body, at, 1),
+            None => scan.value(at, 1),
         }
     })?;
     let rest = scan::blank(body, end);
     if rest < body.len() {
         return Err(BodyFault::new(BodyCause::TrailingData, rest));
     }
-    Ok(head)
+    scan.utf8()?;
+    let Tally { text_bytes, media, media_bytes } = scan.tally;
+    Ok(BodyHead { text_bytes, media, media_bytes, ..head })
 }
 
 /// Walks the members of the object whose opening brace is before `at`; `visit` gets each name and the offset
 /// of its value and returns the offset behind the value. Returns the offset behind the closing brace.
-fn members(
-    body: &[u8],
+fn members<'a>(
+    scan: &mut Scan<'a>,
     at: usize,
-    mut visit: impl FnMut(Text, usize) -> Result<usize, BodyFault>,
+    mut visit: impl FnMut(&mut Scan<'a>, Text, usize) -> Result<usize, BodyFault>,
 ) -> Result<usize, BodyFault> {
+    let body = scan.body;
     let mut at = scan::blank(body, at);
     if body.get(at) == Some(&b'}') {
         return Ok(at + 1);
     }
     loop {
-        let (name, value) = scan::key(body, at)?;
-        at = scan::blank(body, visit(name, value)?);
+        let (name, value) = scan.key(at)?;
+        at = scan::blank(body, visit(scan, name, value)?);
         match body.get(at) {
             Some(b',') => at = scan::blank(body, at + 1),
             Some(b'}') => return Ok(at + 1),
@@ -184,11 +207,12 @@ fn once(seen: bool, member: &'static str, name: Text) -> Result<(), BodyFault> {
 }
 
 /// Reads a model's name at `at`; returns it and the offset behind it.
-fn model(body: &[u8], at: usize) -> Result<(ModelName<'_>, usize), BodyFault> {
+fn model<'a>(scan: &mut Scan<'a>, at: usize) -> Result<(ModelName<'a>, usize), BodyFault> {
+    let body = scan.body;
     if body.get(at) != Some(&b'"') {
-        return Err(wrong_type(body, at, "model", "a string"));
+        return Err(wrong_type(scan, at, "model", "a string"));
     }
-    let text = scan::string(body, at + 1)?;
+    let text = scan.string(at + 1)?;
     if text.end - text.start > MAX_MODEL_BYTES {
         return Err(BodyFault::new(BodyCause::ModelTooLong, at));
     }
@@ -199,7 +223,10 @@ fn model(body: &[u8], at: usize) -> Result<(ModelName<'_>, usize), BodyFault> {
         Cow::Owned(serde_json::from_slice::<String>(quoted).ok().ok_or_else(not_text)?)
     } else {
         let raw = body.get(text.start..text.end).unwrap_or_default();
-        Cow::Borrowed(std::str::from_utf8(raw).ok().ok_or_else(not_text)?)
+        Cow::Borrowed(
+            std::str::from_utf8(raw)
+                .map_err(|error| BodyFault::new(BodyCause::InvalidUtf8, text.start + error.valid_up_to()))?,
+        )
     };
     if value.chars().any(char::is_control) {
         return Err(not_text());
@@ -208,39 +235,40 @@ fn model(body: &[u8], at: usize) -> Result<(ModelName<'_>, usize), BodyFault> {
 }
 
 /// Reads `true`, `false` or `null` at `at`.
-fn flag(body: &[u8], at: usize, member: &'static str) -> Result<Flag, BodyFault> {
-    let value = match body.get(at) {
+fn flag(scan: &mut Scan<'_>, at: usize, member: &'static str) -> Result<Flag, BodyFault> {
+    let value = match scan.body.get(at) {
         Some(b't') => Some(true),
         Some(b'f') => Some(false),
         Some(b'n') => None,
-        _ => return Err(wrong_type(body, at, member, "true or false")),
+        _ => return Err(wrong_type(scan, at, member, "true or false")),
     };
-    let end = scan::value(body, at, 1)?;
+    let end = scan.value(at, 1)?;
     Ok(Flag { value, range: at..end })
 }
 
 /// Reads the value of `stream_options` at `at`.
-fn stream_options(body: &[u8], at: usize) -> Result<StreamOptions, BodyFault> {
+fn stream_options(scan: &mut Scan<'_>, at: usize) -> Result<StreamOptions, BodyFault> {
     let mut options =
         StreamOptions { range: at..at, object: false, open: at, empty: true, include_usage: None };
+    let body = scan.body;
     match body.get(at) {
         Some(b'n') => {
-            options.range.end = scan::value(body, at, 1)?;
+            options.range.end = scan.value(at, 1)?;
             return Ok(options);
         }
         Some(b'{') => {}
-        _ => return Err(wrong_type(body, at, "stream_options", "an object")),
+        _ => return Err(wrong_type(scan, at, "stream_options", "an object")),
     }
     options.object = true;
     options.open = at + 1;
-    options.range.end = members(body, at + 1, |name, value| {
+    options.range.end = members(scan, at + 1, |scan, name, value| {
         options.empty = false;
         // The name is as long as `stream_options` at most, so the same bound on escaped names holds.
         if unescaped(body, name).as_deref() != Some(b"include_usage") {
-            return scan::value(body, value, 2);
+            return scan.value(value, 2);
         }
         once(options.include_usage.is_some(), "stream_options.include_usage", name)?;
-        let flag = flag(body, value, "stream_options.include_usage")?;
+        let flag = flag(scan, value, "stream_options.include_usage")?;
         let end = flag.range.end;
         options.include_usage = Some(flag);
         Ok(end)
@@ -250,8 +278,8 @@ fn stream_options(body: &[u8], at: usize) -> Result<StreamOptions, BodyFault> {
 
 /// The fault of a value of another type; a value that is no JSON at all is that fault instead.
 #[cold]
-fn wrong_type(body: &[u8], at: usize, member: &'static str, want: &'static str) -> BodyFault {
-    match scan::value(body, at, 1) {
+fn wrong_type(scan: &mut Scan<'_>, at: usize, member: &'static str, want: &'static str) -> BodyFault {
+    match scan.value(at, 1) {
         Ok(_) => BodyFault::new(BodyCause::WrongType { member, want }, at),
         Err(fault) => fault,
     }

@@ -1,15 +1,27 @@
-//! The scanner underneath [`head`](super::head::head): validates JSON without building anything.
+//! The scanner underneath [`head`](super::head::head): reads JSON without building anything.
 //!
-//! Two levels. Inside strings, where almost all bytes of an agent's body are, 64 bytes are classified at a
-//! time into a bit per byte that stops the scan (quote, backslash, control character); everything between
-//! the bits is skipped. Outside strings, a table-free byte match walks the grammar with one bit of state per
-//! level. UTF-8 is checked only over strings that hold a byte above 0x7F.
+//! Two levels. The outermost object's names and scalar values are read by the grammar, byte by byte (this file).
+//! The arrays and objects in it, where almost all bytes are, and long strings are walked over in blocks of 64
+//! bytes, as sets of bits (`nested`, `block`). UTF-8 is checked once at the end, if any byte is above 0x7F.
 
 use super::fault::{BodyCause, BodyFault};
 use super::head::MAX_DEPTH;
 
-/// Words of 64 bits that hold one bit (object or array) per level.
-const STACK_WORDS: usize = MAX_DEPTH / 64 + 1;
+mod block;
+mod nested;
+mod tally;
+
+pub use tally::MIN_MEDIA_BYTES;
+pub(super) use tally::Tally;
+
+/// A scan of one body.
+pub(super) struct Scan<'a> {
+    pub(super) body: &'a [u8],
+    /// What the strings passed so far hold.
+    pub(super) tally: Tally,
+    /// Whether a byte above 0x7F has been passed.
+    high: bool,
+}
 
 /// A scanned string: `start` is behind the opening quote, `end` at the closing one.
 #[derive(Debug, Clone, Copy)]
@@ -28,75 +40,70 @@ pub(super) fn blank(body: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Scans the string whose opening quote is before `start`.
-#[inline(always)]
-pub(super) fn string(body: &[u8], start: usize) -> Result<Text, BodyFault> {
-    // Keys and short values end within 16 bytes without an escape; everything else takes the long way.
-    let Some(block) = body.get(start..).and_then(|rest| rest.first_chunk::<16>()) else {
-        return long_string(body, start);
-    };
-    let (low, high) = blocks::words(block);
-    let mut end = start;
-    let mut stops = blocks::stops8(low);
-    let mut ascii = low;
-    if stops == 0 {
-        end += 8;
-        stops = blocks::stops8(high);
-        ascii |= high;
+impl<'a> Scan<'a> {
+    pub(super) fn new(body: &'a [u8]) -> Scan<'a> {
+        Scan { body, tally: Tally::default(), high: false }
     }
-    // No stop at all means 64 zeros and so an end behind the block, where `long_string` goes on looking.
-    end += stops.trailing_zeros() as usize / 8;
-    if stops == 0 || body.get(end) != Some(&b'"') {
-        return long_string(body, start);
-    }
-    if blocks::has_high(ascii) {
-        utf8(body, start, end)?;
-    }
-    Ok(Text { start, end, escaped: false })
-}
 
-/// Scans a string of any length.
-#[inline(never)]
-fn long_string(body: &[u8], start: usize) -> Result<Text, BodyFault> {
-    let (mut at, mut escaped, mut any_high) = (start, false, false);
-    loop {
-        let rest = body.get(at..).unwrap_or_default();
-        let (mut stops, high) = match rest.first_chunk::<64>() {
-            Some(block) => blocks::classify64(block),
-            None => {
-                // The padding is zeros, which stop the scan just behind the body's last byte.
-                let mut padded = [0u8; 64];
-                for (slot, byte) in padded.iter_mut().zip(rest) {
-                    *slot = *byte;
-                }
-                blocks::classify64(&padded)
-            }
-        };
-        any_high |= high;
-        let mut next = at + 64;
-        while stops != 0 {
-            let stop = at + stops.trailing_zeros() as usize;
-            match body.get(stop) {
-                Some(b'\\') => {
-                    escaped = true;
-                    let behind = escape(body, stop)?;
-                    if behind - at >= 64 {
-                        next = behind;
-                        break;
-                    }
-                    stops &= u64::MAX << (behind - at);
-                }
-                Some(b'"') => {
-                    if any_high {
-                        utf8(body, start, stop)?;
-                    }
-                    return Ok(Text { start, end: stop, escaped });
-                }
-                Some(_) => return Err(BodyFault::new(BodyCause::ControlCharacter, stop)),
-                None => return Err(BodyFault::new(BodyCause::UnterminatedString, body.len())),
-            }
+    /// Walks over any value that begins at `at`, `depth` levels inside the body; returns the offset behind it.
+    #[inline(always)]
+    pub(super) fn value(&mut self, at: usize, depth: usize) -> Result<usize, BodyFault> {
+        match self.body.get(at) {
+            Some(b'"') => Ok(self.string(at + 1)?.end + 1),
+            Some(b'{' | b'[') => self.nested(at, depth),
+            _ => scalar(self.body, at),
         }
-        at = next;
+    }
+
+    /// Scans a member's name at `at` and the colon behind it; returns the name and the offset of the value.
+    #[inline(always)]
+    pub(super) fn key(&mut self, at: usize) -> Result<(Text, usize), BodyFault> {
+        if self.body.get(at) != Some(&b'"') {
+            return Err(expected(self.body, at, "a member's name in quotes"));
+        }
+        let name = self.string(at + 1)?;
+        let colon = blank(self.body, name.end + 1);
+        if self.body.get(colon) != Some(&b':') {
+            return Err(expected(self.body, colon, "`:`"));
+        }
+        Ok((name, blank(self.body, colon + 1)))
+    }
+
+    /// Scans the string whose opening quote is before `start`.
+    #[inline(always)]
+    pub(super) fn string(&mut self, start: usize) -> Result<Text, BodyFault> {
+        // Names and short values end within 16 bytes without an escape; everything else takes the long way.
+        let Some(bytes) = self.body.get(start..).and_then(|rest| rest.first_chunk::<16>()) else {
+            return self.long_string(start);
+        };
+        let (low, high) = words::halves(bytes);
+        let mut end = start;
+        let mut stops = words::stops(low);
+        let mut joined = low;
+        if stops == 0 {
+            end += 8;
+            stops = words::stops(high);
+            joined |= high;
+        }
+        // No stop at all means 64 zeros and so an end behind the bytes, where `long_string` goes on looking.
+        end += stops.trailing_zeros() as usize / 8;
+        if stops == 0 || self.body.get(end) != Some(&b'"') {
+            return self.long_string(start);
+        }
+        self.high |= words::has_high(joined);
+        self.tally.text_bytes += (end - start) as u64;
+        Ok(Text { start, end, escaped: false })
+    }
+
+    /// Checks that the body is UTF-8, if that is not clear already.
+    pub(super) fn utf8(&self) -> Result<(), BodyFault> {
+        if !self.high || simdutf8::basic::from_utf8(self.body).is_ok() {
+            return Ok(());
+        }
+        match std::str::from_utf8(self.body) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(BodyFault::new(BodyCause::InvalidUtf8, error.valid_up_to())),
+        }
     }
 }
 
@@ -115,121 +122,12 @@ fn escape(body: &[u8], at: usize) -> Result<usize, BodyFault> {
     }
 }
 
-/// Checks that a string's raw bytes are UTF-8. Escapes are ASCII, so they never split a character.
-#[inline(never)]
-fn utf8(body: &[u8], start: usize, end: usize) -> Result<(), BodyFault> {
-    match std::str::from_utf8(body.get(start..end).unwrap_or_default()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(BodyFault::new(BodyCause::InvalidUtf8, start + error.valid_up_to())),
-    }
-}
-
-/// Scans a member's name at `at` and the colon behind it; returns the name and the offset of the value.
-#[inline(always)]
-pub(super) fn key(body: &[u8], at: usize) -> Result<(Text, usize), BodyFault> {
-    if body.get(at) != Some(&b'"') {
-        return Err(expected(body, at, "a member's name in quotes"));
-    }
-    let name = string(body, at + 1)?;
-    let colon = blank(body, name.end + 1);
-    if body.get(colon) != Some(&b':') {
-        return Err(expected(body, colon, "`:`"));
-    }
-    Ok((name, blank(body, colon + 1)))
-}
-
 /// The fault of finding the wrong byte, or none, at `at`.
 #[cold]
 pub(super) fn expected(body: &[u8], at: usize, what: &'static str) -> BodyFault {
     match body.get(at) {
         Some(_) => BodyFault::new(BodyCause::Expected(what), at),
         None => BodyFault::new(BodyCause::UnexpectedEnd, at),
-    }
-}
-
-/// Scans any value that begins at `at`, `depth` levels inside the body; returns the offset behind it.
-pub(super) fn value(body: &[u8], mut at: usize, depth: usize) -> Result<usize, BodyFault> {
-    let mut levels = Levels { depth, base: depth, object: false, outer: [0; STACK_WORDS] };
-    'value: loop {
-        match body.get(at) {
-            Some(b'"') => at = string(body, at + 1)?.end + 1,
-            Some(b'{') => {
-                levels.enter(true, at)?;
-                at = blank(body, at + 1);
-                if body.get(at) == Some(&b'}') {
-                    at += 1;
-                    levels.leave();
-                } else {
-                    at = key(body, at)?.1;
-                    continue 'value;
-                }
-            }
-            Some(b'[') => {
-                levels.enter(false, at)?;
-                at = blank(body, at + 1);
-                if body.get(at) == Some(&b']') {
-                    at += 1;
-                    levels.leave();
-                } else {
-                    continue 'value;
-                }
-            }
-            _ => at = scalar(body, at)?,
-        }
-        // Behind a value: close as many levels as end here, then go to the next value.
-        loop {
-            if levels.depth == levels.base {
-                return Ok(at);
-            }
-            at = blank(body, at);
-            match (body.get(at), levels.object) {
-                (Some(b','), true) => {
-                    at = key(body, blank(body, at + 1))?.1;
-                    continue 'value;
-                }
-                (Some(b','), false) => {
-                    at = blank(body, at + 1);
-                    continue 'value;
-                }
-                (Some(b'}'), true) | (Some(b']'), false) => {
-                    at += 1;
-                    levels.leave();
-                }
-                (_, true) => return Err(expected(body, at, "`,` or `}`")),
-                (_, false) => return Err(expected(body, at, "`,` or `]`")),
-            }
-        }
-    }
-}
-
-/// The open arrays and objects: the innermost one's kind, and a bit for each around it.
-struct Levels {
-    depth: usize,
-    base: usize,
-    object: bool,
-    outer: [u64; STACK_WORDS],
-}
-
-impl Levels {
-    #[inline(always)]
-    fn enter(&mut self, object: bool, at: usize) -> Result<(), BodyFault> {
-        if self.depth >= MAX_DEPTH {
-            return Err(BodyFault::new(BodyCause::TooDeep, at));
-        }
-        let bit = 1u64 << (self.depth % 64);
-        if let Some(word) = self.outer.get_mut(self.depth / 64) {
-            *word = if self.object { *word | bit } else { *word & !bit };
-        }
-        self.depth += 1;
-        self.object = object;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn leave(&mut self) {
-        self.depth -= 1;
-        let word = self.outer.get(self.depth / 64).copied().unwrap_or_default();
-        self.object = word >> (self.depth % 64) & 1 == 1;
     }
 }
 
@@ -288,10 +186,10 @@ fn digits(body: &[u8], start: usize) -> Result<usize, BodyFault> {
     Err(BodyFault::new(cause, at))
 }
 
-/// Classification of blocks of bytes: which of them stop a string, and whether any is not ASCII.
+/// Eight bytes at a time, for strings too short to be worth a block.
 ///
-/// Plain integers that compilers turn into vector code on every architecture; intrinsics would need `unsafe`.
-mod blocks {
+/// Plain integers; a byte's top bit says what is so of it.
+mod words {
     /// `byte` in all eight bytes of a word.
     const fn all(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; 8])
@@ -300,7 +198,7 @@ mod blocks {
     /// The top bit of every byte of a little-endian word that is a quote, a backslash or below 0x20.
     /// Exact: no sum carries into the next byte.
     #[inline(always)]
-    pub(super) fn stops8(word: u64) -> u64 {
+    pub(super) fn stops(word: u64) -> u64 {
         let low = word & all(0x7F);
         let not_quote = (low ^ all(b'"')) + all(0x7F);
         let not_backslash = (low ^ all(b'\\')) + all(0x7F);
@@ -308,11 +206,11 @@ mod blocks {
         !(not_quote & not_backslash & not_control | word) & all(0x80)
     }
 
-    /// The two little-endian words of a block.
+    /// The two little-endian words of 16 bytes.
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of the block")]
-    pub(super) fn words(block: &[u8; 16]) -> (u64, u64) {
-        let bits = u128::from_le_bytes(*block);
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    pub(super) fn halves(bytes: &[u8; 16]) -> (u64, u64) {
+        let bits = u128::from_le_bytes(*bytes);
         (bits as u64, (bits >> 64) as u64)
     }
 
@@ -320,30 +218,6 @@ mod blocks {
     #[inline(always)]
     pub(super) fn has_high(word: u64) -> bool {
         word & all(0x80) != 0
-    }
-
-    /// One bit per byte that stops, lowest first, and whether any byte is above 0x7F.
-    #[inline(always)]
-    pub(super) fn classify64(block: &[u8; 64]) -> (u64, bool) {
-        let mut flags = [0u8; 64];
-        for (flag, byte) in flags.iter_mut().zip(block) {
-            *flag = 0u8.wrapping_sub(u8::from((*byte == b'"') | (*byte == b'\\') | (*byte < 0x20)));
-        }
-        // Whole words are joined and not bytes: a fold of bytes costs more than all of the comparisons.
-        let join = |bytes: &[u8; 64]| {
-            bytes.as_chunks::<8>().0.iter().fold(0, |joined, eight| joined | u64::from_le_bytes(*eight))
-        };
-        let high = has_high(join(block));
-        if join(&flags) == 0 {
-            return (0, high);
-        }
-        let mut stops = 0;
-        for (i, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-            // Gathers the lowest bit of each byte into the top byte: bit 8k moves to bit 56+k.
-            let lowest = u64::from_le_bytes(*eight) & all(1);
-            stops |= (lowest.wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
-        }
-        (stops, high)
     }
 
     #[cfg(test)]
@@ -354,21 +228,15 @@ mod blocks {
         fn every_byte_is_classified_at_every_place() {
             for byte in 0..=u8::MAX {
                 for others in [b'x', b'"', 0x80] {
-                    for place in 0..64 {
-                        let mut block = [others; 64];
-                        block[place] = byte;
+                    for place in 0..16 {
+                        let mut bytes = [others; 16];
+                        bytes[place] = byte;
                         let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-                        let bits = block
-                            .iter()
-                            .enumerate()
-                            .fold(0, |bits, (i, byte)| bits | u64::from(stop(byte)) << i);
-                        let high = block.iter().any(|byte| *byte > 0x7F);
-                        assert_eq!(classify64(&block), (bits, high), "{byte:#x} at {place}");
-                        let (low, high) = words(block.first_chunk().unwrap());
-                        for (word, bytes) in [(low, &block[..8]), (high, &block[8..16])] {
+                        let (low, high) = halves(&bytes);
+                        for (word, bytes) in [(low, &bytes[..8]), (high, &bytes[8..])] {
                             let tops =
                                 bytes.iter().rev().fold(0, |tops, b| tops << 8 | u64::from(stop(b)) << 7);
-                            assert_eq!(stops8(word), tops, "{byte:#x} at {place}");
+                            assert_eq!(stops(word), tops, "{byte:#x} at {place}");
                             assert_eq!(has_high(word), bytes.iter().any(|byte| *byte > 0x7F));
                         }
                     }
