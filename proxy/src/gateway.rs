@@ -5,7 +5,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
 use narrows_ledger::Ledger;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession as Session;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -18,8 +18,7 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, (): &mut ()) -> Result<bool> {
-        self.keep_alive(session);
-        exchange::run(self, session).await.map(|()| true)
+        exchange::run(self, &mut session.downstream_session).await.map(|()| true)
     }
 
     async fn upstream_peer(&self, _session: &mut Session, (): &mut ()) -> Result<Box<HttpPeer>> {

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Not locked: a gateway runs in here, and its log writes to the same places from other threads.
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());

@@ -9,7 +9,7 @@ use narrows_llm::Family;
 use narrows_llm::fault::{self, Fault};
 use narrows_policy::Reason;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession as Session;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ async fn write(
     }
     let is_head = session.req_header().method == http::Method::HEAD;
     account.answered(status);
-    let stream = &mut session.downstream_session;
+    let stream = &mut *session;
     if let Some(conn) = conn::of(stream) {
         conn.cork(true);
     }

@@ -87,7 +87,7 @@ async fn stop_signal() -> anyhow::Result<()> {
 /// A gateway that serves.
 pub struct Running {
     gateway: Gateway,
-    proxies: Vec<Arc<HttpProxy<Gateway>>>,
+    proxy: Arc<HttpProxy<Gateway>>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     admin: Option<std::thread::JoinHandle<()>>,
@@ -126,16 +126,14 @@ pub fn start(settings: Settings) -> anyhow::Result<(Running, Ready)> {
     let admin = admin::spawn(parts).context("the administration thread did not start")?;
 
     let room = Arc::new(Semaphore::new(settings.limits.connections.min(Semaphore::MAX_PERMITS)));
-    let with_h2 = proxy(&gateway, settings.workers, true);
-    let without_h2 = proxy(&gateway, settings.workers, false);
+    let proxy = proxy(&gateway, settings.workers);
     for (listener, bound) in settings.listen.gateway.iter().zip(bound) {
-        let proxy = if listener.h2 { &with_h2 } else { &without_h2 };
-        tasks.spawn(bound.serve(Arc::clone(proxy), Arc::clone(&room), stopped.clone()));
+        let h2 = listener.h2.then(|| Arc::clone(&proxy));
+        tasks.spawn(bound.serve(gateway.clone(), h2, Arc::clone(&room), stopped.clone()));
     }
     tasks.spawn(sweep(gateway.clone(), stopped));
-    let proxies = vec![with_h2, without_h2];
     let grace = settings.timeouts.shutdown_grace;
-    Ok((Running { gateway, proxies, stop, tasks, admin: Some(admin), grace }, ready))
+    Ok((Running { gateway, proxy, stop, tasks, admin: Some(admin), grace }, ready))
 }
 
 fn open_ledger(settings: &Settings) -> anyhow::Result<Ledger> {
@@ -153,13 +151,12 @@ fn bind_std(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     Ok(crate::listen::accept::bind(address)?.into_std()?)
 }
 
-/// The one Pingora proxy, for listeners with and without HTTP/2: whether a clear-text connection may begin with the
-/// HTTP/2 preface is a property of the proxy.
-fn proxy(gateway: &Gateway, workers: usize, h2: bool) -> Arc<HttpProxy<Gateway>> {
+/// The one Pingora proxy, for HTTP/2.
+fn proxy(gateway: &Gateway, workers: usize) -> Arc<HttpProxy<Gateway>> {
     let conf = ServerConf { threads: workers, ..ServerConf::default() };
     let mut proxy = http_proxy(&Arc::new(conf), gateway.clone());
     let mut options = pingora_core::apps::HttpServerOptions::default();
-    options.h2c = h2;
+    options.h2c = true;
     options.h2_idle_timeout = Some(gateway.snapshot().timeouts.keepalive);
     proxy.server_options = Some(options);
     proxy.h2_options = Some(h2_options());
@@ -195,9 +192,7 @@ impl Running {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.gateway.stop();
         let _ = self.stop.send(true);
-        for proxy in &self.proxies {
-            proxy.http_cleanup().await;
-        }
+        self.proxy.http_cleanup().await;
         let until = Instant::now() + self.grace;
         while self.gateway.exchanges_open() > 0 && Instant::now() < until {
             tokio::time::sleep(DRAIN_POLL).await;

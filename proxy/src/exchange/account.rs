@@ -3,6 +3,8 @@
 use super::clients;
 use crate::gateway::{Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
+use crate::upstream::h1::Head;
+use bytes::{Bytes, BytesMut};
 use http::HeaderName;
 use narrows_ledger::{Attempt, Record};
 use narrows_llm::endpoint::Operation;
@@ -46,6 +48,8 @@ pub(crate) struct Account {
     pub(crate) request_bytes: u64,
     /// Bytes of the request that are text for the model, as far as the head's scan can tell.
     pub(crate) prompt_text_bytes: u64,
+    /// Images and other media in the request.
+    pub(crate) prompt_media: u64,
     pub(crate) response_bytes: u64,
     pub(crate) streamed: bool,
     pub(crate) usage: Usage,
@@ -83,6 +87,7 @@ impl Account {
             attempts: Vec::new(),
             request_bytes: 0,
             prompt_text_bytes: 0,
+            prompt_media: 0,
             response_bytes: 0,
             streamed: false,
             usage: Usage::default(),
@@ -123,6 +128,21 @@ impl Account {
         head.insert_header(ID_HEADER, value)
     }
 
+    /// The provider's fields and the exchange's id, as lines for an HTTP/1 head.
+    pub(crate) fn name_fields(&self, head: &Head) -> Bytes {
+        let mut buffer = uuid::Uuid::encode_buffer();
+        let id = uuid::Uuid::from_u128(self.id).hyphenated().encode_lower(&mut buffer);
+        let mut lines = BytesMut::with_capacity(head.fields.len() + 2 * (id.len() + 32));
+        lines.extend_from_slice(&head.fields);
+        for name in [(!head.has_x_request_id).then_some(REQUEST_ID_HEADER), Some(ID_HEADER)].into_iter().flatten() {
+            lines.extend_from_slice(name.as_str().as_bytes());
+            lines.extend_from_slice(b": ");
+            lines.extend_from_slice(id.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines.freeze()
+    }
+
     /// A head with this status goes to the caller.
     pub(crate) fn answered(&mut self, status: u16) {
         self.status = status;
@@ -155,7 +175,7 @@ impl Account {
         }
         let vocabulary = self.vocabulary();
         if self.usage.input().is_none() {
-            self.usage.input_uncached = Some(narrows_tokenizer::estimate(self.prompt_text_bytes, vocabulary));
+            self.usage.input_uncached = Some(self.prompt_estimate());
         }
         // What came after the provider's last report is added to it.
         if unreported_text_bytes > 0 || self.usage.output().is_none() {
@@ -166,9 +186,12 @@ impl Account {
 
     /// The answer passed without being read: its prompt is estimated, its output is not known.
     pub(crate) fn take_unmetered(&mut self) {
-        self.usage.input_uncached =
-            Some(narrows_tokenizer::estimate(self.prompt_text_bytes, self.vocabulary()));
+        self.usage.input_uncached = Some(self.prompt_estimate());
         self.origin = Origin::Estimated;
+    }
+
+    fn prompt_estimate(&self) -> u64 {
+        narrows_tokenizer::prompt_estimate(self.prompt_text_bytes, self.prompt_media, self.vocabulary())
     }
 
     fn vocabulary(&self) -> Vocabulary {

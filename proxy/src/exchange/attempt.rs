@@ -14,7 +14,7 @@ use narrows_ledger::Attempt;
 use narrows_llm::provider::{self, Ask};
 use narrows_policy::Reason;
 use pingora_http::RequestHeader;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession as Session;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ pub(crate) async fn attempt(
             return Err(failure.refusal(&provider, account));
         }
     };
-    let status = head.status().as_u16();
+    let status = head.status.as_u16();
     let refused_us = matches!(status, 401 | 403)
         && !target.own_credential
         && provider.credential(target.dialect).is_some();
@@ -139,7 +139,7 @@ async fn ask(
         let mut connection = provider.pool.get().await?;
         match exchange_heads(&mut connection, head, body).await {
             Err(Fault::Cut | Fault::Write(_)) if connection.reused && !connection.answered => {
-                let mut connection = provider.pool.connect().await?;
+                let mut connection = Box::pin(provider.pool.connect()).await?;
                 let answer = exchange_heads(&mut connection, head, body).await?;
                 Ok((connection, answer))
             }
@@ -147,16 +147,13 @@ async fn ask(
             Ok(answer) => Ok((connection, answer)),
         }
     };
-    let in_time = tokio::time::timeout(limit.min(total_left), on_time);
     tokio::select! {
         biased;
-        outcome = in_time => match outcome {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(fault)) => Err(Failure::Upstream(fault)),
-            Err(_elapsed) if total_left <= limit => Err(Failure::TotalTimeout),
-            Err(_elapsed) => Err(Failure::FirstByteTimeout(limit)),
-        },
+        outcome = on_time => outcome.map_err(Failure::Upstream),
         () = client_gone(session) => Err(Failure::ClientGone),
+        () = tokio::time::sleep(limit.min(total_left)) => {
+            Err(if total_left <= limit { Failure::TotalTimeout } else { Failure::FirstByteTimeout(limit) })
+        }
     }
 }
 
@@ -165,11 +162,11 @@ async fn exchange_heads(connection: &mut H1, head: &Bytes, body: &[Bytes]) -> Re
     connection.read_head().await
 }
 
-/// Resolves when the client closes its connection; never when it sends more (a pipelined request waits).
+/// Resolves when the client closes its connection; never when it sends more (the next request waits its turn).
 pub(crate) async fn client_gone(session: &mut Session) {
-    match session.downstream_session.read_body_or_idle(true).await {
-        Err(error) if error.etype == pingora_error::ErrorType::ConnectError => std::future::pending().await,
-        _ => {}
+    // Only an error says that it is gone: a body is read before, and a pipelined request is put aside.
+    if session.read_body_or_idle(true).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 

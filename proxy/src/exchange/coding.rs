@@ -29,6 +29,17 @@ pub(crate) fn decode_body(coding: &[u8], wire: &[u8], limit: usize) -> Result<Ve
     }
 }
 
+/// Decodes a whole answer, to at most `limit` bytes.
+pub(crate) fn decode_answer(coding: Coding, wire: &[u8], limit: usize) -> Result<Vec<u8>, DecodeFault> {
+    let name: &[u8] = match coding {
+        Coding::Gzip => b"gzip",
+        Coding::Deflate => b"deflate",
+        Coding::Brotli => b"br",
+        Coding::Identity | Coding::Other => return Err(DecodeFault::Unknown),
+    };
+    decode_body(name, wire, limit)
+}
+
 fn capped(decoder: impl Read, limit: usize) -> Result<Vec<u8>, DecodeFault> {
     let mut text = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);

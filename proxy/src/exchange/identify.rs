@@ -7,7 +7,7 @@ use crate::respond::Refusal;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use narrows_ledger::key::{KeyEntry, KeyFault};
 use narrows_policy::Reason;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession as Session;
 use std::sync::Arc;
 
 /// The header in which a key travels beside the client's own provider credential.

@@ -21,24 +21,26 @@ pub(crate) use relay::Ending;
 
 use crate::gateway::Gateway;
 use crate::respond::{self, Refusal};
-use futures_util::FutureExt;
 use narrows_policy::Reason;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_proxy::Session;
-use std::panic::AssertUnwindSafe;
+use pingora_core::protocols::http::ServerSession as Session;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 /// Serves one request. `Ok` keeps the client's connection, an error closes it without a proper end, so that a cut
 /// answer is never taken for a whole one.
 pub(crate) async fn run(gateway: &Gateway, session: &mut Session) -> Result<()> {
     let mut account = Account::open(gateway);
-    let ending = match AssertUnwindSafe(steps(gateway, session, &mut account)).catch_unwind().await {
-        Ok(Ok(ending)) => ending,
-        Ok(Err(refusal)) => respond::refuse(gateway, session, &mut account, refusal).await,
-        Err(_panic) => {
-            let refusal =
-                Refusal::new(Reason::GatewayBug, "the gateway failed; the request was not completed");
-            respond::refuse(gateway, session, &mut account, refusal).await
-        }
+    let outcome = {
+        let steps = pin!(steps(gateway, session, &mut account));
+        caught(steps).await
+    };
+    let ending = match outcome {
+        Ok(ending) => ending,
+        // Boxed, like every future of a rare path: a request's own future stays small and is cheap to make.
+        Err(refusal) => Box::pin(respond::refuse(gateway, session, &mut account, refusal)).await,
     };
     account.settle(ending.reason);
     if ending.clean {
@@ -48,17 +50,32 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session) -> Result<()> 
     }
 }
 
+/// Turns a panic in a step into a refusal. The future is polled where it stands: moving it would copy kilobytes.
+async fn caught<F>(mut steps: Pin<&mut F>) -> Result<Ending, Refusal>
+where
+    F: Future<Output = Result<Ending, Refusal>>,
+{
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| steps.as_mut().poll(cx))) {
+        Ok(poll) => poll,
+        Err(_panic) => Poll::Ready(Err(Refusal::new(
+            Reason::GatewayBug,
+            "the gateway failed; the request was not completed",
+        ))),
+    })
+    .await
+}
+
 /// The steps, in order. Settling is the ninth; it happens in [`run`], whatever happens here.
 async fn steps(gateway: &Gateway, session: &mut Session, account: &mut Account) -> Result<Ending, Refusal> {
     let received = receive::receive(session, account)?;
     if let Some(page) = received.answered_here() {
-        return respond::page(session, account, page).await;
+        return Box::pin(respond::page(session, account, page)).await;
     }
     let identified = identify::identify(gateway, session, account, received)?;
     let request = read::read(gateway, session, account, identified).await?;
     let routed = route::route(account, request)?;
     let routed = match routed {
-        route::Routed::Listing(listing) => return respond::page(session, account, listing).await,
+        route::Routed::Listing(listing) => return Box::pin(respond::page(session, account, listing)).await,
         route::Routed::Upstream(routed) => routed,
     };
     let admitted = admit::admit(gateway, routed)?;

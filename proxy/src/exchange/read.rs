@@ -11,7 +11,7 @@ use narrows_ledger::key::KeyEntry;
 use narrows_llm::Dialect;
 use narrows_llm::endpoint::Operation;
 use narrows_policy::Reason;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession as Session;
 use std::sync::Arc;
 
 /// Room reserved at first for a body of unknown length, in bytes.
@@ -65,7 +65,6 @@ pub(crate) async fn read(
     };
     account.request_bytes = wire.len() as u64;
     let body = decode(session, wire, limit, share)?;
-    account.prompt_text_bytes = body.text.len() as u64;
     Ok(Request {
         operation: received.operation,
         dialect: received.dialect,
@@ -92,7 +91,7 @@ async fn collect(session: &mut Session, limit: usize, share: &mut Share) -> Resu
         .get(header::EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
-        session.downstream_session.write_continue_response().await.map_err(|_error| gone())?;
+        session.write_continue_response().await.map_err(|_error| gone())?;
     }
     let Some(first) = chunk(session).await? else { return Ok(Bytes::new()) };
     // Small bodies come whole, and need no copy.
@@ -119,7 +118,7 @@ async fn collect(session: &mut Session, limit: usize, share: &mut Share) -> Resu
 }
 
 async fn chunk(session: &mut Session) -> Result<Option<Bytes>, Refusal> {
-    match session.downstream_session.read_request_body().await {
+    match session.read_request_body().await {
         Ok(chunk) => Ok(chunk),
         Err(error) if matches!(error.etype, pingora_error::ErrorType::ReadTimedout) => {
             Err(Refusal::new(Reason::ClientTimeout, "the body stopped arriving").closing())

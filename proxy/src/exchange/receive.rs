@@ -7,7 +7,7 @@ use memchr::memmem;
 use narrows_llm::Dialect;
 use narrows_llm::endpoint::{self, Operation, PathFault};
 use narrows_policy::Reason;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession as Session;
 use std::sync::Arc;
 
 /// What the head says.
@@ -81,7 +81,7 @@ fn refuse_ambiguous(session: &Session) -> Result<(), Refusal> {
         if encodings.next().is_some() || !first.as_bytes().eq_ignore_ascii_case(b"chunked") {
             return refusal("the only transfer-encoding a request may have is chunked");
         }
-        let raw = session.downstream_session.to_h1_raw().to_ascii_lowercase();
+        let raw = session.to_h1_raw().to_ascii_lowercase();
         if memmem::find(&raw, b"\ncontent-length").is_some() {
             return refusal("the request has both content-length and transfer-encoding");
         }

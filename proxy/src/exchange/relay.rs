@@ -25,7 +25,7 @@ use narrows_llm::{Dialect, unary};
 use narrows_policy::Reason;
 use pingora_error::ErrorType;
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
+use pingora_core::protocols::http::ServerSession as Session;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub(crate) async fn relay(
     answered: Answered,
 ) -> Result<Ending, Refusal> {
     let Answered { target, connection, head } = answered;
-    let success = head.status().is_success();
+    let success = head.status.is_success();
     // What the provider answers decides, not what was asked. Gemini streams a JSON array to those who do not ask
     // for events.
     let array = target.stream && target.dialect == Dialect::GeminiGenerate;
@@ -70,7 +70,7 @@ pub(crate) async fn relay(
     session.set_write_timeout(Some(target.provider.timeouts.idle));
     let upstream = Upstream::new(account, &target.provider, connection, &head);
     if account.streamed {
-        return Ok(Stream::new(account, upstream, &target, &head).run(session, account, head.header).await);
+        return Ok(Stream::new(account, upstream, &target, &head).run(session, account, head).await);
     }
     whole(gateway, session, account, upstream, &target, head).await
 }
@@ -256,7 +256,7 @@ impl Stream {
         mut self,
         session: &mut Session,
         account: &mut Account,
-        head: Box<ResponseHeader>,
+        head: Head,
     ) -> Ending {
         let _in_flight = account.stream_opened();
         // A first chunk that is here already travels with the head.
@@ -290,14 +290,14 @@ impl Stream {
         &mut self,
         session: &mut Session,
         account: &mut Account,
-        mut head: Box<ResponseHeader>,
+        head: Head,
         more_follows: bool,
     ) -> pingora_error::Result<()> {
-        prepare_head(session, account, &mut head)?;
+        let mut head = downstream_head(session, account, &head)?;
         if session.req_header().version == Version::HTTP_11 {
             head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
         }
-        let downstream = &mut session.downstream_session;
+        let downstream = &mut *session;
         cork(downstream, more_follows);
         let written = downstream.write_response_header(head).await;
         cork(downstream, false);
@@ -311,7 +311,7 @@ impl Stream {
         account: &mut Account,
         end_follows: bool,
     ) -> pingora_error::Result<()> {
-        let downstream = &mut session.downstream_session;
+        let downstream = &mut *session;
         let last = self.parts.len().saturating_sub(1);
         for (index, part) in self.parts.drain(..).enumerate() {
             if part.is_empty() {
@@ -339,7 +339,7 @@ impl Stream {
         };
         let mut written = self.write(session, account, true).await;
         if written.is_ok() {
-            written = session.downstream_session.finish_body().await;
+            written = session.finish_body().await;
         }
         self.upstream.release();
         Ending::from_write(written, reason)
@@ -381,19 +381,38 @@ fn cork(downstream: &pingora_core::protocols::http::ServerSession, corked: bool)
     }
 }
 
-/// What every relayed head needs: our id on it, and the client's protocol version.
-fn prepare_head(
+/// The head for the client. Over HTTP/1 the provider's fields are staged on the connection and go out as they are;
+/// over HTTP/2 they have to become a header map.
+fn downstream_head(
     session: &Session,
     account: &mut Account,
-    head: &mut ResponseHeader,
-) -> pingora_error::Result<()> {
-    let has_own = head.headers.contains_key("x-request-id");
-    account.name_answer(head, has_own)?;
-    account.answered(head.status.as_u16());
-    if session.downstream_session.as_http2().is_none() {
-        head.set_version(Version::HTTP_11);
+    head: &Head,
+) -> pingora_error::Result<Box<ResponseHeader>> {
+    let mut out = ResponseHeader::build(head.status, Some(8))?;
+    match conn::of(session) {
+        Some(conn) => conn.stage(account.name_fields(head)),
+        None => {
+            let mut added = Ok(true);
+            head.each_field(|name, value| {
+                let value = pingora_http::header_value_from_slice(value);
+                let one = http::HeaderName::from_bytes(name).map(|name| out.append_header(name, value));
+                // A name that was valid HTTP/1 is valid here; a failure to add is the head's.
+                if let Ok(Err(error)) = one {
+                    added = Err(error);
+                }
+            });
+            added?;
+            account.name_answer(&mut out, head.has_x_request_id)?;
+        }
     }
-    Ok(())
+    if let Some(reason) = &head.reason {
+        out.set_reason_phrase(Some(reason))?;
+    }
+    account.answered(head.status.as_u16());
+    if session.as_http2().is_none() {
+        out.set_version(Version::HTTP_11);
+    }
+    Ok(Box::new(out))
 }
 
 /// Holds an answer whole, reads its usage, and sends it. One that is too large to hold passes as it comes.
@@ -403,7 +422,7 @@ async fn whole(
     account: &mut Account,
     mut upstream: Upstream,
     target: &Target,
-    mut head: Head,
+    head: Head,
 ) -> Result<Ending, Refusal> {
     let limit = account.snapshot.limits.metered_copy;
     let mut share = gateway.buffers.share();
@@ -420,18 +439,17 @@ async fn whole(
     };
     if complete {
         let body = held.into_bytes();
-        if head.status().is_success() {
+        if head.status.is_success() {
             meter_whole(account, target, &head, &body);
         }
-        let written = send_whole(session, account, head.header, body).await;
+        let written = send_whole(session, account, &head, body).await;
         upstream.release();
         let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
         return Ok(Ending::from_write(written, reason));
     }
-    head.header.remove_header("content-length");
     let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], at_boundary: false };
     account.take_unmetered();
-    Ok(passing.run_from_held(session, account, head.header).await)
+    Ok(passing.run_from_held(session, account, head).await)
 }
 
 fn head_is_error(account: &Account) -> bool {
@@ -448,7 +466,7 @@ impl Stream {
         mut self,
         session: &mut Session,
         account: &mut Account,
-        head: Box<ResponseHeader>,
+        head: Head,
     ) -> Ending {
         let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
         let mut written = self.write_head(session, account, head, true).await;
@@ -460,7 +478,7 @@ impl Stream {
             match self.upstream.next(session, account).await {
                 Ok(Some(part)) => self.parts.push(part),
                 Ok(None) => {
-                    written = session.downstream_session.finish_body().await;
+                    written = session.finish_body().await;
                     self.upstream.release();
                     return Ending::from_write(written, reason);
                 }
@@ -479,8 +497,7 @@ fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes
     let text: &[u8] = if head.coding == Coding::Identity {
         body
     } else {
-        let name = head.header.headers.get(header::CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
-        match coding::decode_body(name, body, account.snapshot.limits.metered_copy) {
+        match coding::decode_answer(head.coding, body, account.snapshot.limits.metered_copy) {
             Ok(text) => {
                 decoded = text;
                 &decoded
@@ -495,12 +512,12 @@ fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes
 async fn send_whole(
     session: &mut Session,
     account: &mut Account,
-    mut head: Box<ResponseHeader>,
+    head: &Head,
     body: Bytes,
 ) -> pingora_error::Result<()> {
-    prepare_head(session, account, &mut head)?;
+    let mut head = downstream_head(session, account, head)?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    let downstream = &mut session.downstream_session;
+    let downstream = &mut *session;
     downstream.write_response_header(head).await?;
     account.first_byte();
     account.response_bytes += body.len() as u64;

@@ -2,11 +2,11 @@
 //! holds nobody up, and a drain can be told from a stop.
 
 use super::conn::{Conn, Transport};
+use super::serve;
 use super::tls;
 use crate::config::settings::Listener;
 use crate::gateway::Gateway;
 use anyhow::Context;
-use pingora_core::apps::ServerApp;
 use pingora_proxy::HttpProxy;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
@@ -46,7 +46,8 @@ impl Bound {
     /// accepted, and clients wait in the kernel's queue.
     pub(crate) async fn serve(
         self,
-        proxy: Arc<HttpProxy<Gateway>>,
+        gateway: Gateway,
+        h2: Option<Arc<HttpProxy<Gateway>>>,
         room: Arc<Semaphore>,
         mut stop: watch::Receiver<bool>,
     ) {
@@ -57,10 +58,10 @@ impl Bound {
                 accepted = accept(&self.listener, &room) => accepted,
             };
             let Some((tcp, peer, permit)) = accepted else { continue };
-            let (proxy, tls, stop) = (Arc::clone(&proxy), self.tls.clone(), stop.clone());
+            let (gateway, h2, tls, stop) = (gateway.clone(), h2.clone(), self.tls.clone(), stop.clone());
             tokio::spawn(async move {
                 if let Some(transport) = handshake(tcp, tls).await {
-                    proxy.process_new(Box::new(Conn::new(transport, peer)), &stop).await;
+                    serve::serve(gateway, h2, Conn::new(transport, peer), stop).await;
                 }
                 drop(permit);
             });

@@ -6,7 +6,7 @@
 //! system call; [`Conn::cork`] lets the relay join a stream's head with its first chunks.
 
 use async_trait::async_trait;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -16,13 +16,16 @@ use pingora_core::protocols::{
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+/// What an HTTP/2 connection begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Writes up to this many bytes are joined; larger ones go out at once, together with what was joined before.
 const JOIN_BYTES_MAX: usize = 16 * 1024;
@@ -45,6 +48,8 @@ pub(crate) struct Conn {
     /// Bytes written and not yet flushed.
     joined: BytesMut,
     corked: AtomicBool,
+    /// Header lines that the next response head takes along; see [`Conn::stage`].
+    staged: Mutex<Option<Bytes>>,
     established: SystemTime,
     socket: Arc<SocketDigest>,
     tls: Option<Arc<SslDigest>>,
@@ -75,6 +80,7 @@ impl Conn {
             ahead: BytesMut::new(),
             joined: BytesMut::new(),
             corked: AtomicBool::new(false),
+            staged: Mutex::new(None),
             established: SystemTime::now(),
             socket: Arc::new(socket),
             tls,
@@ -85,6 +91,28 @@ impl Conn {
     /// While corked, a flush is put off, so that several small writes leave as one.
     pub(crate) fn cork(&self, corked: bool) {
         self.corked.store(corked, Ordering::Relaxed);
+    }
+
+    /// Hands over header lines, each with its line end, for the next response head. They go out as they are: in the
+    /// provider's order and spelling, and without being parsed into a map and written out of it again. Whatever is
+    /// written next has to be that head.
+    pub(crate) fn stage(&self, lines: Bytes) {
+        *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
+    }
+
+    /// Appends what is written, and the staged lines before the blank line of a head.
+    fn join(&mut self, buf: &[u8]) {
+        let staged = self.staged.get_mut().unwrap_or_else(PoisonError::into_inner);
+        match (staged.take(), buf.strip_suffix(b"\r\n\r\n")) {
+            (Some(lines), Some(head)) => {
+                self.joined.reserve(buf.len() + lines.len());
+                self.joined.extend_from_slice(head);
+                self.joined.extend_from_slice(b"\r\n");
+                self.joined.extend_from_slice(&lines);
+                self.joined.extend_from_slice(b"\r\n");
+            }
+            (_, _) => self.joined.extend_from_slice(buf),
+        }
     }
 
     fn transport(&mut self) -> Pin<&mut (dyn Duplex + Send)> {
@@ -171,7 +199,7 @@ impl AsyncRead for Conn {
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.joined.len() + buf.len() <= JOIN_BYTES_MAX {
-            self.joined.extend_from_slice(buf);
+            self.join(buf);
             return Poll::Ready(Ok(buf.len()));
         }
         self.poll_write_through(cx, &[IoSlice::new(buf)])
@@ -255,13 +283,19 @@ impl GetSocketDigest for Conn {
     }
 }
 
-#[async_trait]
-impl Peek for Conn {
-    /// Reads ahead until `buf` is full or can no longer be the HTTP/2 preface, which is the one thing Pingora
-    /// peeks for: a short HTTP/1 request must not wait for 24 bytes that never come.
-    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        while self.ahead.len() < buf.len() && PREFACE.starts_with(&self.ahead) {
+impl Conn {
+    /// Whether the connection speaks HTTP/2, by ALPN or, without TLS and if `by_preface`, by prior knowledge. Reads
+    /// ahead as long as the preface is possible: a short HTTP/1 request must not wait for 24 bytes that never come.
+    pub(crate) async fn speaks_h2(&mut self, by_preface: bool) -> bool {
+        match &self.alpn {
+            Some(alpn) => *alpn == ALPN::H2,
+            None if self.tls.is_some() || !by_preface => false,
+            None => self.read_ahead(PREFACE.len()).await.is_ok() && self.ahead.starts_with(PREFACE),
+        }
+    }
+
+    async fn read_ahead(&mut self, length: usize) -> io::Result<()> {
+        while self.ahead.len() < length && PREFACE.starts_with(&self.ahead) {
             let mut ahead = std::mem::take(&mut self.ahead);
             let read = match &mut self.transport {
                 Transport::Plain(tcp) => tcp.read_buf(&mut ahead).await,
@@ -272,6 +306,15 @@ impl Peek for Conn {
                 break;
             }
         }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Peek for Conn {
+    /// Pingora peeks for the HTTP/2 preface only.
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        self.read_ahead(buf.len()).await?;
         let known = self.ahead.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..known), self.ahead.get(..known)) {
             to.copy_from_slice(from);

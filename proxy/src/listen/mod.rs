@@ -1,5 +1,6 @@
-//! Listeners: accept, end TLS, hand the connection to the one [`HttpProxy`](pingora_proxy::HttpProxy).
+//! Listeners: accept, end TLS, serve.
 
 pub(crate) mod accept;
 pub(crate) mod conn;
+pub(crate) mod serve;
 pub(crate) mod tls;

@@ -63,6 +63,11 @@ impl Metrics {
         self.families.probes.add(1);
     }
 
+    /// What a connection sent was not an HTTP head.
+    pub(crate) fn head_refused(&self) {
+        self.families.heads_refused.add(1);
+    }
+
     /// From now on these models have `gen_ai_*` series of their own. Others get one while there is room.
     pub(crate) fn name_models(&self, models: Vec<Arc<str>>) {
         self.series.name_models(models);

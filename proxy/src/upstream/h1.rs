@@ -7,7 +7,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::StatusCode;
 use memchr::memchr;
-use pingora_http::{ResponseHeader, header_value_from_raw};
 use std::io::{self, IoSlice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -21,6 +20,8 @@ const INTERIM_HEADS_MAX: usize = 16;
 const READ_BYTES: usize = 16 * 1024;
 /// Room made for a read when a long body is known to come, in bytes.
 const READ_BYTES_LONG: usize = 128 * 1024;
+/// Bodies up to this many bytes are written in one piece with their head.
+const JOINED_BODY_BYTES_MAX: usize = 8 * 1024;
 /// Slices handed to one vectored write.
 const SLICES_MAX: usize = 16;
 
@@ -51,8 +52,15 @@ pub(crate) enum Coding {
 /// A response's head: the fields to pass on, and what they mean.
 #[derive(Debug)]
 pub(crate) struct Head {
-    /// Status line and end-to-end fields, in the provider's order and spelling; hop-by-hop fields are gone.
-    pub(crate) header: Box<ResponseHeader>,
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// The reason phrase, if it is not the usual one.
+    pub(crate) reason: Option<Box<str>>,
+    /// The end-to-end fields as lines, each with its line end, in the provider's order and spelling. Hop-by-hop
+    /// fields, and `content-length`, are not among them.
+    pub(crate) fields: Bytes,
+    /// Whether `x-request-id` is among the fields.
+    pub(crate) has_x_request_id: bool,
     /// How the body ends.
     pub(crate) framing: Framing,
     /// Kind of content.
@@ -66,9 +74,15 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// The status code.
-    pub(crate) fn status(&self) -> StatusCode {
-        self.header.status
+    /// Calls `with` for each field, name and value.
+    pub(crate) fn each_field<'a>(&'a self, mut with: impl FnMut(&'a [u8], &'a [u8])) {
+        for line in self.fields.split(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if let Some(colon) = memchr(b':', line) {
+                let (name, value) = line.split_at(colon);
+                with(name, value.get(1..).unwrap_or_default().trim_ascii());
+            }
+        }
     }
 }
 
@@ -99,6 +113,17 @@ impl H1 {
     /// Writes a request's head and body, in as few writes as the socket takes.
     pub(crate) async fn send(&mut self, head: &Bytes, body: &[Bytes]) -> Result<(), Fault> {
         self.answered = false;
+        let small: usize = body.iter().map(Bytes::len).sum();
+        if small <= JOINED_BODY_BYTES_MAX {
+            // Copying a small body costs less than a vectored write does.
+            let mut whole = BytesMut::with_capacity(head.len() + small);
+            whole.extend_from_slice(head);
+            for part in body {
+                whole.extend_from_slice(part);
+            }
+            self.wire.write_all(&whole).await.map_err(Fault::Write)?;
+            return self.wire.flush().await.map_err(Fault::Write);
+        }
         let mut parts: Vec<Bytes> = Vec::with_capacity(body.len() + 1);
         parts.push(head.clone());
         parts.extend(body.iter().filter(|part| !part.is_empty()).cloned());
@@ -137,10 +162,10 @@ impl H1 {
             let length = self.head_length().await?;
             let bytes = self.buf.split_to(length).freeze();
             let head = parse_head(&bytes)?;
-            if !head.status().is_informational() {
+            if !head.status.is_informational() {
                 return Ok(head);
             }
-            if head.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(Fault::Protocol("it switches protocols unasked".to_owned()));
             }
         }
@@ -233,29 +258,44 @@ fn parse_head(bytes: &Bytes) -> Result<Head, Fault> {
         Ok(httparse::Status::Partial) => return Err(Fault::Protocol("its head is incomplete".to_owned())),
         Err(error) => return Err(Fault::Protocol(error.to_string())),
     }
-    let code = response.code.unwrap_or_default();
-    let build = |error: Box<pingora_error::Error>| Fault::Protocol(error.to_string());
-    let mut header = ResponseHeader::build(code, Some(response.headers.len())).map_err(build)?;
-    header.set_reason_phrase(response.reason.filter(|reason| !reason.is_empty())).map_err(build)?;
+    let status = StatusCode::from_u16(response.code.unwrap_or_default())
+        .map_err(|_invalid| Fault::Protocol("its status is not one".to_owned()))?;
     let mut meaning = Meaning::new(response.version == Some(1));
+    let mut kept = BytesMut::with_capacity(bytes.len());
     for field in response.headers.iter() {
         if meaning.take(field.name, field.value)? {
-            let name = bytes.slice_ref(field.name.as_bytes());
-            header.append_header(name, header_value_from_raw(bytes.slice_ref(field.value))).map_err(build)?;
+            put_field(&mut kept, field.name, field.value);
         }
     }
-    for nominated in meaning.nominated.iter().flat_map(|value| value.split(',')) {
-        header.remove_header(nominated.trim());
+    if !meaning.nominated.is_empty() {
+        kept.clear();
+        let named = |name: &str| meaning.nominated.iter().any(|hop| hop.eq_ignore_ascii_case(name));
+        for field in response.headers.iter().filter(|field| !named(field.name)) {
+            if Meaning::new(true).take(field.name, field.value)? {
+                put_field(&mut kept, field.name, field.value);
+            }
+        }
     }
-    let status = header.status;
+    let reason = response.reason.filter(|reason| !reason.is_empty() && status.canonical_reason() != Some(*reason));
     Ok(Head {
         framing: meaning.framing(status)?,
         content: meaning.content,
         coding: meaning.coding,
         keep_alive: meaning.keep_alive,
+        has_x_request_id: meaning.has_x_request_id,
         request_id: meaning.request_id,
-        header: Box::new(header),
+        fields: kept.freeze(),
+        reason: reason.map(Box::from),
+        status,
     })
+}
+
+/// One field as a line.
+fn put_field(lines: &mut BytesMut, name: &str, value: &[u8]) {
+    lines.extend_from_slice(name.as_bytes());
+    lines.extend_from_slice(b": ");
+    lines.extend_from_slice(value);
+    lines.extend_from_slice(b"\r\n");
 }
 
 /// What the fields of a head mean to the relay.
@@ -267,6 +307,7 @@ struct Meaning {
     chunked: bool,
     transfer_encoded: bool,
     request_id: Option<Box<str>>,
+    has_x_request_id: bool,
     /// Values of `connection` that name fields beyond the standard ones.
     nominated: Vec<String>,
 }
@@ -281,6 +322,7 @@ impl Meaning {
             chunked: false,
             transfer_encoded: false,
             request_id: None,
+            has_x_request_id: false,
             nominated: Vec::new(),
         }
     }
@@ -303,7 +345,10 @@ impl Meaning {
                     self.content = Content::Events;
                 }
             }
-            12 if is("x-request-id") => self.name_request(value),
+            12 if is("x-request-id") => {
+                self.has_x_request_id = true;
+                self.name_request(value);
+            }
             14 if is("content-length") => {
                 let length = parse_length(value)?;
                 if self.length.replace(length).is_some_and(|before| before != length) {
@@ -403,9 +448,10 @@ mod tests {
         .unwrap();
         assert_eq!((head.framing, head.content, head.keep_alive), (Framing::Chunked, Content::Events, true));
         assert_eq!(head.request_id.as_deref(), Some("req_1"));
-        let mut wire = Vec::new();
-        head.header.header_to_h1_wire(&mut wire);
-        let wire = String::from_utf8(wire).unwrap();
+        let wire = String::from_utf8(head.fields.to_vec()).unwrap();
+        let mut names = Vec::new();
+        head.each_field(|name, _value| names.push(name.to_vec()));
+        assert_eq!(names.len(), 4, "{wire}");
         assert!(wire.contains("Set-Cookie: a=1\r\nset-cookie: b=2\r\n"), "{wire}");
         for gone in ["X-Hop", "Keep-Alive", "Transfer-Encoding", "Connection"] {
             assert!(!wire.contains(gone), "{wire}");

@@ -47,7 +47,8 @@ impl Pool {
                 return Ok(connection);
             }
         }
-        self.connect().await
+        // Connecting is rare and its future is large: every request would carry it.
+        Box::pin(self.connect()).await
     }
 
     /// A new connection.

@@ -35,6 +35,7 @@ pub(super) struct Families {
     pub(super) in_flight: IntGauge,
     pub(super) streams: IntGauge,
     pub(super) probes: Arc<Series>,
+    pub(super) heads_refused: Arc<Series>,
     /// Microseconds.
     pub(super) overhead: Arc<Series>,
     /// Microseconds.
@@ -64,6 +65,7 @@ impl Families {
             in_flight: gauge(&table::IN_FLIGHT)?,
             streams: gauge(&table::STREAMS)?,
             probes: family(&table::PROBES, ONE)?.series(&[]),
+            heads_refused: family(&table::HEADS_REFUSED, ONE)?.series(&[]),
             overhead: family(&table::OVERHEAD, MICROS)?.series(&[]),
             first_byte_added: family(&table::FIRST_BYTE_ADDED, MICROS)?.series(&[]),
             registry,

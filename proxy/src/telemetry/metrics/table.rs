@@ -176,6 +176,8 @@ metrics! {
         "Answers being relayed as streams now.";
     PROBES = Recorded Kind::Counter, Count, "narrows_probes_total", &[],
         "`GET /` and `HEAD /` answered; they are no exchanges and leave no record.";
+    HEADS_REFUSED = Recorded Kind::Counter, Count, "narrows_heads_refused_total", &[],
+        "Connections closed with 400 because what they sent is not an HTTP head; there is nothing to record.";
     OVERHEAD = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_overhead_seconds", &[],
         "Time of an exchange that was not spent waiting for the provider (total minus upstream wait). It includes waiting for the caller to send and to read.";
     FIRST_BYTE_ADDED = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_first_byte_added_seconds", &[],
