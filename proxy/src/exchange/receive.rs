@@ -41,10 +41,19 @@ pub(crate) fn receive(session: &Session, account: &mut Account) -> Result<Receiv
     account.note_client(head);
     refuse_ambiguous(session)?;
     let endpoint = endpoint.map_err(|fault| refuse_path(&fault))?;
+    let prefix = endpoint.provider();
+    // The families share the paths of their model lists; Anthropic's clients say who they are.
+    let lists = matches!(endpoint.operation, Operation::ListModels | Operation::GetModel);
+    let anthropic = lists
+        && endpoint.dialect == Dialect::OpenaiChat
+        && prefix != Some("openai")
+        && session.req_header().headers.contains_key("anthropic-version");
+    let dialect = if anthropic { Dialect::AnthropicMessages } else { endpoint.dialect };
+    account.set_dialect(dialect, endpoint.operation);
     Ok(Received {
         operation: endpoint.operation,
-        dialect: endpoint.dialect,
-        prefix: endpoint.prefix.map(Box::from),
+        dialect,
+        prefix: prefix.map(Box::from),
         model: endpoint.model.as_deref().map(Arc::from),
         stream: endpoint.stream,
     })

@@ -75,6 +75,11 @@ fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal
     };
     allow(request.key.as_deref(), &requested, &resolved.model)?;
     let provider = resolved.provider;
+    // Whoever came in without a key stays with the provider that is open to anybody.
+    if request.key.is_none() && request.prefix.as_deref() != Some(&*provider.name) {
+        let message = format!("the model {requested:?} is not served here without a virtual key");
+        return Err(Refusal::new(Reason::KeyMissing, message));
+    }
     if !provider.kind.speaks(request.dialect) {
         let message = format!(
             "the model {requested:?} is served by {}, which does not speak {}",
