@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue, header};
 use narrows_llm::Family;
 use narrows_llm::fault::{self, Fault};
 use narrows_policy::Reason;
-use pingora_http::ResponseHeader;
 use pingora_core::protocols::http::ServerSession as Session;
+use pingora_http::ResponseHeader;
 use std::borrow::Cow;
 use std::time::Duration;
 

@@ -134,7 +134,9 @@ impl Account {
         let id = uuid::Uuid::from_u128(self.id).hyphenated().encode_lower(&mut buffer);
         let mut lines = BytesMut::with_capacity(head.fields.len() + 2 * (id.len() + 32));
         lines.extend_from_slice(&head.fields);
-        for name in [(!head.has_x_request_id).then_some(REQUEST_ID_HEADER), Some(ID_HEADER)].into_iter().flatten() {
+        for name in
+            [(!head.has_x_request_id).then_some(REQUEST_ID_HEADER), Some(ID_HEADER)].into_iter().flatten()
+        {
             lines.extend_from_slice(name.as_str().as_bytes());
             lines.extend_from_slice(b": ");
             lines.extend_from_slice(id.as_bytes());

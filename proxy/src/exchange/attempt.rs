@@ -1,7 +1,7 @@
 //! Step 7: ask the provider until a head is accepted. The client has seen nothing yet.
 
 use super::account::{Account, micros};
-use super::identify::{KEY_HEADERS, OWN_HEADER, carries_key};
+use super::identify::carries_key;
 use super::inspect::Inspected;
 use super::route::Target;
 use crate::respond::Refusal;
@@ -13,8 +13,8 @@ use http::{HeaderName, HeaderValue, header};
 use narrows_ledger::Attempt;
 use narrows_llm::provider::{self, Ask};
 use narrows_policy::Reason;
-use pingora_http::RequestHeader;
 use pingora_core::protocols::http::ServerSession as Session;
+use pingora_http::RequestHeader;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -243,66 +243,47 @@ fn client_query(query: Option<&str>, own_credential: bool) -> Cow<'_, str> {
     Cow::Owned(query.split('&').filter(stays).collect::<Vec<_>>().join("&"))
 }
 
-/// Header names that `connection` makes hop-by-hop.
+/// Header names that `connection` makes hop-by-hop, beyond the usual words.
 fn nominated(client: &RequestHeader) -> Vec<String> {
     let values = client.headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase()).collect()
+    let names = values.flat_map(|value| value.split(',')).map(str::trim);
+    let usual = |name: &&str| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close");
+    names.filter(usual).map(str::to_ascii_lowercase).collect()
 }
 
 /// Whether a header of the client goes to the provider. Everything does, except what belongs to this hop, what is
 /// about the way to the gateway, and credentials.
 fn passes(name: &HeaderName, value: &HeaderValue, target: &Target, compressed: bool) -> bool {
-    if is_hop(name) || is_about_the_way(name) || target.provider.fixed_names.contains(name) {
+    if target.provider.fixed_names.contains(name) {
         return false;
     }
-    if name == header::CONTENT_ENCODING && !compressed {
-        return false;
-    }
-    let credential = is_credential(name);
-    if credential && !(target.own_credential && passes_as_own(name, target)) {
-        return false;
-    }
-    // No value that carries a key of ours ever goes upstream, wherever a client may have put it.
-    !carries_key(value.as_bytes())
-}
-
-fn is_hop(name: &HeaderName) -> bool {
-    use header::{
-        ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, TE, TRAILER,
-        TRANSFER_ENCODING, UPGRADE,
+    let goes = match name.as_str() {
+        // This hop's own.
+        "host"
+        | "content-length"
+        | "accept-encoding"
+        | "connection"
+        | "transfer-encoding"
+        | "te"
+        | "trailer"
+        | "upgrade"
+        | "expect"
+        | "keep-alive"
+        | "proxy-connection"
+        | "proxy-authorization"
+        | "http2-settings" => false,
+        // About the client's network, which is nobody's business out there.
+        "forwarded" | "x-real-ip" => false,
+        "content-encoding" => compressed,
+        // Credentials. A client's own one passes in the header of the provider's kind, and as a bearer token:
+        // subscription logins use that with every provider.
+        "authorization" => target.own_credential,
+        word @ ("x-api-key" | "x-goog-api-key" | "api-key") => {
+            target.own_credential && word == target.provider.kind.auth(target.dialect).header()
+        }
+        "cookie" => false,
+        word => !word.starts_with("x-forwarded-") && !word.starts_with("x-narrows-"),
     };
-    const HOP: [HeaderName; 10] = [
-        HOST,
-        CONTENT_LENGTH,
-        ACCEPT_ENCODING,
-        CONNECTION,
-        TRANSFER_ENCODING,
-        TE,
-        TRAILER,
-        UPGRADE,
-        EXPECT,
-        PROXY_AUTHORIZATION,
-    ];
-    HOP.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
-}
-
-/// Headers about the client's network, which is nobody's business out there, and headers to us.
-fn is_about_the_way(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-forwarded-")
-        || name.starts_with("x-narrows-")
-        || matches!(name, "forwarded" | "x-real-ip")
-}
-
-fn is_credential(name: &HeaderName) -> bool {
-    name == header::AUTHORIZATION
-        || name == header::COOKIE
-        || name == OWN_HEADER
-        || KEY_HEADERS.contains(name)
-}
-
-/// A client's own credential passes in the header of the provider's kind, and as a bearer token: subscription
-/// logins use that with every provider.
-fn passes_as_own(name: &HeaderName, target: &Target) -> bool {
-    name == header::AUTHORIZATION || name == target.provider.kind.auth(target.dialect).header()
+    // No value that carries a key of ours ever goes upstream, wherever a client may have put it.
+    goes && !carries_key(value.as_bytes())
 }

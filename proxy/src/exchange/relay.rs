@@ -23,9 +23,9 @@ use narrows_llm::fault::{self, Fault as ErrorBody};
 use narrows_llm::stream::{StreamDecoder, StreamEnd, StreamOptions};
 use narrows_llm::{Dialect, unary};
 use narrows_policy::Reason;
+use pingora_core::protocols::http::ServerSession as Session;
 use pingora_error::ErrorType;
 use pingora_http::ResponseHeader;
-use pingora_core::protocols::http::ServerSession as Session;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,12 +252,7 @@ impl Stream {
         Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), at_boundary: true }
     }
 
-    async fn run(
-        mut self,
-        session: &mut Session,
-        account: &mut Account,
-        head: Head,
-    ) -> Ending {
+    async fn run(mut self, session: &mut Session, account: &mut Account, head: Head) -> Ending {
         let _in_flight = account.stream_opened();
         // A first chunk that is here already travels with the head.
         let first = self.upstream.ready();
@@ -462,12 +457,7 @@ fn error_reason(account: &Account) -> Reason {
 
 impl Stream {
     /// Goes on with an answer of which the first parts were held.
-    async fn run_from_held(
-        mut self,
-        session: &mut Session,
-        account: &mut Account,
-        head: Head,
-    ) -> Ending {
+    async fn run_from_held(mut self, session: &mut Session, account: &mut Account, head: Head) -> Ending {
         let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
         let mut written = self.write_head(session, account, head, true).await;
         while written.is_ok() {

@@ -276,7 +276,8 @@ fn parse_head(bytes: &Bytes) -> Result<Head, Fault> {
             }
         }
     }
-    let reason = response.reason.filter(|reason| !reason.is_empty() && status.canonical_reason() != Some(*reason));
+    let reason =
+        response.reason.filter(|reason| !reason.is_empty() && status.canonical_reason() != Some(*reason));
     Ok(Head {
         framing: meaning.framing(status)?,
         content: meaning.content,

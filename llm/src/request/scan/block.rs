@@ -16,27 +16,25 @@ pub(super) struct Block {
 impl Block {
     #[inline(always)]
     pub(super) fn new(bytes: &[u8; BLOCK]) -> Block {
-        let mut lanes = [i8x16::splat(0); 4];
-        for (lane, bytes) in lanes.iter_mut().zip(bytes.as_chunks::<16>().0) {
-            *lane = u8x16::new(*bytes).cast_signed();
-        }
-        Block { lanes }
+        // Written out, here and below: adapters over arrays are inlined only by builds with few codegen units.
+        let [a, b, c, d] = bytes.as_chunks::<16>().0 else { return Block { lanes: [i8x16::splat(0); 4] } };
+        let lane = |bytes: &[u8; 16]| u8x16::new(*bytes).cast_signed();
+        Block { lanes: [lane(a), lane(b), lane(c), lane(d)] }
     }
 
     /// The bytes of which `test` makes a true lane.
     #[inline(always)]
     fn set(&self, test: impl Fn(i8x16) -> i8x16) -> u64 {
-        self.lanes
-            .iter()
-            .enumerate()
-            .fold(0, |set, (i, lane)| set | u64::from(test(*lane).to_bitmask()) << (16 * i))
+        let [a, b, c, d] = self.lanes;
+        let bits = |lane| u64::from(test(lane).to_bitmask());
+        bits(a) | bits(b) << 16 | bits(c) << 32 | bits(d) << 48
     }
 
     /// Whether [`set`](Self::set) would hold any byte; cheaper than making it.
     #[inline(always)]
     fn any(&self, test: impl Fn(i8x16) -> i8x16) -> bool {
-        let [a, b, c, d] = self.lanes.map(test);
-        ((a | b) | (c | d)).to_bitmask() != 0
+        let [a, b, c, d] = self.lanes;
+        ((test(a) | test(b)) | (test(c) | test(d))).to_bitmask() != 0
     }
 
     /// The bytes equal to `byte`, which must be ASCII.
@@ -133,7 +131,12 @@ pub(super) fn escapes(backslashes: u64, carry: &mut u64) -> (u64, u64) {
 /// strings with their opening quotes.
 #[inline(always)]
 pub(super) fn between(quotes: u64) -> u64 {
-    (0..6).fold(quotes, |bits, i| bits ^ bits << (1 << i))
+    let bits = quotes ^ quotes << 1;
+    let bits = bits ^ bits << 2;
+    let bits = bits ^ bits << 4;
+    let bits = bits ^ bits << 8;
+    let bits = bits ^ bits << 16;
+    bits ^ bits << 32
 }
 
 /// The set bits of `bits` as their indices, lowest first.
