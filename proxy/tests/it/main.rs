@@ -1,0 +1,22 @@
+//! The gateway from the outside: a whole one in this process, a provider that keeps its own bill, and clients that
+//! control every byte.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+mod bad_input;
+mod canary;
+mod endings;
+mod fidelity;
+mod headers;
+mod http1;
+mod http2;
+mod keys;
+mod lifecycle;
+mod metering;
+mod routes;
+mod routing;
+mod sizes;
+mod sums;
+mod unreachable;
