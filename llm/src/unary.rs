@@ -27,7 +27,9 @@ pub struct Answer {
 /// line are read like the stream they are.
 pub fn read(dialect: Dialect, body: &[u8]) -> Answer {
     let mut machine = Machine::new(dialect);
-    Documents::new(body.len()).push(body, &mut |json| machine.document(json));
+    if !machine.whole(body) {
+        Documents::new(body.len()).push(body, &mut |json| machine.document(json));
+    }
     let (usage, reported, anomaly) = machine.reading();
     let error = match machine.end(false) {
         StreamEnd::ErrorEvent { kind } => Some(kind),

@@ -1,7 +1,7 @@
 //! anthropic.messages.
 
 use super::facts::Facts;
-use super::lenient::{Object, each, error, object, present, word};
+use super::lenient::{Object, each, error, object, one, present, whole, word};
 use super::text::{self, KEYS, Shape};
 use super::usage::Converted;
 use super::usage::anthropic::AnthropicUsage;
@@ -96,11 +96,24 @@ impl Anthropic {
 
     /// Takes a body that is one JSON object: a message, an error, or one event.
     pub(crate) fn document(&mut self, json: &[u8]) {
-        let mut is_message = false;
-        each(json, |envelope: Envelope| {
-            is_message = envelope.has_content || envelope.kind.as_deref() == Some("message");
-            self.apply(envelope);
-        });
+        if let Some(envelope) = one(json) {
+            self.body(envelope, json);
+        }
+    }
+
+    /// Takes a body if it is one JSON object that can be read at once; returns whether it was.
+    pub(crate) fn whole(&mut self, body: &[u8]) -> bool {
+        let envelope = whole(body);
+        let found = envelope.is_some();
+        if let Some(envelope) = envelope {
+            self.body(envelope, body);
+        }
+        found
+    }
+
+    fn body(&mut self, envelope: Envelope, json: &[u8]) {
+        let is_message = envelope.has_content || envelope.kind.as_deref() == Some("message");
+        self.apply(envelope);
         if is_message {
             self.facts.add_text(text::of_key(&KEYS.content, json));
             if self.usage.has_output() {

@@ -1,7 +1,7 @@
 //! openai.chat, openai.completions and openai.embeddings.
 
 use super::facts::Facts;
-use super::lenient::{Object, each, error, list, object, present, word};
+use super::lenient::{Object, each, error, list, object, one, present, whole, word};
 use super::text::{self, KEYS, Shape};
 use super::usage::Converted;
 use super::usage::openai::OpenaiUsage;
@@ -138,15 +138,27 @@ impl Chat {
 
     /// Takes a body (or line of a body) that is one JSON object.
     pub(crate) fn document(&mut self, json: &[u8]) {
+        self.body(one(json), json);
+    }
+
+    /// Takes a body if it is one JSON object that can be read at once; returns whether it was.
+    pub(crate) fn whole(&mut self, body: &[u8]) -> bool {
+        let chunk = whole(body);
+        let found = chunk.is_some();
+        if found {
+            self.body(chunk, body);
+        }
+        found
+    }
+
+    fn body(&mut self, chunk: Option<Chunk>, json: &[u8]) {
+        // Text of a body that could not be read was generated all the same.
         self.facts.add_text(text::of_key(&KEYS.choices, json));
-        let mut is_chunk = false;
-        let read = each(json, |chunk: Chunk| {
-            is_chunk = chunk.object.as_deref().is_some_and(|object| object.ends_with(".chunk"));
+        if let Some(chunk) = chunk {
+            // A body is whole when its object is; a chunk on a line of its own is not.
+            let is_chunk = chunk.object.as_deref().is_some_and(|object| object.ends_with(".chunk"));
             self.apply(chunk);
-        });
-        // A body is whole when its object is; a chunk on a line of its own is not.
-        if read > 0 && !is_chunk {
-            self.facts.terminal = true;
+            self.facts.terminal |= !is_chunk;
         }
     }
 

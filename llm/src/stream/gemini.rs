@@ -1,7 +1,7 @@
 //! gemini.generate, as events (`alt=sse`) or as a list of objects.
 
 use super::facts::Facts;
-use super::lenient::{Object, each, error, list, object, word};
+use super::lenient::{Object, each, error, list, object, whole, word};
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::gemini::GeminiUsage;
@@ -98,6 +98,14 @@ impl Gemini {
         });
         // Text of a chunk that could not be read was generated all the same.
         self.facts.add_text(text.unwrap_or(0));
+    }
+
+    /// Takes a body if it is one JSON object that can be read at once; returns whether it was.
+    pub(crate) fn whole(&mut self, body: &[u8]) -> bool {
+        let Some(envelope) = whole::<Envelope>(body) else { return false };
+        let text = text::of_key(&KEYS.candidates, body);
+        self.apply(envelope.response.unwrap_or(envelope.top), text);
+        true
     }
 
     fn apply(&mut self, chunk: Chunk, text: u64) {

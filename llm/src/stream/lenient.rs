@@ -4,6 +4,7 @@
 //! of these, and metering must read what can be read. So every reader here takes any type: what does not fit is
 //! "not known", and of a duplicate key the last one counts (as in JavaScript and Python).
 
+use super::plain::{Plain, Unusual};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
@@ -24,6 +25,39 @@ pub(crate) trait Object: Default {
 /// Reads every JSON object in `text`, one after the other (normally there is exactly one), until something is not
 /// JSON. Returns how many values were read.
 pub(crate) fn each<T: Object>(text: &[u8], mut take: impl FnMut(T)) -> usize {
+    if let Ok(value) = plain_value(text) {
+        value.into_iter().for_each(take);
+        return 1;
+    }
+    each_in_general(text, &mut take)
+}
+
+/// The first JSON object in `text`, if it starts with one.
+pub(crate) fn one<T: Object>(text: &[u8]) -> Option<T> {
+    let mut found = None;
+    each(text, |value| {
+        if found.is_none() {
+            found = Some(value);
+        }
+    });
+    found
+}
+
+/// The object that is the whole of `text`, if it is plain enough to be read at once (see the module `plain`).
+pub(crate) fn whole<T: Object>(text: &[u8]) -> Option<T> {
+    plain_value(text).ok().flatten()
+}
+
+/// Reads a text that is one value, if it is plain enough.
+pub(super) fn plain_value<T: Object>(text: &[u8]) -> Result<Option<T>, Unusual> {
+    let mut plain = Plain::new(text)?;
+    let value = Lenient::<T>::deserialize(&mut plain)?;
+    plain.end()?;
+    Ok(value.0)
+}
+
+/// [`each`] for any JSON.
+pub(super) fn each_in_general<T: Object>(text: &[u8], take: &mut impl FnMut(T)) -> usize {
     let mut count = 0;
     for value in serde_json::Deserializer::from_slice(text).into_iter::<Lenient<T>>().take(LIST_LIMIT) {
         let Ok(value) = value else { break };

@@ -40,6 +40,16 @@ impl Machine {
         false
     }
 
+    /// Takes a body that is one JSON object and plain enough to be read at once; returns whether it was.
+    pub(crate) fn whole(&mut self, body: &[u8]) -> bool {
+        match self {
+            Machine::Chat(machine) => machine.whole(body),
+            Machine::Responses(machine) => machine.whole(body),
+            Machine::Anthropic(machine) => machine.whole(body),
+            Machine::Gemini(machine) => machine.whole(body),
+        }
+    }
+
     /// Takes one JSON object of a body that is not events.
     pub(crate) fn document(&mut self, json: &[u8]) {
         match self {

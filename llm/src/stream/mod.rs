@@ -16,6 +16,7 @@ mod gemini;
 mod hold;
 pub(crate) mod lenient;
 pub(crate) mod machine;
+mod plain;
 mod responses;
 pub(crate) mod text;
 pub(crate) mod usage;

@@ -1,7 +1,7 @@
 //! openai.responses.
 
 use super::facts::Facts;
-use super::lenient::{Object, each, error, object, word};
+use super::lenient::{Object, each, error, object, one, whole, word};
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::openai::OpenaiUsage;
@@ -109,14 +109,25 @@ impl Responses {
 
     /// Takes a body that is one JSON object: a response, an error, or one event.
     pub(crate) fn document(&mut self, json: &[u8]) {
-        let mut is_event = false;
+        self.body(one(json), json);
+    }
+
+    /// Takes a body if it is one JSON object that can be read at once; returns whether it was.
+    pub(crate) fn whole(&mut self, body: &[u8]) -> bool {
+        let envelope = whole(body);
+        let found = envelope.is_some();
+        if found {
+            self.body(envelope, body);
+        }
+        found
+    }
+
+    fn body(&mut self, envelope: Option<Envelope>, json: &[u8]) {
         self.facts.add_text(text::of_key(&KEYS.output, json));
-        let read = each(json, |envelope: Envelope| {
-            is_event = envelope.kind.is_some();
+        if let Some(envelope) = envelope {
+            let is_event = envelope.kind.is_some();
             self.apply(envelope);
-        });
-        if read > 0 && !is_event {
-            self.facts.terminal = true;
+            self.facts.terminal |= !is_event;
         }
     }
 

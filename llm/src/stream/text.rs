@@ -6,8 +6,9 @@
 //! are counted in their JSON spelling. A summary of hidden reasoning counts as what is shown, not as what was
 //! thought, so hidden reasoning is underestimated. Malformed JSON ends the count of that event, never fails.
 
+use super::plain::next_stop;
+use memchr::memchr3;
 use memchr::memmem::Finder;
-use memchr::{memchr2, memchr3};
 use std::sync::LazyLock;
 
 /// The keys that gates look for, searched as bare quoted keys: a gate may trigger too often, never too seldom.
@@ -135,30 +136,18 @@ pub(crate) fn of_key(key: &Finder<'_>, json: &[u8]) -> u64 {
     total
 }
 
-/// Bytes of a string that are looked at one by one.
-const SHORT_STRING: usize = 16;
-
 /// The string whose first character is at `at`: its length in UTF-8 bytes once unescaped, and where it ends
 /// (past the closing quote, or at the end of a cut text).
 fn string(json: &[u8], mut at: usize) -> (u64, usize) {
     let mut length = 0;
-    // Deltas and keys are a few bytes long; below that length a vector search costs more than it saves.
-    for (seen, byte) in json.get(at..).unwrap_or_default().iter().take(SHORT_STRING).enumerate() {
-        match byte {
-            b'"' => return (seen as u64, at + seen + 1),
-            b'\\' => break,
-            _ => {}
-        }
-    }
     loop {
-        let rest = json.get(at..).unwrap_or_default();
-        let Some(stop) = memchr2(b'"', b'\\', rest) else {
-            return (length + rest.len() as u64, json.len());
-        };
-        length += stop as u64;
-        match rest.get(stop..).unwrap_or_default() {
-            [b'"', ..] => return (length, at + stop + 1),
-            [_, b'u', hex @ ..] => {
+        let stop = next_stop(json, at);
+        length += stop.saturating_sub(at) as u64;
+        at = stop;
+        match json.get(at..).unwrap_or_default() {
+            [] => return (length, json.len()),
+            [b'"', ..] => return (length, at + 1),
+            [b'\\', b'u', hex @ ..] => {
                 length += match hex.get(..4).unwrap_or_default() {
                     [b'0', b'0', b'0'..=b'7', _] => 1,
                     [b'0', b'0'..=b'7', _, _] => 2,
@@ -166,11 +155,16 @@ fn string(json: &[u8], mut at: usize) -> (u64, usize) {
                     [b'd' | b'D', b'8'..=b'9' | b'a'..=b'f' | b'A'..=b'F', _, _] => 2,
                     _ => 3,
                 };
-                at += stop + 6;
+                at += 6;
             }
+            [b'\\', ..] => {
+                length += 1;
+                at += 2;
+            }
+            // A control character, which has no place here but is a byte like another.
             _ => {
                 length += 1;
-                at += stop + 2;
+                at += 1;
             }
         }
     }
