@@ -5,7 +5,7 @@ use crate::respond::{Page, Refusal};
 use http::header;
 use memchr::memmem;
 use narrows_llm::Dialect;
-use narrows_llm::endpoint::{self, Operation, PathFault};
+use narrows_llm::endpoint::{self, Endpoint, Operation, PathFault};
 use narrows_policy::Reason;
 use pingora_core::protocols::http::ServerSession as Session;
 use std::sync::Arc;
@@ -33,6 +33,7 @@ impl Received {
 pub(crate) fn receive(session: &Session, account: &mut Account) -> Result<Received, Refusal> {
     let head = session.req_header();
     let endpoint = endpoint::recognize(head.method.as_str(), head.uri.path());
+    let endpoint = endpoint.and_then(|endpoint| known(account, endpoint));
     // Whatever is refused is refused in the caller's dialect, so the path comes first.
     match &endpoint {
         Ok(endpoint) => account.set_dialect(endpoint.dialect, endpoint.operation),
@@ -57,6 +58,16 @@ pub(crate) fn receive(session: &Session, account: &mut Account) -> Result<Receiv
         model: endpoint.model.as_deref().map(Arc::from),
         stream: endpoint.stream,
     })
+}
+
+/// A probe behind a prefix asks whether anybody is there: nobody is, unless it names a provider or a format. Or else
+/// `GET /readyz` of a balancer that means another listener would be told that all is well.
+fn known<'a>(account: &Account, endpoint: Endpoint<'a>) -> Result<Endpoint<'a>, PathFault> {
+    let probed = endpoint.operation == Operation::Probe;
+    if probed && super::route::check_prefix(account, endpoint.provider()).is_err() {
+        return Err(PathFault::Unknown { family: endpoint.dialect.family() });
+    }
+    Ok(endpoint)
 }
 
 fn refuse_path(fault: &PathFault) -> Refusal {

@@ -116,7 +116,7 @@ fn refuse_body(fault: &BodyFault) -> Refusal {
 }
 
 /// A first path segment that names neither a provider nor a format is a path nobody serves.
-fn check_prefix(account: &Account, prefix: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_prefix(account: &Account, prefix: Option<&str>) -> Result<(), Refusal> {
     match prefix {
         Some(name) if account.snapshot.provider(name).is_none() && !is_format(name) => {
             let message = format!("this gateway does not serve this path: no provider is named {name:?}");
