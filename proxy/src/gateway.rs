@@ -5,7 +5,6 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
 use narrows_ledger::Ledger;
-use pingora_core::protocols::http::ServerSession as Session;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -44,12 +43,6 @@ impl Gateway {
     /// The shared state, to be kept beyond a borrow.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.0
-    }
-
-    /// Sets how long the client's connection is kept after this request: it dies with it once we are stopping.
-    pub(crate) fn keep_alive(&self, session: &mut Session) {
-        let seconds = self.0.snapshot.load().timeouts.keepalive.as_secs().max(1);
-        session.set_keepalive((!self.is_stopping()).then_some(seconds));
     }
 }
 

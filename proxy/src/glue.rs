@@ -1,12 +1,13 @@
-//! Pingora calls, the gateway answers: the only `impl ProxyHttp`, each method a call.
+//! Pingora calls (for HTTP/2), the gateway answers: the only `impl ProxyHttp`, each method a call.
 
+use crate::downstream::Session;
 use crate::exchange;
 use crate::gateway::Gateway;
 use async_trait::async_trait;
 use pingora_core::modules::http::HttpModules;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session as ProxySession};
 
 #[async_trait]
 impl ProxyHttp for Gateway {
@@ -17,22 +18,23 @@ impl ProxyHttp for Gateway {
     /// None: what Pingora would add by default costs and is never used.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, (): &mut ()) -> Result<bool> {
-        exchange::run(self, &mut session.downstream_session).await.map(|()| true)
+    async fn request_filter(&self, session: &mut ProxySession, (): &mut ()) -> Result<bool> {
+        let served = exchange::run(self, &mut Session::H2(&mut session.downstream_session)).await;
+        served.map(|()| true).map_err(|cut| Error::explain(ErrorType::ConnectionClosed, cut.0.as_str()))
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, (): &mut ()) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut ProxySession, (): &mut ()) -> Result<Box<HttpPeer>> {
         // Every request is answered by its exchange; nothing gets here until pass-through routes exist.
         Error::e_explain(ErrorType::InternalError, "no request takes the stock path")
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, _error: &Error, (): &mut ()) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut ProxySession, _error: &Error, (): &mut ()) -> FailToProxy {
         // The exchange has answered, or cut its answer on purpose: nothing is to be written after it.
         session.set_keepalive(None);
         FailToProxy { error_code: 0, can_reuse_downstream: false }
     }
 
-    fn suppress_error_log(&self, _session: &Session, (): &(), _error: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &ProxySession, (): &(), _error: &Error) -> bool {
         true
     }
 }

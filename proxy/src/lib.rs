@@ -7,18 +7,20 @@ pub mod config;
 
 pub(crate) mod buffers;
 pub(crate) mod id;
+pub(crate) mod net;
 pub mod upstream;
 
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;
 
+pub(crate) mod downstream;
 pub(crate) mod gateway;
-pub(crate) mod listen;
 
 pub(crate) mod exchange;
 pub(crate) mod respond;
 
 pub(crate) mod glue;
+pub(crate) mod listen;
 
 pub(crate) mod admin;
 pub mod server;

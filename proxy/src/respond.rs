@@ -1,23 +1,14 @@
 //! The one place that turns failures into answers, in the caller's dialect.
 
+use crate::downstream::{Length, Lost, OutHead, Session};
 use crate::exchange::{Account, Ending};
 use crate::gateway::Gateway;
-use crate::listen::conn;
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use narrows_llm::Family;
 use narrows_llm::fault::{self, Fault};
 use narrows_policy::Reason;
-use pingora_core::protocols::http::ServerSession as Session;
-use pingora_http::ResponseHeader;
 use std::borrow::Cow;
-use std::time::Duration;
-
-/// Bytes of an unread body that are taken off an HTTP/2 stream after a refusal. Ending such a stream at once
-/// resets it, and clients then report the reset instead of the answer.
-const DRAIN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How long that may take.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// An exchange that is not served, and why.
 #[derive(Debug)]
@@ -119,7 +110,7 @@ impl Page {
 
 /// Answers with a page.
 pub(crate) async fn page(
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     page: Page,
 ) -> Result<Ending, Refusal> {
@@ -130,11 +121,11 @@ pub(crate) async fn page(
 /// Answers with a refusal, unless the caller is gone or an answer has begun.
 pub(crate) async fn refuse(
     gateway: &Gateway,
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     refusal: Refusal,
 ) -> Ending {
-    if refusal.reason == Reason::ClientGone || session.response_written().is_some() {
+    if refusal.reason == Reason::ClientGone || session.has_answered() {
         return Ending { reason: refusal.reason, clean: false };
     }
     let id = account.id_text();
@@ -148,63 +139,55 @@ pub(crate) async fn refuse(
     tracing::debug!(reason = refusal.reason.as_str(), message = %refusal.message, "refused");
     // A body that was not read would be taken for the next request; Pingora drains a short one and closes else.
     if refusal.close || gateway.is_stopping() {
-        session.set_keepalive(None);
+        session.close_after();
     }
     let answer = write(session, account, refusal.status, &body, refusal.header).await;
     Ending::from_write(answer, refusal.reason)
 }
 
 async fn write(
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     status: u16,
     body: &Bytes,
     extra: Option<(HeaderName, HeaderValue)>,
-) -> pingora_error::Result<()> {
-    let mut head = ResponseHeader::build_no_case(status, Some(8))?;
-    head.insert_header(header::CONTENT_TYPE, "application/json")?;
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    account.name_answer(&mut head, false)?;
+) -> Result<(), Lost> {
+    let mut fields = BytesMut::with_capacity(FIELDS_ROOM);
+    fields.extend_from_slice(b"content-type: application/json\r\n");
+    account.put_ids(&mut fields, true);
     if account.family == Family::Anthropic && status >= 400 {
         // Anthropic's clients print this one.
-        head.insert_header("request-id", account.id_text())?;
+        put_field(&mut fields, b"request-id", account.id_text().as_bytes());
     }
     if let Some((name, value)) = extra {
-        head.insert_header(name, value)?;
+        put_field(&mut fields, name.as_str().as_bytes(), value.as_bytes());
     }
-    let is_head = session.req_header().method == http::Method::HEAD;
     account.answered(status);
-    let stream = &mut *session;
-    if let Some(conn) = conn::of(stream) {
-        conn.cork(true);
+    let head = OutHead {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        reason: None,
+        fields: &fields,
+        has_date: false,
+        length: Length::Known(body.len() as u64),
+    };
+    session.write_head(&head, true).await?;
+    if session.head().method != Method::HEAD {
+        session.write_body(body.clone(), true).await?;
+        account.response_bytes += body.len() as u64;
     }
-    let header_written = stream.write_response_header(Box::new(head)).await;
-    if let Some(conn) = conn::of(stream) {
-        conn.cork(false);
-    }
-    header_written?;
-    if is_head {
-        return stream.finish_body().await;
-    }
-    stream.write_response_body(body.clone(), true).await?;
-    account.response_bytes += body.len() as u64;
-    if stream.as_http2().is_some() {
-        drain(stream).await;
+    session.finish_body().await?;
+    if matches!(session, Session::H2(_)) {
+        session.drain().await;
     }
     Ok(())
 }
 
-/// Takes an unread body off an HTTP/2 stream, within bounds.
-async fn drain(stream: &mut pingora_core::protocols::http::ServerSession) {
-    let drained = async {
-        let mut total = 0;
-        while let Ok(Some(chunk)) = stream.read_request_body().await {
-            total += chunk.len();
-            if total > DRAIN_BYTES_MAX {
-                break;
-            }
-        }
-    };
-    // Whether or not it came to its end, the answer is written.
-    let _ = tokio::time::timeout(DRAIN_TIME_MAX, drained).await;
+/// Room for the fields of an answer of our own, in bytes.
+const FIELDS_ROOM: usize = 256;
+
+fn put_field(fields: &mut BytesMut, name: &[u8], value: &[u8]) {
+    fields.extend_from_slice(name);
+    fields.extend_from_slice(b": ");
+    fields.extend_from_slice(value);
+    fields.extend_from_slice(b"\r\n");
 }

@@ -4,8 +4,8 @@ use super::clients;
 use crate::gateway::{Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
 use crate::upstream::h1::Head;
-use bytes::{Bytes, BytesMut};
-use http::HeaderName;
+use bytes::BytesMut;
+use http::request::Parts;
 use narrows_ledger::{Attempt, Record};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::stream::Reported;
@@ -13,15 +13,15 @@ use narrows_llm::{Dialect, Family};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
 use narrows_tokenizer::Vocabulary;
-use pingora_error::Result;
-use pingora_http::{RequestHeader, ResponseHeader};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The header that always names the exchange.
-const ID_HEADER: HeaderName = HeaderName::from_static("x-narrows-request-id");
+const ID_HEADER: &str = "x-narrows-request-id";
 /// The header that SDKs show; the provider's own value has precedence.
-const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_HEADER: &str = "x-request-id";
+/// Room for the lines that name an exchange, in bytes.
+const ID_LINES_BYTES: usize = 128;
 
 /// The facts of one exchange. Dropping it unsettled settles it as what it then must be: the connection's task was
 /// cancelled or unwound.
@@ -112,37 +112,29 @@ impl Account {
     }
 
     /// Notes the client program and its conversation: attribution only, never authorization.
-    pub(crate) fn note_client(&mut self, head: &RequestHeader) {
+    pub(crate) fn note_client(&mut self, head: &Parts) {
         self.client = clients::of(head);
         self.conversation = clients::conversation(head).map(Box::from);
     }
 
-    /// Puts the exchange's id on an answer. A provider's own `x-request-id` stays what it was.
-    pub(crate) fn name_answer(&self, head: &mut ResponseHeader, has_own: bool) -> Result<()> {
-        let mut buffer = uuid::Uuid::encode_buffer();
-        let text = uuid::Uuid::from_u128(self.id).hyphenated().encode_lower(&mut buffer);
-        let value = pingora_http::header_value_from_slice(text.as_bytes());
-        if !has_own {
-            head.insert_header(REQUEST_ID_HEADER, value.clone())?;
-        }
-        head.insert_header(ID_HEADER, value)
+    /// The provider's fields and the exchange's id, as lines. A provider's own `x-request-id` stays what it was.
+    pub(crate) fn name_fields(&self, head: &Head) -> BytesMut {
+        let mut lines = BytesMut::with_capacity(head.fields.len() + ID_LINES_BYTES);
+        lines.extend_from_slice(&head.fields);
+        self.put_ids(&mut lines, !head.has_x_request_id);
+        lines
     }
 
-    /// The provider's fields and the exchange's id, as lines for an HTTP/1 head.
-    pub(crate) fn name_fields(&self, head: &Head) -> Bytes {
+    /// Appends the lines that name the exchange.
+    pub(crate) fn put_ids(&self, lines: &mut BytesMut, as_request_id: bool) {
         let mut buffer = uuid::Uuid::encode_buffer();
         let id = uuid::Uuid::from_u128(self.id).hyphenated().encode_lower(&mut buffer);
-        let mut lines = BytesMut::with_capacity(head.fields.len() + 2 * (id.len() + 32));
-        lines.extend_from_slice(&head.fields);
-        for name in
-            [(!head.has_x_request_id).then_some(REQUEST_ID_HEADER), Some(ID_HEADER)].into_iter().flatten()
-        {
-            lines.extend_from_slice(name.as_str().as_bytes());
+        for name in [as_request_id.then_some(REQUEST_ID_HEADER), Some(ID_HEADER)].into_iter().flatten() {
+            lines.extend_from_slice(name.as_bytes());
             lines.extend_from_slice(b": ");
             lines.extend_from_slice(id.as_bytes());
             lines.extend_from_slice(b"\r\n");
         }
-        lines.freeze()
     }
 
     /// A head with this status goes to the caller.

@@ -4,17 +4,17 @@ use super::account::{Account, micros};
 use super::identify::carries_key;
 use super::inspect::Inspected;
 use super::route::Target;
+use crate::downstream::Session;
 use crate::respond::Refusal;
 use crate::snapshot::Provider;
 use crate::upstream::Fault;
 use crate::upstream::h1::{H1, Head};
 use bytes::{BufMut, Bytes, BytesMut};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, header};
 use narrows_ledger::Attempt;
 use narrows_llm::provider::{self, Ask};
 use narrows_policy::Reason;
-use pingora_core::protocols::http::ServerSession as Session;
-use pingora_http::RequestHeader;
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,13 +28,13 @@ pub(crate) struct Answered {
 
 /// Sends the request and waits for the head. The body is released when this returns.
 pub(crate) async fn attempt(
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     inspected: Inspected,
 ) -> Result<Answered, Refusal> {
     let Inspected { target, segments, compressed, share } = inspected;
     let provider = Arc::clone(&target.provider);
-    let wire_head = request_head(session.req_header(), &target, segments.len(), compressed)?;
+    let wire_head = request_head(session.head(), &target, segments.len(), compressed)?;
     let started = Instant::now();
     let asked = ask(session, account, &provider, &wire_head, segments.parts()).await;
     let waited = started.elapsed();
@@ -127,7 +127,7 @@ impl Failure {
 /// One try, and a second one on a new connection when a pooled one turns out to have been closed before any byte
 /// of an answer: the provider then cannot have begun to answer.
 async fn ask(
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &Account,
     provider: &Provider,
     head: &Bytes,
@@ -150,7 +150,7 @@ async fn ask(
     tokio::select! {
         biased;
         outcome = on_time => outcome.map_err(Failure::Upstream),
-        () = client_gone(session) => Err(Failure::ClientGone),
+        () = session.gone() => Err(Failure::ClientGone),
         () = tokio::time::sleep(limit.min(total_left)) => {
             Err(if total_left <= limit { Failure::TotalTimeout } else { Failure::FirstByteTimeout(limit) })
         }
@@ -162,17 +162,9 @@ async fn exchange_heads(connection: &mut H1, head: &Bytes, body: &[Bytes]) -> Re
     connection.read_head().await
 }
 
-/// Resolves when the client closes its connection; never when it sends more (the next request waits its turn).
-pub(crate) async fn client_gone(session: &mut Session) {
-    // Only an error says that it is gone: a body is read before, and a pipelined request is put aside.
-    if session.read_body_or_idle(true).await.is_ok() {
-        std::future::pending::<()>().await;
-    }
-}
-
 /// The request's head as it goes on the wire.
 fn request_head(
-    client: &RequestHeader,
+    client: &Parts,
     target: &Target,
     body_len: usize,
     compressed: bool,
@@ -244,7 +236,7 @@ fn client_query(query: Option<&str>, own_credential: bool) -> Cow<'_, str> {
 }
 
 /// Header names that `connection` makes hop-by-hop, beyond the usual words.
-fn nominated(client: &RequestHeader) -> Vec<String> {
+fn nominated(client: &Parts) -> Vec<String> {
     let values = client.headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(',')).map(str::trim);
     let usual = |name: &&str| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close");

@@ -1,9 +1,9 @@
 //! Which program called, and in which conversation. Attribution, never authorization.
 
 use super::identify::carries_key;
+use http::request::Parts;
 use http::{HeaderName, header};
 use narrows_llm::client;
-use pingora_http::RequestHeader;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -34,7 +34,7 @@ pub(crate) fn is_agent(client: &str) -> bool {
 
 /// The client program behind a request's user agent. Telling takes a search for some fifty names, so each thread
 /// remembers what it found.
-pub(crate) fn of(head: &RequestHeader) -> Option<&'static str> {
+pub(crate) fn of(head: &Parts) -> Option<&'static str> {
     thread_local! {
         static KNOWN: RefCell<HashMap<Box<str>, Option<&'static str>>> = RefCell::new(HashMap::new());
     }
@@ -54,7 +54,7 @@ pub(crate) fn of(head: &RequestHeader) -> Option<&'static str> {
 }
 
 /// The id of the conversation a request belongs to, if its client says.
-pub(crate) fn conversation(head: &RequestHeader) -> Option<&str> {
+pub(crate) fn conversation(head: &Parts) -> Option<&str> {
     static NAMES: OnceLock<Vec<HeaderName>> = OnceLock::new();
     let names = NAMES.get_or_init(|| {
         client::CONVERSATION_HEADERS.iter().map(|(name, _)| HeaderName::from_static(name)).collect()

@@ -2,12 +2,12 @@
 
 use super::Account;
 use super::receive::Received;
+use crate::downstream::Session;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use narrows_ledger::key::{KeyEntry, KeyFault};
 use narrows_policy::Reason;
-use pingora_core::protocols::http::ServerSession as Session;
 use std::sync::Arc;
 
 /// The header in which a key travels beside the client's own provider credential.
@@ -34,11 +34,11 @@ pub(crate) struct Identified {
 /// Finds the caller.
 pub(crate) fn identify(
     gateway: &Gateway,
-    session: &Session,
+    session: &Session<'_>,
     account: &mut Account,
     received: Received,
 ) -> Result<Identified, Refusal> {
-    let head = session.req_header();
+    let head = session.head();
     let presented = Presented::collect(&head.headers, head.uri.query())?;
     if let Some(text) = presented.key {
         let keys = gateway.ledger.keys();

@@ -19,19 +19,22 @@ mod route;
 pub(crate) use account::Account;
 pub(crate) use relay::Ending;
 
+use crate::downstream::Session;
 use crate::gateway::Gateway;
 use crate::respond::{self, Refusal};
 use narrows_policy::Reason;
-use pingora_core::protocols::http::ServerSession as Session;
-use pingora_error::{Error, ErrorType, Result};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
+/// An answer that did not reach its proper end, and why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut(pub(crate) Reason);
+
 /// Serves one request. `Ok` keeps the client's connection, an error closes it without a proper end, so that a cut
 /// answer is never taken for a whole one.
-pub(crate) async fn run(gateway: &Gateway, session: &mut Session) -> Result<()> {
+pub(crate) async fn run(gateway: &Gateway, session: &mut Session<'_>) -> Result<(), Cut> {
     let mut account = Account::open(gateway);
     let outcome = {
         let steps = pin!(steps(gateway, session, &mut account));
@@ -43,11 +46,7 @@ pub(crate) async fn run(gateway: &Gateway, session: &mut Session) -> Result<()> 
         Err(refusal) => Box::pin(respond::refuse(gateway, session, &mut account, refusal)).await,
     };
     account.settle(ending.reason);
-    if ending.clean {
-        Ok(())
-    } else {
-        Err(Error::explain(ErrorType::ConnectionClosed, ending.reason.as_str()))
-    }
+    if ending.clean { Ok(()) } else { Err(Cut(ending.reason)) }
 }
 
 /// Turns a panic in a step into a refusal. The future is polled where it stands: moving it would copy kilobytes.
@@ -66,7 +65,11 @@ where
 }
 
 /// The steps, in order. Settling is the ninth; it happens in [`run`], whatever happens here.
-async fn steps(gateway: &Gateway, session: &mut Session, account: &mut Account) -> Result<Ending, Refusal> {
+async fn steps(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+) -> Result<Ending, Refusal> {
     let received = receive::receive(session, account)?;
     if let Some(page) = received.answered_here() {
         return Box::pin(respond::page(session, account, page)).await;

@@ -3,6 +3,7 @@
 use super::identify::Identified;
 use super::{Account, coding};
 use crate::buffers::Share;
+use crate::downstream::{Lost, Session};
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
 use bytes::{Bytes, BytesMut};
@@ -11,7 +12,6 @@ use narrows_ledger::key::KeyEntry;
 use narrows_llm::Dialect;
 use narrows_llm::endpoint::Operation;
 use narrows_policy::Reason;
-use pingora_core::protocols::http::ServerSession as Session;
 use std::sync::Arc;
 
 /// Room reserved at first for a body of unknown length, in bytes.
@@ -44,14 +44,14 @@ pub(crate) struct Body {
 /// Reads the body.
 pub(crate) async fn read(
     gateway: &Gateway,
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     identified: Identified,
 ) -> Result<Request, Refusal> {
     let Identified { received, key, own_credential } = identified;
     let limit = account.snapshot.limits.request_body;
     let mut share = gateway.buffers.share();
-    let wire = if session.is_body_empty() {
+    let wire = if session.has_no_body() {
         Bytes::new()
     } else {
         let within = account.snapshot.timeouts.request_body;
@@ -77,31 +77,25 @@ pub(crate) async fn read(
     })
 }
 
-async fn collect(session: &mut Session, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
-    let head = session.req_header();
-    let length = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: usize| length > limit) {
+async fn collect(session: &mut Session<'_>, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
+    let length = session.body_length().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if length.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
     if !share.grow_to(length.unwrap_or(FIRST_ROOM.min(limit))) {
         return Err(buffers_full());
     }
-    if head
-        .headers
-        .get(header::EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
-        session.write_continue_response().await.map_err(|_error| gone())?;
-    }
-    let Some(first) = chunk(session).await? else { return Ok(Bytes::new()) };
-    // Small bodies come whole, and need no copy.
+    session.invite_body().await.map_err(lost)?;
+    let room = length.unwrap_or(0);
+    let Some(first) = session.read_body(room).await.map_err(lost)? else { return Ok(Bytes::new()) };
+    // A body of known length comes whole over HTTP/1, and needs no copy.
     if length == Some(first.len()) {
         return Ok(first);
     }
     let mut body = BytesMut::with_capacity(length.unwrap_or(2 * first.len()));
     body.extend_from_slice(&first);
     drop(first);
-    while let Some(more) = chunk(session).await? {
+    while let Some(more) = session.read_body(room).await.map_err(lost)? {
         let total = body.len() + more.len();
         if total > limit {
             return Err(too_large(limit));
@@ -117,18 +111,17 @@ async fn collect(session: &mut Session, limit: usize, share: &mut Share) -> Resu
     Ok(body.freeze())
 }
 
-async fn chunk(session: &mut Session) -> Result<Option<Bytes>, Refusal> {
-    match session.read_request_body().await {
-        Ok(chunk) => Ok(chunk),
-        Err(error) if matches!(error.etype, pingora_error::ErrorType::ReadTimedout) => {
-            Err(Refusal::new(Reason::ClientTimeout, "the body stopped arriving").closing())
+fn lost(lost: Lost) -> Refusal {
+    match lost {
+        Lost::Gone => {
+            Refusal::new(Reason::ClientGone, "the client closed the connection before its body was complete")
         }
-        Err(_error) => Err(gone()),
+        Lost::Stalled => Refusal::new(Reason::ClientTimeout, "the body stopped arriving").closing(),
+        Lost::Malformed => {
+            Refusal::new(Reason::BodyMalformed, "the body is not framed as transfer-encoding: chunked says")
+                .closing()
+        }
     }
-}
-
-fn gone() -> Refusal {
-    Refusal::new(Reason::ClientGone, "the client closed the connection before its body was complete")
 }
 
 fn too_large(limit: usize) -> Refusal {
@@ -145,8 +138,8 @@ fn buffers_full() -> Refusal {
 }
 
 /// Undoes a compression that we know, to route by the body; the compressed bytes are kept to be passed on.
-fn decode(session: &Session, wire: Bytes, limit: usize, mut share: Share) -> Result<Body, Refusal> {
-    let encoding = session.req_header().headers.get(header::CONTENT_ENCODING);
+fn decode(session: &Session<'_>, wire: Bytes, limit: usize, mut share: Share) -> Result<Body, Refusal> {
+    let encoding = session.head().headers.get(header::CONTENT_ENCODING);
     let Some(encoding) = encoding.filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")) else {
         return Ok(Body { text: wire.clone(), wire, compressed: false, share });
     };

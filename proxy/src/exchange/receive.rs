@@ -1,13 +1,12 @@
 //! Step 1: the head only. The path names the operation and the dialect.
 
 use super::Account;
+use crate::downstream::Session;
 use crate::respond::{Page, Refusal};
 use http::header;
-use memchr::memmem;
 use narrows_llm::Dialect;
 use narrows_llm::endpoint::{self, Endpoint, Operation, PathFault};
 use narrows_policy::Reason;
-use pingora_core::protocols::http::ServerSession as Session;
 use std::sync::Arc;
 
 /// What the head says.
@@ -30,8 +29,8 @@ impl Received {
 }
 
 /// Reads the head.
-pub(crate) fn receive(session: &Session, account: &mut Account) -> Result<Received, Refusal> {
-    let head = session.req_header();
+pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Received, Refusal> {
+    let head = session.head();
     let endpoint = endpoint::recognize(head.method.as_str(), head.uri.path());
     let endpoint = endpoint.and_then(|endpoint| known(account, endpoint));
     // Whatever is refused is refused in the caller's dialect, so the path comes first.
@@ -40,7 +39,9 @@ pub(crate) fn receive(session: &Session, account: &mut Account) -> Result<Receiv
         Err(fault) => account.family = fault.family(),
     }
     account.note_client(head);
-    refuse_ambiguous(session)?;
+    if let Some(cause) = session.ambiguity() {
+        return Err(Refusal::new(Reason::HeadAmbiguous, cause).closing());
+    }
     let endpoint = endpoint.map_err(|fault| refuse_path(&fault))?;
     let prefix = endpoint.provider();
     // The families share the paths of their model lists; Anthropic's clients say who they are.
@@ -48,7 +49,7 @@ pub(crate) fn receive(session: &Session, account: &mut Account) -> Result<Receiv
     let anthropic = lists
         && endpoint.dialect == Dialect::OpenaiChat
         && prefix != Some("openai")
-        && session.req_header().headers.contains_key("anthropic-version");
+        && session.head().headers.contains_key("anthropic-version");
     let dialect = if anthropic { Dialect::AnthropicMessages } else { endpoint.dialect };
     account.set_dialect(dialect, endpoint.operation);
     Ok(Received {
@@ -80,31 +81,4 @@ fn refuse_path(fault: &PathFault) -> Refusal {
         PathFault::Method { allow, .. } => refusal.with_header(header::ALLOW, allow),
         PathFault::Unknown { .. } | PathFault::Malformed { .. } => refusal,
     }
-}
-
-/// Refuses a head that two parsers could read as two different requests (RFC 9112 §6.3, request smuggling).
-/// Pingora deletes `content-length` beside `transfer-encoding` before any filter, so the raw head is asked.
-fn refuse_ambiguous(session: &Session) -> Result<(), Refusal> {
-    let headers = &session.req_header().headers;
-    let refusal = |cause: &'static str| Err(Refusal::new(Reason::HeadAmbiguous, cause).closing());
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    if let Some(first) = lengths.next() {
-        if lengths.any(|other| other != first) {
-            return refusal("the request has two different content-length headers");
-        }
-        if first.is_empty() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
-            return refusal("the content-length header is not a number");
-        }
-    }
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(first) = encodings.next() {
-        if encodings.next().is_some() || !first.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return refusal("the only transfer-encoding a request may have is chunked");
-        }
-        let raw = session.to_h1_raw().to_ascii_lowercase();
-        if memmem::find(&raw, b"\ncontent-length").is_some() {
-            return refusal("the request has both content-length and transfer-encoding");
-        }
-    }
-    Ok(())
 }

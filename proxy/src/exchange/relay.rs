@@ -5,11 +5,11 @@
 //! its length, so that a provider that fails half-way gives the client an error and not half a body.
 
 use super::account::{Account, micros};
-use super::attempt::{Answered, client_gone};
+use super::attempt::Answered;
 use super::coding::{self, Decoder};
 use super::route::Target;
+use crate::downstream::{Length, Lost, OutHead, Session};
 use crate::gateway::Gateway;
-use crate::listen::conn;
 use crate::respond::Refusal;
 use crate::snapshot::Provider;
 use crate::upstream::Fault;
@@ -17,15 +17,11 @@ use crate::upstream::body::BodyDecoder;
 use crate::upstream::h1::{Coding, Content, H1, Head};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
-use http::{HeaderValue, Version, header};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::fault::{self, Fault as ErrorBody};
 use narrows_llm::stream::{StreamDecoder, StreamEnd, StreamOptions};
 use narrows_llm::{Dialect, unary};
 use narrows_policy::Reason;
-use pingora_core::protocols::http::ServerSession as Session;
-use pingora_error::ErrorType;
-use pingora_http::ResponseHeader;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,23 +37,18 @@ pub(crate) struct Ending {
 
 impl Ending {
     /// The ending of an exchange whose answer was written whole, or not.
-    pub(crate) fn from_write(written: pingora_error::Result<()>, reason: Reason) -> Ending {
+    pub(crate) fn from_write(written: Result<(), Lost>, reason: Reason) -> Ending {
         match written {
             Ok(()) => Ending { reason, clean: true },
-            Err(error) => Ending { reason: write_reason(&error), clean: false },
+            Err(lost) => Ending { reason: lost.reason(), clean: false },
         }
     }
-}
-
-/// What a failed write says about the client.
-fn write_reason(error: &pingora_error::Error) -> Reason {
-    if error.etype == ErrorType::WriteTimedout { Reason::ClientTimeout } else { Reason::ClientGone }
 }
 
 /// Relays the answer and leaves its usage on the account.
 pub(crate) async fn relay(
     gateway: &Gateway,
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     answered: Answered,
 ) -> Result<Ending, Refusal> {
@@ -67,7 +58,7 @@ pub(crate) async fn relay(
     // for events.
     let array = target.stream && target.dialect == Dialect::GeminiGenerate;
     account.streamed = success && (head.content == Content::Events || array);
-    session.set_write_timeout(Some(target.provider.timeouts.idle));
+    session.set_write_timeout(target.provider.timeouts.idle);
     let upstream = Upstream::new(account, &target.provider, connection, &head);
     if account.streamed {
         return Ok(Stream::new(account, upstream, &target, &head).run(session, account, head).await);
@@ -145,14 +136,18 @@ impl Upstream {
     }
 
     /// The next part of the body; `None` is its end.
-    async fn next(&mut self, session: &mut Session, account: &mut Account) -> Result<Option<Bytes>, Stop> {
+    async fn next(
+        &mut self,
+        session: &mut Session<'_>,
+        account: &mut Account,
+    ) -> Result<Option<Bytes>, Stop> {
         if let Some(ready) = self.ready() {
             return ready;
         }
         let waiting = Instant::now();
         let first_limit = self.total_until.min(self.last_read + self.idle);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(first_limit)));
-        let gone = client_gone(session);
+        let gone = session.gone();
         tokio::pin!(gone);
         let outcome = loop {
             tokio::select! {
@@ -252,12 +247,12 @@ impl Stream {
         Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), at_boundary: true }
     }
 
-    async fn run(mut self, session: &mut Session, account: &mut Account, head: Head) -> Ending {
+    async fn run(mut self, session: &mut Session<'_>, account: &mut Account, head: Head) -> Ending {
         let _in_flight = account.stream_opened();
         // A first chunk that is here already travels with the head.
         let first = self.upstream.ready();
-        if let Err(error) = self.write_head(session, account, head, first.is_some()).await {
-            return self.stopped(account, write_reason(&error));
+        if let Err(lost) = self.write_head(session, account, head, first.is_some()).await {
+            return self.stopped(account, lost.reason());
         }
         let mut next = match first {
             Some(first) => first,
@@ -270,8 +265,8 @@ impl Stream {
                     if self.upstream.decoder.is_done() {
                         return self.end(session, account).await;
                     }
-                    if let Err(error) = self.write(session, account, false).await {
-                        return self.stopped(account, write_reason(&error));
+                    if let Err(lost) = self.write(session, account, false).await {
+                        return self.stopped(account, lost.reason());
                     }
                 }
                 Ok(None) => return self.end(session, account).await,
@@ -283,30 +278,21 @@ impl Stream {
 
     async fn write_head(
         &mut self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         account: &mut Account,
         head: Head,
         more_follows: bool,
-    ) -> pingora_error::Result<()> {
-        let mut head = downstream_head(session, account, &head)?;
-        if session.req_header().version == Version::HTTP_11 {
-            head.insert_header(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"))?;
-        }
-        let downstream = &mut *session;
-        cork(downstream, more_follows);
-        let written = downstream.write_response_header(head).await;
-        cork(downstream, false);
-        written
+    ) -> Result<(), Lost> {
+        send_head(session, account, &head, Length::Open, more_follows).await
     }
 
     /// Writes the parts in one go. With `end_follows` they leave together with the end of the body.
     async fn write(
         &mut self,
-        session: &mut Session,
+        session: &mut Session<'_>,
         account: &mut Account,
         end_follows: bool,
-    ) -> pingora_error::Result<()> {
-        let downstream = &mut *session;
+    ) -> Result<(), Lost> {
         let last = self.parts.len().saturating_sub(1);
         for (index, part) in self.parts.drain(..).enumerate() {
             if part.is_empty() {
@@ -315,17 +301,13 @@ impl Stream {
             account.first_byte();
             account.response_bytes += part.len() as u64;
             self.at_boundary = part.ends_with(b"\n\n") || part.ends_with(b"\r\n\r\n");
-            let joined = end_follows || index < last;
-            cork(downstream, joined);
-            let written = downstream.write_response_body(part, false).await;
-            cork(downstream, false);
-            written?;
+            session.write_body(part, end_follows || index < last).await?;
         }
         Ok(())
     }
 
     /// The provider's body came to its end.
-    async fn end(mut self, session: &mut Session, account: &mut Account) -> Ending {
+    async fn end(mut self, session: &mut Session<'_>, account: &mut Account) -> Ending {
         let end = self.meter.finish(account, &mut self.parts);
         let reason = match end {
             Some(StreamEnd::ErrorEvent { .. }) => Reason::ProviderErrorEvent,
@@ -342,7 +324,7 @@ impl Stream {
 
     /// The stream cannot go on. Between two events the client is told why, in its dialect; then the connection
     /// ends without a proper end, because the answer has none.
-    async fn stop(mut self, session: &mut Session, account: &mut Account, stop: &Stop) -> Ending {
+    async fn stop(mut self, session: &mut Session<'_>, account: &mut Account, stop: &Stop) -> Ending {
         let reason = stop.reason();
         self.meter.finish(account, &mut self.parts);
         if reason != Reason::ClientGone {
@@ -370,50 +352,30 @@ impl Stream {
     }
 }
 
-fn cork(downstream: &pingora_core::protocols::http::ServerSession, corked: bool) {
-    if let Some(conn) = conn::of(downstream) {
-        conn.cork(corked);
-    }
-}
-
-/// The head for the client. Over HTTP/1 the provider's fields are staged on the connection and go out as they are;
-/// over HTTP/2 they have to become a header map.
-fn downstream_head(
-    session: &Session,
+/// Sends a provider's head on, with our id on it.
+async fn send_head(
+    session: &mut Session<'_>,
     account: &mut Account,
     head: &Head,
-) -> pingora_error::Result<Box<ResponseHeader>> {
-    let mut out = ResponseHeader::build(head.status, Some(8))?;
-    match conn::of(session) {
-        Some(conn) => conn.stage(account.name_fields(head)),
-        None => {
-            let mut added = Ok(true);
-            head.each_field(|name, value| {
-                let value = pingora_http::header_value_from_slice(value);
-                let one = http::HeaderName::from_bytes(name).map(|name| out.append_header(name, value));
-                // A name that was valid HTTP/1 is valid here; a failure to add is the head's.
-                if let Ok(Err(error)) = one {
-                    added = Err(error);
-                }
-            });
-            added?;
-            account.name_answer(&mut out, head.has_x_request_id)?;
-        }
-    }
-    if let Some(reason) = &head.reason {
-        out.set_reason_phrase(Some(reason))?;
-    }
+    length: Length,
+    more_follows: bool,
+) -> Result<(), Lost> {
+    let fields = account.name_fields(head);
     account.answered(head.status.as_u16());
-    if session.as_http2().is_none() {
-        out.set_version(Version::HTTP_11);
-    }
-    Ok(Box::new(out))
+    let out = OutHead {
+        status: head.status,
+        reason: head.reason.as_deref(),
+        fields: &fields,
+        has_date: head.has_date,
+        length,
+    };
+    session.write_head(&out, more_follows).await
 }
 
 /// Holds an answer whole, reads its usage, and sends it. One that is too large to hold passes as it comes.
 async fn whole(
     gateway: &Gateway,
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     mut upstream: Upstream,
     target: &Target,
@@ -457,7 +419,7 @@ fn error_reason(account: &Account) -> Reason {
 
 impl Stream {
     /// Goes on with an answer of which the first parts were held.
-    async fn run_from_held(mut self, session: &mut Session, account: &mut Account, head: Head) -> Ending {
+    async fn run_from_held(mut self, session: &mut Session<'_>, account: &mut Account, head: Head) -> Ending {
         let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
         let mut written = self.write_head(session, account, head, true).await;
         while written.is_ok() {
@@ -500,18 +462,16 @@ fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes
 }
 
 async fn send_whole(
-    session: &mut Session,
+    session: &mut Session<'_>,
     account: &mut Account,
     head: &Head,
     body: Bytes,
-) -> pingora_error::Result<()> {
-    let mut head = downstream_head(session, account, head)?;
-    head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    let downstream = &mut *session;
-    downstream.write_response_header(head).await?;
+) -> Result<(), Lost> {
+    send_head(session, account, head, Length::Known(body.len() as u64), true).await?;
     account.first_byte();
     account.response_bytes += body.len() as u64;
-    downstream.write_response_body(body, true).await
+    session.write_body(body, true).await?;
+    session.finish_body().await
 }
 
 /// Parts of an answer: one is kept as it came, several are joined.

@@ -1,11 +1,13 @@
 //! Accept loops. They are ours rather than Pingora's so that the port a listener got is known, a stalled handshake
 //! holds nobody up, and a drain can be told from a stop.
 
-use super::conn::{Conn, Transport};
+use super::conn::Conn;
 use super::serve;
 use super::tls;
 use crate::config::settings::Listener;
+use crate::downstream::h1::Transport;
 use crate::gateway::Gateway;
+use crate::net::Io;
 use anyhow::Context;
 use pingora_proxy::HttpProxy;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -108,9 +110,9 @@ async fn accept(
 }
 
 async fn handshake(tcp: TcpStream, tls: Option<TlsAcceptor>) -> Option<Transport> {
-    let Some(tls) = tls else { return Some(Transport::Plain(tcp)) };
+    let Some(tls) = tls else { return Some(Io::Plain(tcp)) };
     match tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(tcp)).await {
-        Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => Some(Io::Tls(Box::new(stream))),
         Ok(Err(error)) => {
             tracing::debug!("a TLS handshake failed: {error}");
             None

@@ -1,12 +1,9 @@
-//! A downstream connection as Pingora sees it.
-//!
-//! Pingora reads and writes through a boxed [`IO`](pingora_core::protocols::IO). Its own TCP stream keeps a
-//! read buffer in front of a parser that has one already, and flushes a response's head before its body. This
-//! one reads straight through and joins what is written until a flush, so a head and its body leave in one
-//! system call; [`Conn::cork`] lets the relay join a stream's head with its first chunks.
+//! A downstream connection: which protocol it speaks, and how Pingora sees it.
 
+use crate::downstream::h1::Transport;
+use crate::net::Io;
 use async_trait::async_trait;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::tls::SslDigest;
 use pingora_core::protocols::{
@@ -14,154 +11,59 @@ use pingora_core::protocols::{
     UniqueID, UniqueIDType,
 };
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
 /// What an HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Writes up to this many bytes are joined; larger ones go out at once, together with what was joined before.
-const JOIN_BYTES_MAX: usize = 16 * 1024;
-
-/// The transport below: the closed list of what a listener accepts.
-#[derive(Debug)]
-pub(crate) enum Transport {
-    /// Clear text.
-    Plain(TcpStream),
-    /// TLS ended here.
-    Tls(Box<TlsStream<TcpStream>>),
-}
 
 /// A downstream connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
     transport: Transport,
-    /// Bytes read ahead (protocol detection), given out before the transport is read again.
+    peer: SocketAddr,
+    /// Bytes read ahead to tell the protocol, given out before the transport is read again.
     ahead: BytesMut,
-    /// Bytes written and not yet flushed.
-    joined: BytesMut,
-    corked: AtomicBool,
-    /// Header lines that the next response head takes along; see [`Conn::stage`].
-    staged: Mutex<Option<Bytes>>,
     established: SystemTime,
-    socket: Arc<SocketDigest>,
-    tls: Option<Arc<SslDigest>>,
-    alpn: Option<ALPN>,
 }
 
 impl Conn {
     /// A connection over `transport`.
-    pub(crate) fn new(transport: Transport, peer: std::net::SocketAddr) -> Conn {
-        let (tcp, tls, alpn) = match &transport {
-            Transport::Plain(tcp) => (tcp, None, None),
-            Transport::Tls(stream) => {
-                let (tcp, session) = stream.get_ref();
-                let alpn = match session.alpn_protocol() {
-                    Some(b"h2") => Some(ALPN::H2),
-                    Some(_) => Some(ALPN::H1),
-                    None => None,
-                };
-                (tcp, Some(Arc::new(tls_digest(session))), alpn)
+    pub(crate) fn new(transport: Transport, peer: SocketAddr) -> Conn {
+        Conn { transport, peer, ahead: BytesMut::new(), established: SystemTime::now() }
+    }
+
+    /// Whether the connection speaks HTTP/2, by ALPN or, without TLS and if `by_preface`, by prior knowledge. Reads
+    /// ahead as long as the preface is possible: a short HTTP/1 request must not wait for 24 bytes that never come.
+    /// A client that sends nothing within `limit` speaks nothing.
+    pub(crate) async fn speaks_h2(&mut self, by_preface: bool, limit: Duration) -> bool {
+        match self.selected_alpn_proto() {
+            Some(alpn) => alpn == ALPN::H2,
+            None if matches!(self.transport, Io::Tls(_)) || !by_preface => false,
+            None => {
+                let ahead = tokio::time::timeout(limit, self.read_ahead()).await;
+                matches!(ahead, Ok(Ok(()))) && self.ahead.starts_with(PREFACE)
             }
-        };
-        let socket = SocketDigest::from_raw_fd(tcp.as_raw_fd());
-        // The accept call told us; asking the kernel again would cost a system call per connection. A cell that
-        // is set already keeps its value, and this one was made a line above.
-        let _ = socket.peer_addr.set(Some(pingora_core::protocols::l4::socket::SocketAddr::Inet(peer)));
-        Conn {
-            transport,
-            ahead: BytesMut::new(),
-            joined: BytesMut::new(),
-            corked: AtomicBool::new(false),
-            staged: Mutex::new(None),
-            established: SystemTime::now(),
-            socket: Arc::new(socket),
-            tls,
-            alpn,
         }
     }
 
-    /// While corked, a flush is put off, so that several small writes leave as one.
-    pub(crate) fn cork(&self, corked: bool) {
-        self.corked.store(corked, Ordering::Relaxed);
-    }
-
-    /// Hands over header lines, each with its line end, for the next response head. They go out as they are: in the
-    /// provider's order and spelling, and without being parsed into a map and written out of it again. Whatever is
-    /// written next has to be that head.
-    pub(crate) fn stage(&self, lines: Bytes) {
-        *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
-    }
-
-    /// Appends what is written, and the staged lines before the blank line of a head.
-    fn join(&mut self, buf: &[u8]) {
-        let staged = self.staged.get_mut().unwrap_or_else(PoisonError::into_inner);
-        match (staged.take(), buf.strip_suffix(b"\r\n\r\n")) {
-            (Some(lines), Some(head)) => {
-                self.joined.reserve(buf.len() + lines.len());
-                self.joined.extend_from_slice(head);
-                self.joined.extend_from_slice(b"\r\n");
-                self.joined.extend_from_slice(&lines);
-                self.joined.extend_from_slice(b"\r\n");
+    async fn read_ahead(&mut self) -> io::Result<()> {
+        while self.ahead.len() < PREFACE.len() && PREFACE.starts_with(&self.ahead) {
+            if self.transport.read_buf(&mut self.ahead).await? == 0 {
+                break;
             }
-            (_, _) => self.joined.extend_from_slice(buf),
         }
+        Ok(())
     }
 
-    fn transport(&mut self) -> Pin<&mut (dyn Duplex + Send)> {
-        match &mut self.transport {
-            Transport::Plain(tcp) => Pin::new(tcp),
-            Transport::Tls(tls) => Pin::new(tls.as_mut()),
-        }
-    }
-
-    /// Writes out what was joined.
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.joined.is_empty() {
-            let written = match &mut self.transport {
-                Transport::Plain(tcp) => ready!(Pin::new(tcp).poll_write(cx, &self.joined))?,
-                Transport::Tls(tls) => ready!(Pin::new(tls.as_mut()).poll_write(cx, &self.joined))?,
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.joined.advance(written);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes `joined` and `bufs` in one call. Returns how much of `bufs` was taken.
-    fn poll_write_through(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if !self.joined.is_empty() {
-            let mut all: [IoSlice<'_>; 8] = [IoSlice::new(&[]); 8];
-            let count = (bufs.len() + 1).min(all.len());
-            let (first, rest) = all.split_at_mut(1);
-            if let (Some(first), Transport::Plain(tcp)) = (first.first_mut(), &mut self.transport) {
-                *first = IoSlice::new(&self.joined);
-                for (slot, buf) in rest.iter_mut().zip(bufs) {
-                    *slot = IoSlice::new(buf);
-                }
-                let written =
-                    ready!(Pin::new(tcp).poll_write_vectored(cx, all.get(..count).unwrap_or(&all)))?;
-                let ours = written.min(self.joined.len());
-                self.joined.advance(ours);
-                if written > ours {
-                    return Poll::Ready(Ok(written - ours));
-                }
-            }
-            ready!(self.poll_drain(cx))?;
-        }
-        match &mut self.transport {
-            Transport::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Transport::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
-        }
+    /// The transport, and what was read of it.
+    pub(crate) fn into_parts(self) -> (Transport, BytesMut) {
+        (self.transport, self.ahead)
     }
 }
 
@@ -175,9 +77,6 @@ fn tls_digest(session: &rustls::ServerConnection) -> SslDigest {
     SslDigest::new(cipher, version, None, None, Vec::new())
 }
 
-trait Duplex: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
-
 impl AsyncRead for Conn {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -189,20 +88,13 @@ impl AsyncRead for Conn {
             buf.put_slice(&self.ahead.split_to(taken));
             return Poll::Ready(Ok(()));
         }
-        match &mut self.transport {
-            Transport::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Transport::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
-        }
+        Pin::new(&mut self.transport).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Conn {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.joined.len() + buf.len() <= JOIN_BYTES_MAX {
-            self.join(buf);
-            return Poll::Ready(Ok(buf.len()));
-        }
-        self.poll_write_through(cx, &[IoSlice::new(buf)])
+        Pin::new(&mut self.transport).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -210,14 +102,7 @@ impl AsyncWrite for Conn {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let total: usize = bufs.iter().map(|buf| buf.len()).sum();
-        if self.joined.len() + total <= JOIN_BYTES_MAX {
-            for buf in bufs {
-                self.joined.extend_from_slice(buf);
-            }
-            return Poll::Ready(Ok(total));
-        }
-        self.poll_write_through(cx, bufs)
+        Pin::new(&mut self.transport).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -225,16 +110,11 @@ impl AsyncWrite for Conn {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.corked.load(Ordering::Relaxed) {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(self.poll_drain(cx))?;
-        self.transport().poll_flush(cx)
+        Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_drain(cx))?;
-        self.transport().poll_shutdown(cx)
+        Pin::new(&mut self.transport).poll_shutdown(cx)
     }
 }
 
@@ -249,19 +129,29 @@ impl Shutdown for Conn {
 impl UniqueID for Conn {
     fn id(&self) -> UniqueIDType {
         match &self.transport {
-            Transport::Plain(tcp) => tcp.as_raw_fd(),
-            Transport::Tls(tls) => tls.get_ref().0.as_raw_fd(),
+            Io::Plain(tcp) => tcp.as_raw_fd(),
+            Io::Tls(tls) => tls.get_ref().0.as_raw_fd(),
         }
     }
 }
 
 impl Ssl for Conn {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.tls.clone()
+        match &self.transport {
+            Io::Plain(_) => None,
+            Io::Tls(tls) => Some(Arc::new(tls_digest(tls.get_ref().1))),
+        }
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.alpn.clone()
+        match &self.transport {
+            Io::Plain(_) => None,
+            Io::Tls(tls) => match tls.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Some(ALPN::H2),
+                Some(_) => Some(ALPN::H1),
+                None => None,
+            },
+        }
     }
 }
 
@@ -279,34 +169,10 @@ impl GetProxyDigest for Conn {
 
 impl GetSocketDigest for Conn {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(Arc::clone(&self.socket))
-    }
-}
-
-impl Conn {
-    /// Whether the connection speaks HTTP/2, by ALPN or, without TLS and if `by_preface`, by prior knowledge. Reads
-    /// ahead as long as the preface is possible: a short HTTP/1 request must not wait for 24 bytes that never come.
-    pub(crate) async fn speaks_h2(&mut self, by_preface: bool) -> bool {
-        match &self.alpn {
-            Some(alpn) => *alpn == ALPN::H2,
-            None if self.tls.is_some() || !by_preface => false,
-            None => self.read_ahead(PREFACE.len()).await.is_ok() && self.ahead.starts_with(PREFACE),
-        }
-    }
-
-    async fn read_ahead(&mut self, length: usize) -> io::Result<()> {
-        while self.ahead.len() < length && PREFACE.starts_with(&self.ahead) {
-            let mut ahead = std::mem::take(&mut self.ahead);
-            let read = match &mut self.transport {
-                Transport::Plain(tcp) => tcp.read_buf(&mut ahead).await,
-                Transport::Tls(tls) => tls.read_buf(&mut ahead).await,
-            };
-            self.ahead = ahead;
-            if read? == 0 {
-                break;
-            }
-        }
-        Ok(())
+        let digest = SocketDigest::from_raw_fd(self.id());
+        // A new cell takes the value; the accept call told us, so the kernel need not be asked again.
+        let _ = digest.peer_addr.set(Some(pingora_core::protocols::l4::socket::SocketAddr::Inet(self.peer)));
+        Some(Arc::new(digest))
     }
 }
 
@@ -314,16 +180,11 @@ impl Conn {
 impl Peek for Conn {
     /// Pingora peeks for the HTTP/2 preface only.
     async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
-        self.read_ahead(buf.len()).await?;
+        self.read_ahead().await?;
         let known = self.ahead.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..known), self.ahead.get(..known)) {
             to.copy_from_slice(from);
         }
         Ok(true)
     }
-}
-
-/// The connection below a session, when it is one of ours and speaks HTTP/1.
-pub(crate) fn of(session: &pingora_core::protocols::http::ServerSession) -> Option<&Conn> {
-    session.as_http1()?.stream().as_any().downcast_ref::<Conn>()
 }

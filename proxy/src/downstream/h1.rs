@@ -1,0 +1,450 @@
+//! HTTP/1 towards a client: one request after another over one connection (RFC 9112).
+
+use super::head::{self, RequestHead};
+use super::{Length, Lost, OutHead, date};
+use crate::net::Io;
+use crate::upstream::body::{BodyDecoder, Framing};
+use crate::upstream::h1::end_of_head;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use http::request::Parts;
+use http::{Method, StatusCode, Version};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+
+/// A client's transport.
+pub(crate) type Transport = Io<TlsStream<TcpStream>>;
+
+/// Longest request head, in bytes.
+pub(crate) const HEAD_BYTES_MAX: usize = 128 * 1024;
+/// Time a client has for a head it has begun.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// Bytes of following requests that are kept while one is served.
+const PIPELINE_BYTES_MAX: usize = 256 * 1024;
+/// Room made for a read, in bytes.
+const READ_BYTES: usize = 4 * 1024;
+/// Most room made for a read of a body, in bytes.
+const READ_BYTES_LONG: usize = 512 * 1024;
+/// Parts up to this many bytes are copied behind what waits to be written; larger ones are written from where they
+/// are, together with it.
+const JOIN_BYTES_MAX: usize = 16 * 1024;
+
+/// A connection, and the request it is at.
+pub(crate) struct H1 {
+    transport: Transport,
+    /// Read and not yet taken.
+    inbox: BytesMut,
+    /// To be written.
+    outbox: BytesMut,
+    head: Parts,
+    ambiguity: Option<&'static str>,
+    body: BodyDecoder,
+    answer: Answer,
+    keep_alive: bool,
+    write_timeout: Duration,
+    /// One timer for everything that is waited for; it is moved only when it fires.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// How far the answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// No head was written.
+    None,
+    /// So many bytes of the body are left to write.
+    Sized(u64),
+    /// Chunks follow.
+    Chunked,
+    /// Bytes follow until the connection closes.
+    UntilClose,
+    /// There is nothing to write any more.
+    Done,
+}
+
+/// Why there is no next request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRequest {
+    /// The client closed the connection, or was silent for too long.
+    Closed,
+    /// What it sent is not HTTP; it was told so.
+    NotHttp,
+}
+
+impl H1 {
+    /// A connection of which `inbox` was read already.
+    pub(crate) fn new(transport: Transport, inbox: BytesMut) -> H1 {
+        H1 {
+            transport,
+            inbox,
+            outbox: BytesMut::new(),
+            head: empty_head(),
+            ambiguity: None,
+            body: BodyDecoder::new(Framing::Empty),
+            answer: Answer::None,
+            keep_alive: true,
+            write_timeout: HEAD_TIME_MAX,
+            timer: None,
+        }
+    }
+
+    /// Reads the next request's head; waits at most `idle` for its first byte.
+    pub(crate) async fn next_request(&mut self, idle: Duration) -> Result<(), NoRequest> {
+        // The last head stands in the inbox's memory, which can be used again once nothing refers to it.
+        self.head = empty_head();
+        let bytes = self.read_head(idle).await?;
+        let Ok(RequestHead { parts, framing, keep_alive, ambiguity }) = head::parse(&bytes) else {
+            return Err(self.refuse(StatusCode::BAD_REQUEST).await);
+        };
+        self.head = parts;
+        self.ambiguity = ambiguity;
+        self.body = BodyDecoder::new(framing);
+        self.answer = Answer::None;
+        self.keep_alive = keep_alive;
+        Ok(())
+    }
+
+    async fn read_head(&mut self, idle: Duration) -> Result<Bytes, NoRequest> {
+        let (mut searched, mut limit) = (0, if self.inbox.is_empty() { idle } else { HEAD_TIME_MAX });
+        loop {
+            // Line ends before a request line are passed over (RFC 9112 §2.2).
+            while self.inbox.starts_with(b"\r\n") {
+                self.inbox.advance(2);
+                searched = 0;
+            }
+            if let Some(length) = end_of_head(&self.inbox, &mut searched) {
+                return Ok(self.inbox.split_to(length).freeze());
+            }
+            if self.inbox.len() >= HEAD_BYTES_MAX {
+                return Err(self.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).await);
+            }
+            if self.fill(READ_BYTES, limit).await.map_err(|_lost| NoRequest::Closed)? == 0 {
+                return Err(NoRequest::Closed);
+            }
+            limit = HEAD_TIME_MAX;
+        }
+    }
+
+    /// Answers what is not HTTP, in no dialect: there is nothing that names one.
+    async fn refuse(&mut self, status: StatusCode) -> NoRequest {
+        self.keep_alive = false;
+        self.outbox.clear();
+        let line = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        self.outbox.extend_from_slice(line.as_bytes());
+        // The connection ends next, whether or not the client still reads.
+        let _ = self.flush().await;
+        NoRequest::NotHttp
+    }
+
+    /// The request's head.
+    pub(crate) fn head(&self) -> &Parts {
+        &self.head
+    }
+
+    /// See [`Session::ambiguity`](super::Session::ambiguity).
+    pub(crate) fn ambiguity(&self) -> Option<&'static str> {
+        self.ambiguity
+    }
+
+    /// Whether the request's body was read to its end.
+    pub(crate) fn body_is_done(&self) -> bool {
+        self.body.is_done()
+    }
+
+    /// Whether a head was written.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answer != Answer::None
+    }
+
+    /// The connection ends with this answer.
+    pub(crate) fn close_after(&mut self) {
+        self.keep_alive = false;
+    }
+
+    /// How long a write may take.
+    pub(crate) fn set_write_timeout(&mut self, timeout: Duration) {
+        self.write_timeout = timeout;
+    }
+
+    /// Whether the connection can serve another request: this one was read and answered to its end.
+    pub(crate) fn stays(&self) -> bool {
+        self.keep_alive && self.body.is_done() && self.answer == Answer::Done
+    }
+
+    /// Says that the body is welcome.
+    pub(crate) async fn write_continue(&mut self) -> Result<(), Lost> {
+        if self.head.version == Version::HTTP_11 && self.inbox.is_empty() {
+            self.outbox.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// The next part of the body; `None` is its end. Cancel safe. A body that fits into `room` bytes is collected
+    /// where it is read and comes in one part.
+    pub(crate) async fn read_body(&mut self, room: usize) -> Result<Option<Bytes>, Lost> {
+        loop {
+            let wanted = usize::try_from(self.body.left().unwrap_or(0)).unwrap_or(usize::MAX);
+            let whole = matches!(self.body.left(), Some(left) if left > 0 && wanted <= room);
+            if !self.inbox.is_empty() && !(whole && self.inbox.len() < wanted) {
+                let part = self.body.decode(&mut self.inbox).map_err(|_fault| Lost::Malformed)?;
+                if self.inbox.is_empty() && part.len() > JOIN_BYTES_MAX {
+                    // An empty buffer would keep the whole body's memory until something else is read into it.
+                    self.inbox = BytesMut::new();
+                }
+                if !part.is_empty() {
+                    return Ok(Some(part));
+                }
+            }
+            if self.body.is_done() {
+                return Ok(None);
+            }
+            let more = wanted.saturating_sub(self.inbox.len()).clamp(READ_BYTES, READ_BYTES_LONG);
+            let more = if whole { more.max(wanted.saturating_sub(self.inbox.len())) } else { more };
+            if self.fill(more, HEAD_TIME_MAX).await? == 0 {
+                return Err(Lost::Gone);
+            }
+        }
+    }
+
+    /// Resolves when the client closes its connection. Cancel safe.
+    pub(crate) async fn gone(&mut self) {
+        while self.inbox.len() < PIPELINE_BYTES_MAX {
+            self.inbox.reserve(1);
+            match self.transport.read_buf(&mut self.inbox).await {
+                Ok(0) | Err(_) => {
+                    self.keep_alive = false;
+                    return;
+                }
+                Ok(_) => {}
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Writes a head.
+    pub(crate) async fn write_head(&mut self, head: &OutHead<'_>, more_follows: bool) -> Result<(), Lost> {
+        if !self.body.is_done() {
+            self.skip_buffered_body();
+        }
+        // What is left of a body would be taken for the next request.
+        self.keep_alive &= self.body.is_done();
+        let http_11 = self.head.version == Version::HTTP_11;
+        let bodyless = self.head.method == Method::HEAD
+            || head.status == StatusCode::NO_CONTENT
+            || head.status == StatusCode::NOT_MODIFIED;
+        self.answer = match head.length {
+            _ if bodyless => Answer::Done,
+            Length::Known(0) => Answer::Done,
+            Length::Known(length) => Answer::Sized(length),
+            Length::Open if http_11 => Answer::Chunked,
+            Length::Open => Answer::UntilClose,
+        };
+        self.keep_alive &= self.answer != Answer::UntilClose;
+        self.put_head(head);
+        if more_follows && self.answer != Answer::Done { Ok(()) } else { self.flush().await }
+    }
+
+    fn put_head(&mut self, head: &OutHead<'_>) {
+        let out = &mut self.outbox;
+        out.reserve(head.fields.len() + 192);
+        out.put_slice(b"HTTP/1.1 ");
+        out.put_slice(head.status.as_str().as_bytes());
+        out.put_u8(b' ');
+        out.put_slice(head.reason.or(head.status.canonical_reason()).unwrap_or_default().as_bytes());
+        out.put_slice(b"\r\n");
+        out.extend_from_slice(head.fields);
+        if !head.has_date {
+            out.put_slice(b"date: ");
+            date::with_now(|now| out.put_slice(now.as_bytes()));
+            out.put_slice(b"\r\n");
+        }
+        match (head.length, self.answer) {
+            (Length::Known(length), _) if head.status != StatusCode::NO_CONTENT => {
+                out.put_slice(b"content-length: ");
+                out.put_slice(itoa::Buffer::new().format(length).as_bytes());
+                out.put_slice(b"\r\n");
+            }
+            (Length::Open, Answer::Chunked) => out.put_slice(b"transfer-encoding: chunked\r\n"),
+            _ => {}
+        }
+        if !self.keep_alive {
+            out.put_slice(b"connection: close\r\n");
+        }
+        out.put_slice(b"\r\n");
+    }
+
+    /// Takes what is here already of a body that nobody wants, so that a small one costs no connection.
+    fn skip_buffered_body(&mut self) {
+        while !self.inbox.is_empty() && !self.body.is_done() {
+            if self.body.decode(&mut self.inbox).map_or(true, |part| part.is_empty()) {
+                return;
+            }
+        }
+    }
+
+    /// Writes a part of the body.
+    pub(crate) async fn write_body(&mut self, part: Bytes, more_follows: bool) -> Result<(), Lost> {
+        if part.is_empty() {
+            return Ok(());
+        }
+        match &mut self.answer {
+            Answer::Sized(left) => {
+                *left = left.saturating_sub(part.len() as u64);
+                if *left == 0 {
+                    self.answer = Answer::Done;
+                }
+                self.put_part(part, b"", more_follows).await
+            }
+            Answer::Chunked => {
+                self.put_chunk_size(part.len());
+                self.put_part(part, b"\r\n", more_follows).await
+            }
+            Answer::UntilClose => self.put_part(part, b"", more_follows).await,
+            // The head said that there is no body (HEAD, 204, 304).
+            Answer::None | Answer::Done => Ok(()),
+        }
+    }
+
+    fn put_chunk_size(&mut self, size: usize) {
+        let mut digits = [0; 16];
+        let mut at = digits.len();
+        let mut left = size;
+        while left > 0 {
+            at -= 1;
+            if let (Some(digit), Some(hex)) = (digits.get_mut(at), b"0123456789abcdef".get(left & 15)) {
+                *digit = *hex;
+            }
+            left >>= 4;
+        }
+        self.outbox.extend_from_slice(digits.get(at..).unwrap_or_default());
+        self.outbox.extend_from_slice(b"\r\n");
+    }
+
+    async fn put_part(&mut self, part: Bytes, after: &[u8], more_follows: bool) -> Result<(), Lost> {
+        if part.len() <= JOIN_BYTES_MAX {
+            self.outbox.extend_from_slice(&part);
+            self.outbox.extend_from_slice(after);
+            if more_follows && self.outbox.len() <= JOIN_BYTES_MAX {
+                return Ok(());
+            }
+            return self.flush().await;
+        }
+        self.flush_with(part).await?;
+        self.outbox.extend_from_slice(after);
+        if more_follows { Ok(()) } else { self.flush().await }
+    }
+
+    /// Ends the body and writes what waits.
+    pub(crate) async fn finish_body(&mut self) -> Result<(), Lost> {
+        match self.answer {
+            Answer::Chunked => self.outbox.extend_from_slice(b"0\r\n\r\n"),
+            // Fewer bytes than promised: the client must not take what follows for the rest.
+            Answer::Sized(_) => self.keep_alive = false,
+            Answer::None | Answer::UntilClose | Answer::Done => {}
+        }
+        if self.answer == Answer::Chunked {
+            self.answer = Answer::Done;
+        }
+        self.flush().await
+    }
+
+    /// Writes everything that waits.
+    async fn flush(&mut self) -> Result<(), Lost> {
+        self.flush_with(Bytes::new()).await
+    }
+
+    /// Writes everything that waits, and `part` behind it without copying it.
+    async fn flush_with(&mut self, mut part: Bytes) -> Result<(), Lost> {
+        let H1 { transport, outbox, timer, write_timeout, .. } = self;
+        let writing = poll_fn(|cx| {
+            while !outbox.is_empty() || !part.is_empty() {
+                let mut written = if part.is_empty() {
+                    ready!(Pin::new(&mut *transport).poll_write(cx, outbox))?
+                } else {
+                    let slices = [IoSlice::new(outbox), IoSlice::new(&part)];
+                    ready!(Pin::new(&mut *transport).poll_write_vectored(cx, &slices))?
+                };
+                if written == 0 {
+                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero)));
+                }
+                let waiting = written.min(outbox.len());
+                outbox.advance(waiting);
+                written -= waiting;
+                part.advance(written);
+            }
+            Pin::new(&mut *transport).poll_flush(cx)
+        });
+        within(timer, *write_timeout, writing).await
+    }
+
+    /// Reads what there is into the inbox, waiting at most `limit`. Zero is the end. Cancel safe.
+    async fn fill(&mut self, room: usize, limit: Duration) -> Result<usize, Lost> {
+        let H1 { transport, inbox, timer, .. } = self;
+        if inbox.capacity() - inbox.len() < room {
+            inbox.reserve(room);
+        }
+        within(timer, limit, transport.read_buf(inbox)).await
+    }
+
+    /// Closes the connection so that the client reads all of its answer first: what it still sends is taken for a
+    /// moment, because a close with unread bytes is a reset.
+    pub(crate) async fn close(mut self) {
+        // The peer may be gone already.
+        let _ = self.transport.shutdown().await;
+        let mut rest = [0; 4096];
+        let lingering = async {
+            for _ in 0..LINGER_READS_MAX {
+                let mut buf = ReadBuf::new(&mut rest);
+                let read = poll_fn(|cx| Pin::new(&mut self.transport).poll_read(cx, &mut buf)).await;
+                if read.is_err() || buf.filled().is_empty() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER_TIME_MAX, lingering).await;
+    }
+}
+
+fn empty_head() -> Parts {
+    http::Request::new(()).into_parts().0
+}
+
+/// Time a closed connection is still read from.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+/// Reads that a closed connection is still good for, of 4 KiB each.
+const LINGER_READS_MAX: usize = 1024;
+
+/// Awaits `work`, which reads or writes, for at most `limit`.
+async fn within<T>(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    limit: Duration,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, Lost> {
+    let mut work = pin!(work);
+    let mut until: Option<Instant> = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+            return Poll::Ready(outcome.map_err(|_error| Lost::Gone));
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + limit);
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        // A timer set for an earlier wait fires early and is moved then; one set for later is moved now.
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= until {
+                return Poll::Ready(Err(Lost::Stalled));
+            }
+            timer.as_mut().reset(until);
+        }
+        Poll::Pending
+    })
+    .await
+}
