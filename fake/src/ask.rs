@@ -1,5 +1,6 @@
 //! What a request asks for: the path and the few fields of its body that change the answer.
 
+use crate::schema;
 use narrows_llm::dialect::{Dialect, Family};
 use serde_json::Value;
 
@@ -40,6 +41,8 @@ pub(crate) struct Ask {
     pub(crate) model: String,
     pub(crate) include_usage: bool,
     pub(crate) tool: Option<String>,
+    /// The schema that the answer's text follows, if JSON is asked for.
+    pub(crate) schema: Option<Value>,
     pub(crate) inputs: usize,
     pub(crate) dimensions: usize,
     pub(crate) base64: bool,
@@ -133,6 +136,7 @@ impl Ask {
             model,
             include_usage: value["stream_options"]["include_usage"] == Value::Bool(true),
             tool: wanted_tool(&value),
+            schema: schema::wanted(&value),
             inputs,
             dimensions: usize::try_from(dimensions).unwrap_or(256),
             base64: value["encoding_format"] == "base64",
@@ -145,7 +149,8 @@ impl Ask {
 fn wanted_tool(value: &Value) -> Option<String> {
     let messages = ["messages", "contents", "input"].iter().find_map(|name| value[*name].as_array());
     let last = match messages {
-        Some(list) => list.last()?,
+        // Agents put reminders behind the user's words.
+        Some(list) => list.iter().rev().find(|item| !is_instruction(item))?,
         None => &value["input"],
     };
     if last["role"].as_str().is_some_and(|role| role != "user") || !mentions(last, 0) {
@@ -154,6 +159,11 @@ fn wanted_tool(value: &Value) -> Option<String> {
     let tool = &value["tools"][0];
     let declared = [&tool["function"]["name"], &tool["name"], &tool["functionDeclarations"][0]["name"]];
     declared.into_iter().find_map(Value::as_str).map(str::to_owned)
+}
+
+/// Whether a message is the application's and not a part of the dialogue.
+fn is_instruction(message: &Value) -> bool {
+    matches!(message["role"].as_str(), Some("system" | "developer"))
 }
 
 /// Whether a text of the message (down to four levels, and not a tool's result) has the trigger words.
@@ -217,6 +227,12 @@ mod tests {
                 .as_deref(),
             Some("look")
         );
+        assert_eq!(
+            ask(r#"[{"role":"user","content":"call a tool"},{"role":"system","content":"be brief"}]"#)
+                .as_deref(),
+            Some("look")
+        );
+        assert_eq!(ask(r#"[{"role":"system","content":"call a tool"}]"#), None);
         assert_eq!(ask(r#"[{"role":"user","content":"hello"}]"#), None);
         assert_eq!(
             ask(r#"[{"role":"user","content":"call a tool"},{"role":"tool","content":"call a tool"}]"#),

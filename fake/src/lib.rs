@@ -8,6 +8,7 @@
 //!   answer's text. What it charged is on its bill ([`FakeProvider::billed`]), also for answers cut short.
 //! - **Tools**: if the last message is a user's, says "call a tool" ([`TOOL_TRIGGER`]) and the request declares
 //!   tools, the answer calls the first one with `{"text": …}`.
+//! - **Structured output**: a request for JSON is answered with a value of its schema's shape.
 //! - The request's number ends its request id header. Ids inside bodies are constant.
 
 mod answer;
@@ -20,6 +21,7 @@ mod knobs;
 mod prepared;
 mod provider;
 mod request;
+mod schema;
 mod script;
 
 pub use ask::{MAX_INPUTS, TOOL_TRIGGER};

@@ -6,6 +6,7 @@
 use crate::ask::Ask;
 use crate::clock::STAMP_EMPTY;
 use crate::knobs::{Fault, Knobs};
+use crate::schema;
 
 /// Bytes per token.
 pub const BYTES_PER_TOKEN: usize = 4;
@@ -33,7 +34,10 @@ pub(crate) struct Script {
 impl Script {
     /// The script of a streamed answer (`streamed`) or of one in one piece.
     pub(crate) fn new(ask: &Ask, knobs: &Knobs, streamed: bool) -> Script {
-        let texts = if streamed {
+        let structured = ask.schema.as_ref().filter(|_| ask.tool.is_none()).map(schema::answer);
+        let texts = if let Some(text) = structured {
+            if streamed { cut(&text, knobs.chunk_bytes) } else { vec![text] }
+        } else if streamed {
             chunk_texts(knobs.chunks, knobs.chunk_bytes, knobs.stamp)
         } else {
             chunk_texts(1, knobs.text_bytes(), false)
@@ -98,6 +102,18 @@ fn chunk_texts(chunks: usize, chunk_bytes: usize, stamp: bool) -> Vec<String> {
         .collect()
 }
 
+/// `text` in pieces of at most so many bytes, but at least one character.
+fn cut(text: &str, bytes: usize) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    for next in text.chars() {
+        match pieces.last_mut() {
+            Some(piece) if piece.is_empty() || piece.len() + next.len_utf8() <= bytes => piece.push(next),
+            _ => pieces.push(next.to_string()),
+        }
+    }
+    pieces
+}
+
 /// `text` as a JSON string with its quotes.
 pub(crate) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -112,6 +128,15 @@ mod tests {
         let texts = chunk_texts(400, 24, false);
         assert!(texts.iter().all(|text| (21..=24).contains(&text.len())));
         assert!(texts.concat().contains("🙂"));
+    }
+
+    #[test]
+    fn cutting_loses_nothing() {
+        for bytes in [0, 1, 3, 100] {
+            let pieces = cut("{\"a\":\"東🙂\"}", bytes);
+            assert_eq!(pieces.concat(), "{\"a\":\"東🙂\"}");
+            assert!(pieces.iter().all(|piece| piece.len() <= bytes || piece.chars().count() == 1));
+        }
     }
 
     #[test]
