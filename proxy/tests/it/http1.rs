@@ -14,7 +14,11 @@ async fn one_connection_serves_one_exchange_after_another() {
             assert_eq!(client.ask(&Ask::unary(kind).key(&gate.key)).await.status(), 200, "{round}");
             assert!(client.ask(&Ask::stream(kind).key(&gate.key)).await.whole, "{round}");
             // A refusal whose body was read, or that has none, leaves the connection usable.
-            assert_eq!(client.ask(&Ask::unary(kind).key(&gate.key).body("{}")).await.status(), 400, "{round}");
+            assert_eq!(
+                client.ask(&Ask::unary(kind).key(&gate.key).body("{}")).await.status(),
+                400,
+                "{round}"
+            );
             assert_eq!(client.ask(&Ask::get("/v1/models")).await.status(), 401, "{round}");
         }
     }
@@ -57,7 +61,11 @@ async fn requests_sent_ahead_are_answered_in_their_order() {
     for model in models {
         let answer = client.answer(false).await;
         assert_eq!(answer.status(), 200);
-        assert!(answer.whole && answer.text().contains(&format!("\"model\":\"{model}\"")), "{}", answer.text());
+        assert!(
+            answer.whole && answer.text().contains(&format!("\"model\":\"{model}\"")),
+            "{}",
+            answer.text()
+        );
     }
     assert_eq!(gate.records().await.len(), 4);
 }
@@ -98,7 +106,11 @@ async fn an_http_10_client_gets_an_answer_that_it_can_read() {
         let stream = client.answer(false).await;
         assert_eq!(stream.status(), 200);
         assert_eq!(stream.header("transfer-encoding"), None, "HTTP/1.0 knows no chunks: {:?}", stream.head);
-        assert!(stream.text().starts_with("data: ") || stream.text().starts_with("event: "), "{}", stream.text());
+        assert!(
+            stream.text().starts_with("data: ") || stream.text().starts_with("event: "),
+            "{}",
+            stream.text()
+        );
         assert!(stream.text().ends_with("\n\n") && !stream.text().contains("\r\n0\r\n"));
         assert!(client.is_closed().await);
     }
@@ -160,14 +172,18 @@ async fn a_head_that_is_no_http_is_refused_and_harms_nobody() {
 #[tokio::test]
 async fn many_headers_and_a_long_query_pass() {
     let gate = Gate::start();
-    let mut ask = Ask::unary(&MESSAGES).to(&format!("/v1/messages?beta=true&long={}", "q".repeat(4000))).key(&gate.key);
+    let mut ask =
+        Ask::unary(&MESSAGES).to(&format!("/v1/messages?beta=true&long={}", "q".repeat(4000))).key(&gate.key);
     for number in 0..90 {
         ask = ask.with(&format!("x-header-{number}"), &"v".repeat(100));
     }
     let answer = gate.ask(&ask).await;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     let seen = &gate.fake.seen()[0];
-    assert!((0..90).all(|number| seen.header(&format!("x-header-{number}")).is_some_and(|value| value.len() == 100)));
+    assert!(
+        (0..90)
+            .all(|number| seen.header(&format!("x-header-{number}")).is_some_and(|value| value.len() == 100))
+    );
 }
 
 #[tokio::test]

@@ -130,10 +130,7 @@ async fn an_h2_client_that_leaves_is_still_billed() {
     let gate = Gate::start();
     let mut client = prior_knowledge(&gate).await;
     let ask = Ask::stream(&MESSAGES).key(&gate.key).fake("chunks=20;fault=stall_after:10");
-    let (_parts, response) = {
-        let (parts, response) = client.begin(&ask).await;
-        (drop(parts), response)
-    };
+    let response = client.head(&ask).await;
     until("the chunks to pass", async || (gate.fake.billed()[0].output >= 57).then_some(())).await;
     // Dropping the answer resets the stream; the connection stays.
     drop(response);
@@ -146,15 +143,31 @@ async fn an_h2_client_that_leaves_is_still_billed() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_cut_is_reset_and_not_ended() {
+async fn a_stream_that_is_cut_says_so_and_leaves_its_neighbours_alone() {
     let gate = Gate::start();
     let mut client = prior_knowledge(&gate).await;
     let answer = client.ask(&Ask::stream(&MESSAGES).key(&gate.key).fake("chunks=9;fault=cut_after:5")).await;
     assert_eq!(answer.status(), 200);
-    assert!(!answer.whole, "{}", answer.text());
-    assert!(answer.text().contains("provider_cut"), "{}", answer.text());
+    assert!(
+        answer.text().contains("provider_cut") && !answer.text().contains("message_stop"),
+        "{}",
+        answer.text()
+    );
     assert_eq!(gate.record().await.reason, Reason::ProviderCut);
-    assert_eq!(client.ask(&Ask::unary(&CHAT).key(&gate.key)).await.status(), 200, "its neighbours live on");
+    assert_eq!(client.ask(&Ask::unary(&CHAT).key(&gate.key)).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_body_cut_without_a_word_is_never_taken_for_a_whole_one() {
+    let gate = Gate::plan().top("limits: {metered_copy: 64KiB}").start();
+    let mut client = prior_knowledge(&gate).await;
+    // Too large to be held, so that half of it has gone out when it is cut.
+    let answer =
+        client.ask(&Ask::unary(&CHAT).key(&gate.key).fake("body_bytes=3000000;fault=cut_after")).await;
+    assert_eq!(answer.status(), 200);
+    // Hyper's clients take a stream that was reset with CANCEL for one that ended.
+    assert!(!answer.whole, "{} bytes were taken for the whole", answer.body.len());
+    assert_eq!(gate.record().await.reason, Reason::ProviderCut);
 }
 
 #[tokio::test]
@@ -163,5 +176,8 @@ async fn a_listener_without_h2_does_not_speak_it() {
     let mut client = gate.connect().await;
     client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     while client.fill().await > 0 {}
-    assert_eq!(Client::connect(gate.address).await.ask(&Ask::unary(&CHAT).key(&gate.key)).await.status(), 200);
+    assert_eq!(
+        Client::connect(gate.address).await.ask(&Ask::unary(&CHAT).key(&gate.key)).await.status(),
+        200
+    );
 }

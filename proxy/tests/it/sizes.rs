@@ -31,7 +31,8 @@ async fn a_request_that_comes_byte_by_byte_is_the_same_request() {
 async fn the_largest_body_passes() {
     let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec();
     let scripted = Scripted::start(vec![Act::Say(ok)]).await;
-    let url = format!("kind: anthropic, base_url: 'http://{}', models: ['claude-sonnet-*']", scripted.address);
+    let url =
+        format!("kind: anthropic, base_url: 'http://{}', models: ['claude-sonnet-*']", scripted.address);
     let gate = Gate::plan().provider("sink", &url).start();
     let whole = body(32 << 20);
     for framing in [Framing::Length, Framing::Chunks(100_000)] {
@@ -75,7 +76,10 @@ async fn a_large_stream_passes_whole_and_is_metered_whatever_its_size() {
     let answer = gate.ask_as_key(ask).await;
     assert!(answer.body == straight.body && answer.whole);
     let record = gate.record_of(&answer).await;
-    assert_eq!((record.origin, record.usage.output()), (Origin::Provider, Some(gate.fake.billed()[1].output)));
+    assert_eq!(
+        (record.origin, record.usage.output()),
+        (Origin::Provider, Some(gate.fake.billed()[1].output))
+    );
 }
 
 #[tokio::test]
@@ -94,7 +98,8 @@ async fn a_compressed_stream_too_large_to_copy_passes_whole_and_its_prompt_is_es
 async fn a_stream_in_a_coding_that_we_do_not_read_passes_and_its_prompt_is_estimated() {
     let wire = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: zstd\r\ncontent-length: 3\r\n\r\n???";
     let scripted = Scripted::start(vec![Act::Say(wire.into())]).await;
-    let url = format!("kind: anthropic, base_url: 'http://{}', models: ['claude-sonnet-*']", scripted.address);
+    let url =
+        format!("kind: anthropic, base_url: 'http://{}', models: ['claude-sonnet-*']", scripted.address);
     let gate = Gate::plan().provider("zstd", &url).start();
     let answer = gate.ask_as_key(Ask::stream(&MESSAGES)).await;
     assert_eq!((answer.status(), answer.text().as_str()), (200, "???"));

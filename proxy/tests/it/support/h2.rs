@@ -51,6 +51,11 @@ impl H2 {
 
     /// Asks and reads the answer.
     pub(crate) async fn ask(&mut self, ask: &Ask) -> Answer {
+        answer(self.head(ask).await).await
+    }
+
+    /// Asks and reads the head of the answer.
+    pub(crate) async fn head(&mut self, ask: &Ask) -> http::Response<Incoming> {
         let (parts, feed) = mpsc::channel(4);
         let body = ask.body.clone();
         tokio::spawn(async move {
@@ -61,8 +66,7 @@ impl H2 {
                 }
             }
         });
-        let response = patient("an HTTP/2 head", self.0.send_request(request(ask, feed))).await.unwrap();
-        answer(response).await
+        patient("an HTTP/2 head", self.0.send_request(request(ask, feed))).await.unwrap()
     }
 }
 
