@@ -1,6 +1,9 @@
 //! Which operation a method and path name, in which dialect.
 
+mod pattern;
+
 use crate::dialect::{Dialect, Family};
+use pattern::{PATTERNS, behind_version};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -229,23 +232,22 @@ pub fn canonical_prefix(prefix: &str) -> &str {
 /// # Errors
 /// [`PathFault`], with the family in whose shape to answer.
 pub fn recognize<'a>(method: &str, path: &'a str) -> Result<Endpoint<'a>, PathFault> {
-    let family = guess(path);
     if let Some(cause) = malformed(path) {
-        return Err(PathFault::Malformed { family, cause });
+        return Err(PathFault::Malformed { family: guess(path), cause });
     }
-    let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+    let trimmed = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     let mut allowed = Allowed::default();
-    if let Some(endpoint) = find(method, path, None, &mut allowed)? {
+    // Every route begins with a reserved segment, so it is either without a prefix or behind one.
+    let (prefix, rest) = match split_prefix(trimmed) {
+        Some((prefix, rest)) => (Some(prefix), rest),
+        None => (None, trimmed),
+    };
+    if let Some(endpoint) = find(method, rest, prefix, &mut allowed)? {
         return Ok(endpoint);
     }
-    if let Some((prefix, rest)) = split_prefix(path)
-        && let Some(endpoint) = find(method, rest, Some(prefix), &mut allowed)?
-    {
-        return Ok(endpoint);
-    }
-    match allowed.allow {
-        Some(allow) => Err(PathFault::Method { family: allowed.family.unwrap_or(family), allow }),
-        None => Err(PathFault::Unknown { family }),
+    match (allowed.allow, allowed.family) {
+        (Some(allow), Some(family)) => Err(PathFault::Method { family, allow }),
+        _ => Err(PathFault::Unknown { family: guess(path) }),
     }
 }
 
@@ -259,7 +261,7 @@ struct Allowed {
 /// `/openai/v1/models` → (`openai`, `/v1/models`); `/openai` → (`openai`, `/`).
 fn split_prefix(path: &str) -> Option<(&str, &str)> {
     let path = path.strip_prefix('/')?;
-    let (prefix, rest) = match path.find('/') {
+    let (prefix, rest) = match path.bytes().position(|byte| byte == b'/') {
         Some(slash) => path.split_at(slash),
         None => (path, "/"),
     };
@@ -274,19 +276,11 @@ fn find<'a>(
     prefix: Option<&'a str>,
     allowed: &mut Allowed,
 ) -> Result<Option<Endpoint<'a>>, PathFault> {
-    let speaks = prefix.map(canonical_prefix);
-    for route in ROUTES {
-        // Models are described in the shape of the family whose prefix was used.
-        let dialect = match (route.operation, speaks) {
-            (Operation::ListModels | Operation::GetModel | Operation::Probe, Some("anthropic")) => {
-                Dialect::AnthropicMessages
-            }
-            (Operation::ListModels | Operation::GetModel | Operation::Probe, Some("gemini")) => {
-                Dialect::GeminiGenerate
-            }
-            _ => route.dialect,
-        };
-        let Some(model) = matches(route, path, prefix.is_some()) else { continue };
+    // Gemini's part of the path, once and not for each of its routes.
+    let versioned = behind_version(path);
+    for (route, pattern) in ROUTES.iter().zip(&PATTERNS) {
+        let Some(model) = pattern.matches(path, versioned, prefix.is_some()) else { continue };
+        let dialect = spoken(route, prefix);
         let model = match model {
             Some(raw) => Some(decode(raw).ok_or(PathFault::Malformed {
                 family: dialect.family(),
@@ -301,8 +295,8 @@ fn find<'a>(
             allowed.family.get_or_insert(dialect.family());
             continue;
         }
-        let tuned = route.path.starts_with("/{version}/tunedModels/");
-        let model = model.map(|name| if tuned { Cow::Owned(format!("tunedModels/{name}")) } else { name });
+        let model =
+            model.map(|name| if pattern.tuned { Cow::Owned(format!("tunedModels/{name}")) } else { name });
         return Ok(Some(Endpoint {
             operation: route.operation,
             dialect,
@@ -314,35 +308,16 @@ fn find<'a>(
     Ok(None)
 }
 
-/// Whether `path` has the route's form; if so, the raw model in it.
-fn matches<'a>(route: &Route, path: &'a str, prefixed: bool) -> Option<Option<&'a str>> {
-    let rest = match route.path.strip_prefix("/{version}") {
-        Some(pattern) => {
-            let tail = path.strip_prefix('/')?;
-            let version = GEMINI_VERSIONS.iter().find_map(|version| tail.strip_prefix(version))?;
-            return tail_matches(pattern, version);
-        }
-        None => route.path,
-    };
-    if let Some(found) = tail_matches(rest, path) {
-        return Some(found);
-    }
-    let unversioned = rest.strip_prefix("/v1")?;
-    if !prefixed || route.dialect.family() != Family::Openai {
-        return None;
-    }
-    tail_matches(unversioned, path)
-}
-
-/// Matches a pattern with at most one `{model}`.
-fn tail_matches<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
-    match pattern.split_once("{model}") {
-        None => (pattern == path).then_some(None),
-        Some((before, after)) => {
-            let model = path.strip_prefix(before)?.strip_suffix(after)?;
-            (!model.is_empty()).then_some(Some(model))
+/// The dialect of a route behind a prefix: models are described in the shape of the family whose prefix was used.
+fn spoken(route: &Route, prefix: Option<&str>) -> Dialect {
+    if matches!(route.operation, Operation::ListModels | Operation::GetModel | Operation::Probe) {
+        match prefix.map(canonical_prefix) {
+            Some("anthropic") => return Dialect::AnthropicMessages,
+            Some("gemini") => return Dialect::GeminiGenerate,
+            _ => {}
         }
     }
+    route.dialect
 }
 
 /// A model's name, percent-decoded and without `models/`. `None` if it decodes to something that is no name.
@@ -386,10 +361,23 @@ fn malformed(path: &str) -> Option<&'static str> {
     if path.len() > MAX_PATH_BYTES {
         return Some("it is too long");
     }
-    let Some(segments) = path.strip_prefix('/') else { return Some("it does not begin with a slash") };
-    if path.bytes().any(|byte| byte < 0x20 || byte == 0x7F || byte == b'\\') {
+    if !path.starts_with('/') {
+        return Some("it does not begin with a slash");
+    }
+    // What may be wrong shows in one look; which of it, only then.
+    let (mut odd, mut dotted, mut before) = (false, false, 0);
+    for byte in path.bytes() {
+        odd |= byte < 0x20 || byte == 0x7F || byte == b'\\';
+        dotted |= before == b'/' && (byte == b'/' || byte == b'.');
+        before = byte;
+    }
+    if odd {
         return Some("it holds a control character or backslash");
     }
+    if !dotted {
+        return None;
+    }
+    let segments = path.strip_prefix('/').unwrap_or(path);
     let segments = segments.strip_suffix('/').unwrap_or(segments);
     if path != "/" && segments.split('/').any(str::is_empty) {
         return Some("it has an empty segment");
