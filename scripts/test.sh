@@ -9,8 +9,20 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 check_toolchain
 quiet_cargo "tests" cargo test --workspace --locked --no-run
-if cargo nextest --version >/dev/null 2>&1; then
-    [ $# -gt 0 ] || cargo test --workspace --locked --doc --quiet
-    exec cargo nextest run --workspace --locked --no-fail-fast --status-level fail "$@"
+if ! cargo nextest --version >/dev/null 2>&1; then
+    exec cargo test --workspace --locked --no-fail-fast -- "$@"
 fi
-exec cargo test --workspace --locked --no-fail-fast -- "$@"
+# nextest does not run documentation tests. They come first, so that the last lines are the summary.
+status=0
+if [ $# -eq 0 ]; then
+    log=$(mktemp)
+    if cargo test --workspace --locked --doc --quiet >"$log" 2>&1; then
+        say "documentation tests: $(awk '/^test result:/ { passed += $4 } END { print passed + 0 }' "$log") passed"
+    else
+        status=1
+        cat "$log" >&2
+    fi
+    rm -f "$log"
+fi
+cargo nextest run --workspace --locked --no-fail-fast --status-level fail "$@" || status=$?
+exit "$status"
