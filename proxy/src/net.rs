@@ -1,5 +1,6 @@
 //! A TCP connection, in clear text or under TLS: the one transport of both sides.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,6 +14,17 @@ pub(crate) enum Io<T> {
     Plain(TcpStream),
     /// TLS.
     Tls(Box<T>),
+}
+
+impl<T> Io<T> {
+    /// Resolves when something can be read, without needing a buffer for it meanwhile. Under TLS it resolves at
+    /// once: what is readable there is known only by reading.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Io::Plain(tcp) => poll_fn(|cx| tcp.poll_read_ready(cx)).await,
+            Io::Tls(_) => Ok(()),
+        }
+    }
 }
 
 /// Calls the same method on whichever stream there is.

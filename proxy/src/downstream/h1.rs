@@ -215,7 +215,10 @@ impl H1 {
     /// Resolves when the client closes its connection. Cancel safe.
     pub(crate) async fn gone(&mut self) {
         while self.inbox.len() < PIPELINE_BYTES_MAX {
-            self.inbox.reserve(1);
+            if self.transport.readable().await.is_err() {
+                return;
+            }
+            self.inbox.reserve(READ_BYTES);
             match self.transport.read_buf(&mut self.inbox).await {
                 Ok(0) | Err(_) => {
                     self.keep_alive = false;
@@ -225,6 +228,19 @@ impl H1 {
             }
         }
         std::future::pending().await
+    }
+
+    /// Lets go of memory that the rest of this exchange does not need: the head, but for what tells how to write an
+    /// answer, and empty buffers.
+    pub(crate) fn slim(&mut self) {
+        let (method, version) = (std::mem::take(&mut self.head.method), self.head.version);
+        self.head = empty_head();
+        (self.head.method, self.head.version) = (method, version);
+        for buffer in [&mut self.inbox, &mut self.outbox] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
     }
 
     /// Writes a head.

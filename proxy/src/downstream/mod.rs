@@ -170,6 +170,14 @@ impl Session<'_> {
         }
     }
 
+    /// Lets go of memory that a long answer does not need. The head is gone after it.
+    pub(crate) fn slim(&mut self) {
+        match self {
+            Session::H1(h1) => h1.slim(),
+            Session::H2(_) => {}
+        }
+    }
+
     /// Writes the head. With `more_follows` it may wait for the next write and leave with it.
     pub(crate) async fn write_head(&mut self, head: &OutHead<'_>, more_follows: bool) -> Result<(), Lost> {
         match self {

@@ -254,6 +254,7 @@ impl Stream {
         if let Err(lost) = self.write_head(session, account, head, first.is_some()).await {
             return self.stopped(account, lost.reason());
         }
+        session.slim();
         let mut next = match first {
             Some(first) => first,
             None => self.upstream.next(session, account).await,

@@ -33,7 +33,7 @@ pub(crate) async fn serve(
             Err(NoRequest::Closed) => return,
             Err(NoRequest::NotHttp) => {
                 gateway.metrics.head_refused();
-                return h1.close().await;
+                return Box::pin(h1.close()).await;
             }
         }
         if gateway.is_stopping() {
@@ -42,7 +42,7 @@ pub(crate) async fn serve(
         let ended = exchange::run(&gateway, &mut Session::H1(&mut h1)).await;
         match ended {
             Ok(()) if h1.stays() => {}
-            Ok(()) => return h1.close().await,
+            Ok(()) => return Box::pin(h1.close()).await,
             // A cut answer ends without a proper end.
             Err(_cut) => return,
         }

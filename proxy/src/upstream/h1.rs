@@ -208,14 +208,22 @@ impl H1 {
         if self.buf.capacity() - self.buf.len() < room / 4 {
             self.buf.reserve(room);
         }
-        match self.wire.read_buf(&mut self.buf).await {
-            Ok(read) => {
-                self.answered |= read > 0;
-                Ok(read)
+        // A reset is a cut by another name.
+        let cut = |_error| Fault::Cut;
+        let read = match self.wire.read_buf(&mut self.buf).now_or_never() {
+            Some(read) => read.map_err(cut)?,
+            None => {
+                // Thousands of streams wait at once: none of them keeps an empty buffer while it does.
+                if self.buf.is_empty() {
+                    self.buf = BytesMut::new();
+                    self.wire.readable().await.map_err(cut)?;
+                    self.buf.reserve(room);
+                }
+                self.wire.read_buf(&mut self.buf).await.map_err(cut)?
             }
-            // A reset is a cut by another name.
-            Err(_error) => Err(Fault::Cut),
-        }
+        };
+        self.answered |= read > 0;
+        Ok(read)
     }
 }
 
