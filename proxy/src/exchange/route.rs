@@ -1,6 +1,7 @@
 //! Step 4: the model to a provider.
 
 use super::Account;
+use super::identify::carries_key;
 use super::read::{Body, Request};
 use crate::respond::{Page, Refusal};
 use crate::snapshot::Provider;
@@ -62,6 +63,7 @@ fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal
         (None, Some(model)) if !model.is_empty() => Arc::from(model),
         _ => return Err(Refusal::new(Reason::ModelMissing, "the body names no model; add \"model\"")),
     };
+    refuse_key_as_name(&requested)?;
     account.model_requested = Some(Arc::clone(&requested));
     account.streamed = stream;
     check_prefix(account, request.prefix.as_deref())?;
@@ -111,12 +113,24 @@ fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal
     Ok(Upstream { target, body: request.body, edits })
 }
 
+/// A virtual key in the place of a name would be shown in records, logs and answers.
+fn refuse_key_as_name(name: &str) -> Result<(), Refusal> {
+    if carries_key(name.as_bytes()) {
+        return Err(Refusal::new(
+            Reason::ModelUnknown,
+            "a virtual key stands where a model or provider is named; send it where your SDK sends its API key",
+        ));
+    }
+    Ok(())
+}
+
 fn refuse_body(fault: &BodyFault) -> Refusal {
     Refusal::new(Reason::BodyMalformed, fault.to_string())
 }
 
 /// A first path segment that names neither a provider nor a format is a path nobody serves.
 pub(super) fn check_prefix(account: &Account, prefix: Option<&str>) -> Result<(), Refusal> {
+    refuse_key_as_name(prefix.unwrap_or_default())?;
     match prefix {
         Some(name) if account.snapshot.provider(name).is_none() && !is_format(name) => {
             let message = format!("this gateway does not serve this path: no provider is named {name:?}");
@@ -153,6 +167,7 @@ fn list(account: &Account, request: &Request) -> Result<Page, Refusal> {
         return Ok(Page::json(models::list(account.family, &entries)));
     }
     let wanted = request.path_model.as_deref().unwrap_or_default();
+    refuse_key_as_name(wanted)?;
     // A name that no list spells out may still be served by a pattern.
     let found = entries.find(|(name, _)| &**name == wanted).map(|(_, to)| Arc::clone(&to.provider));
     let found = found.or_else(|| {
