@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use narrows_llm::Dialect;
 use narrows_llm::endpoint::{Operation, recognize};
-use narrows_llm::provider::{Ask, Provider, target};
+use narrows_llm::provider::{Ask, Provider, Targets, target};
 use narrows_llm::stream::{StreamDecoder, StreamOptions};
 use narrows_llm::unary;
 use std::hint::black_box;
@@ -92,7 +92,7 @@ fn main() {
             let _ = black_box(recognize(black_box(method), black_box(path)));
         }
     };
-    let ask = |kind: &str, base: &str, dialect| {
+    let ask = |kind: &str, base: &str, dialect, prepared: bool| {
         let ask = Ask {
             operation: Operation::Generate,
             dialect,
@@ -102,8 +102,13 @@ fn main() {
             api_version: None,
         };
         let Some(provider) = Provider::of_kind(kind) else { return };
+        let targets = Targets::new(provider, base);
         for _ in 0..repeat {
-            let _ = black_box(target(black_box(provider), black_box(base), black_box(&ask)));
+            let _ = black_box(if prepared {
+                black_box(&targets).target(black_box(&ask))
+            } else {
+                target(black_box(provider), black_box(base), black_box(&ask))
+            });
         }
     };
     match what.as_str() {
@@ -114,15 +119,16 @@ fn main() {
         "recognize-prefix" => find("POST", "/openai/v1/chat/completions"),
         "recognize-messages" => find("POST", "/anthropic/v1/messages"),
         "recognize-gemini" => find("POST", "/v1beta/models/gemini-2.5-flash:streamGenerateContent"),
-        "target" => ask("openai", "/v1", Dialect::OpenaiChat),
-        "target-anthropic" => ask("anthropic", "", Dialect::AnthropicMessages),
-        "target-gemini" => ask("gemini", "/v1beta", Dialect::GeminiGenerate),
+        "target" => ask("openai", "/v1", Dialect::OpenaiChat, false),
+        "target-gemini" => ask("gemini", "/v1beta", Dialect::GeminiGenerate, false),
+        "targets" => ask("openai", "/v1", Dialect::OpenaiChat, true),
+        "targets-gemini" => ask("gemini", "/v1beta", Dialect::GeminiGenerate, true),
         "stream-chat" => stream(Dialect::OpenaiChat, repeat),
         "stream-anthropic" => stream(Dialect::AnthropicMessages, repeat),
         "stream-gemini" => stream(Dialect::GeminiGenerate, repeat),
         _ => println!(
             "unary, unary-anthropic, unary-gemini, recognize, recognize-prefix, recognize-messages, recognize-gemini, \
-             target, target-anthropic, target-gemini, stream-chat, stream-anthropic, stream-gemini; and how often"
+             target, target-gemini, targets, targets-gemini, stream-chat, stream-anthropic, stream-gemini; and how often"
         ),
     }
 }

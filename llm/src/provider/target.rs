@@ -1,7 +1,7 @@
 //! The path and query of an upstream request.
 
 use super::{Layout, Provider};
-use crate::dialect::Dialect;
+use crate::dialect::{DIALECTS, Dialect};
 use crate::endpoint::Operation;
 use thiserror::Error;
 
@@ -49,29 +49,89 @@ pub enum Unsupported {
 pub fn target(provider: &Provider, base_path: &str, ask: &Ask<'_>) -> Result<String, Unsupported> {
     let speaks = provider.speaks.iter().find(|row| row.dialect == ask.dialect).ok_or(Unsupported::Dialect)?;
     let base = base_path.trim_end_matches('/');
-    let dated = ask.api_version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit()));
-    let deployment = provider.layout == Layout::Azure && dated.is_some() && has_deployment(ask);
-    let mut path = if deployment {
-        let model = encode(ask.model.ok_or(Unsupported::Model)?, false)?;
-        format!("{}/openai/deployments/{model}", without_known_root(provider, base).unwrap_or(base))
-    } else {
-        rooted(provider, base, speaks.root)
-    };
+    if is_deployment(provider, ask) {
+        return behind(&deployments(provider, base), provider, ask);
+    }
+    behind(&rooted(provider, base, speaks.root), provider, ask)
+}
+
+/// [`target`] for one provider and base URL, with all that does not depend on what is asked worked out once.
+#[derive(Debug, Clone)]
+pub struct Targets {
+    provider: &'static Provider,
+    /// What stands before each dialect's own path, by the dialect's number; `None` if it is not spoken.
+    roots: [Option<Box<str>>; DIALECTS.len()],
+    /// What stands before the name of an Azure deployment; empty for other layouts.
+    deployments: Box<str>,
+}
+
+impl Targets {
+    /// Works out the paths of a provider at `base_path`, the path of its base URL.
+    pub fn new(provider: &'static Provider, base_path: &str) -> Targets {
+        let base = base_path.trim_end_matches('/');
+        let mut roots = [const { None }; DIALECTS.len()];
+        for row in provider.speaks.iter().rev() {
+            if let Some(root) = roots.get_mut(row.dialect as usize) {
+                *root = Some(rooted(provider, base, row.root).into());
+            }
+        }
+        let deployments = match provider.layout {
+            Layout::Azure => deployments(provider, base).into(),
+            _ => Box::default(),
+        };
+        Targets { provider, roots, deployments }
+    }
+
+    /// The path and query to ask for: exactly what [`target`] returns.
+    ///
+    /// # Errors
+    /// [`Unsupported`].
+    pub fn target(&self, ask: &Ask<'_>) -> Result<String, Unsupported> {
+        let root = self.roots.get(ask.dialect as usize).and_then(Option::as_deref);
+        let root = root.ok_or(Unsupported::Dialect)?;
+        let deployment = is_deployment(self.provider, ask);
+        behind(if deployment { &self.deployments } else { root }, self.provider, ask)
+    }
+}
+
+/// Bytes that a path usually has behind its root, the model's name and the query apart.
+const OPERATION_ROOM: usize = 48;
+
+/// What is asked for, behind what stands before it (see [`Targets`]).
+fn behind(root: &str, provider: &Provider, ask: &Ask<'_>) -> Result<String, Unsupported> {
+    let model = ask.model.map_or(0, str::len);
+    let mut path = String::with_capacity(root.len() + model + ask.query.len() + OPERATION_ROOM);
+    path.push_str(root);
+    let deployment = is_deployment(provider, ask);
+    if deployment {
+        push_encoded(&mut path, ask.model.ok_or(Unsupported::Model)?, false)?;
+    }
     push_operation(&mut path, provider, ask)?;
     push_query(&mut path, ask.query);
     // Azure's undated surface takes a version too (`preview`); a date belongs to deployments only.
-    let version = if provider.layout == Layout::Azure && (deployment || dated.is_none()) {
-        ask.api_version
-    } else {
-        None
-    };
-    if let Some(version) = version
+    if provider.layout == Layout::Azure
+        && let Some(version) = ask.api_version.filter(|version| deployment || !is_dated(version))
         && !ask.query.split('&').any(|pair| pair.starts_with("api-version="))
     {
         push_query(&mut path, "api-version=");
-        path.push_str(&encode(version, false)?);
+        push_encoded(&mut path, version, false)?;
     }
     Ok(path)
+}
+
+/// Whether an API version begins with a date.
+fn is_dated(version: &str) -> bool {
+    version.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Whether a deployment stands in the path.
+fn is_deployment(provider: &Provider, ask: &Ask<'_>) -> bool {
+    provider.layout == Layout::Azure && ask.api_version.is_some_and(is_dated) && has_deployment(ask)
+}
+
+/// What stands before the name of an Azure deployment.
+fn deployments(provider: &Provider, base: &str) -> String {
+    format!("{}/openai/deployments/", without_known_root(provider, base).unwrap_or(base))
 }
 
 /// Whether Azure serves this from a deployment's path. Responses and model lists are not.
@@ -94,7 +154,7 @@ fn push_operation(path: &mut String, provider: &Provider, ask: &Ask<'_>) -> Resu
         (Operation::GetModel, Dialect::GeminiGenerate) => push_gemini_model(path, ask)?,
         (Operation::GetModel, _) => {
             path.push_str("/models/");
-            path.push_str(&encode(ask.model.ok_or(Unsupported::Model)?, true)?);
+            push_encoded(path, ask.model.ok_or(Unsupported::Model)?, true)?;
         }
         (Operation::Generate, Dialect::OpenaiChat) => path.push_str("/chat/completions"),
         (Operation::Generate, Dialect::OpenaiCompletions) => path.push_str("/completions"),
@@ -121,33 +181,45 @@ fn push_operation(path: &mut String, provider: &Provider, ask: &Ask<'_>) -> Resu
 
 /// `/models/{model}`, unless the name says which collection it is in.
 fn push_gemini_model(path: &mut String, ask: &Ask<'_>) -> Result<(), Unsupported> {
-    let model = encode(ask.model.ok_or(Unsupported::Model)?, true)?;
+    let model = ask.model.ok_or(Unsupported::Model)?;
+    // Encoding changes nothing in these names.
     let named = model.starts_with("models/") || model.starts_with("tunedModels/");
     path.push_str(if named { "/" } else { "/models/" });
-    path.push_str(&model);
+    push_encoded(path, model, true)
+}
+
+/// Appends a name, percent-encoded for a path; `slashes` stay if they are allowed.
+fn push_encoded(path: &mut String, name: &str, slashes: bool) -> Result<(), Unsupported> {
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    // Most names are as they may be; only what begins or follows a segment can be one of dots alone.
+    let (mut clean, mut suspect, mut before) = (true, name.is_empty(), b'/');
+    for byte in name.bytes() {
+        clean &= is_path_byte(byte) || (byte == b'/' && slashes);
+        suspect |= before == b'/' && (byte == b'/' || byte == b'.');
+        before = byte;
+    }
+    let is_bad = |segment: &str| segment.is_empty() || segment == "." || segment == "..";
+    if (suspect || before == b'/') && name.split('/').any(is_bad) {
+        return Err(Unsupported::Model);
+    }
+    if clean {
+        path.push_str(name);
+        return Ok(());
+    }
+    for byte in name.bytes() {
+        if is_path_byte(byte) || (byte == b'/' && slashes) {
+            path.push(char::from(byte));
+        } else {
+            path.push('%');
+            path.extend([byte >> 4, byte & 0xF].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
+        }
+    }
     Ok(())
 }
 
-/// Percent-encodes a name for a path; `slashes` stay if they are allowed.
-fn encode(name: &str, slashes: bool) -> Result<String, Unsupported> {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    if name.split('/').any(|segment| segment.is_empty() || segment == "." || segment == "..") {
-        return Err(Unsupported::Model);
-    }
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' | b':' => {
-                out.push(char::from(byte));
-            }
-            b'/' if slashes => out.push('/'),
-            _ => {
-                out.push('%');
-                out.extend([byte >> 4, byte & 0xF].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
-            }
-        }
-    }
-    Ok(out)
+/// Whether a byte stands in a path as it is.
+fn is_path_byte(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' | b':')
 }
 
 /// The base path with the dialect's root.
@@ -179,7 +251,8 @@ fn rooted(provider: &Provider, base: &str, root: &str) -> String {
 /// `base` without the longest ending that is a root of the provider or the beginning of one.
 fn without_known_root<'a>(provider: &Provider, base: &'a str) -> Option<&'a str> {
     let beginnings = provider.speaks.iter().flat_map(|row| {
-        let ends = row.root.match_indices('/').map(|(at, _)| at).skip(1).chain([row.root.len()]);
+        let slashes = row.root.bytes().enumerate().filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
+        let ends = slashes.skip(1).chain([row.root.len()]);
         ends.filter_map(|end| row.root.get(..end))
     });
     beginnings

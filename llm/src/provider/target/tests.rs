@@ -164,3 +164,58 @@ fn versions_are_told_from_words() {
         assert!(!is_version(word), "{word}");
     }
 }
+
+#[test]
+fn targets_worked_out_before_are_the_same() {
+    use crate::dialect::DIALECTS;
+    let operations = [
+        Operation::Generate,
+        Operation::Embed,
+        Operation::CountTokens,
+        Operation::ListModels,
+        Operation::GetModel,
+        Operation::Probe,
+    ];
+    let models = [None, Some("m"), Some("models/a b/c"), Some("tunedModels/t"), Some("../x"), Some("é@1:2")];
+    let versions = [None, Some("2024-10-21"), Some("preview"), Some("a b")];
+    let asks: Vec<Ask<'_>> = operations
+        .iter()
+        .flat_map(|operation| {
+            models.iter().map(move |model| Ask { operation: *operation, model: *model, ..GENERATE })
+        })
+        .flat_map(|ask| versions.iter().map(move |version| Ask { api_version: *version, ..ask }))
+        .flat_map(|ask| ["", "beta=true", "api-version=1"].map(|query| Ask { query, stream: true, ..ask }))
+        .collect();
+    let mut served = 0;
+    for provider in PROVIDERS {
+        for base in
+            ["", "/", "/v1", "/v1/", "/openai", "/v1beta/openai/", "/api/v3", "/corp/llm", "/x/openai/v1"]
+        {
+            let targets = Targets::new(provider, base);
+            for (dialect, ..) in DIALECTS {
+                for ask in asks.iter().map(|ask| Ask { dialect: *dialect, ..*ask }) {
+                    let expected = target(provider, base, &ask);
+                    assert_eq!(targets.target(&ask), expected, "{} {base} {ask:?}", provider.kind);
+                    served += usize::from(expected.is_ok());
+                }
+            }
+        }
+    }
+    assert!(served > 10_000, "{served}");
+}
+
+#[test]
+fn names_are_encoded_byte_by_byte() {
+    let encoded = |name: &str, slashes| {
+        let mut path = "/".to_owned();
+        push_encoded(&mut path, name, slashes).map(|()| path)
+    };
+    assert_eq!(encoded("a/b.c-d_e~f@g:h9Z", true).as_deref(), Ok("/a/b.c-d_e~f@g:h9Z"));
+    assert_eq!(encoded("a/b", false).as_deref(), Ok("/a%2Fb"));
+    assert_eq!(encoded("ä %", true).as_deref(), Ok("/%C3%A4%20%25"));
+    assert_eq!(encoded("..a/.b", true).as_deref(), Ok("/..a/.b"));
+    for name in ["", "/", "a/", "/a", "a//b", ".", "..", "a/..", "./a", "a/./b"] {
+        assert_eq!(encoded(name, true), Err(Unsupported::Model), "{name}");
+        assert_eq!(encoded(name, false), Err(Unsupported::Model), "{name}");
+    }
+}
