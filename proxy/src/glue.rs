@@ -9,6 +9,9 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session as ProxySession};
 
+/// How long the last bytes of a stream that is cut have to leave: a reset overtakes what is queued.
+const CUT_LINGER: std::time::Duration = std::time::Duration::from_millis(20);
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = ();
@@ -20,6 +23,11 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut ProxySession, (): &mut ()) -> Result<bool> {
         let served = exchange::run(self, &mut Session::H2(&mut session.downstream_session)).await;
+        if served.is_err() {
+            tokio::time::sleep(CUT_LINGER).await;
+            // A stream that is merely dropped is reset with CANCEL, which clients built on hyper take for a proper end.
+            session.downstream_session.shutdown().await;
+        }
         served.map(|()| true).map_err(|cut| Error::explain(ErrorType::ConnectionClosed, cut.0.as_str()))
     }
 

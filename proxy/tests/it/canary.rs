@@ -1,7 +1,7 @@
 //! Secrets stay where they belong: no log line, record, metric, page, error or file shows one.
 
 use crate::support::gate::PROVIDER_KEY;
-use crate::support::{Ask, CHAT, GENERATING, Gate, MESSAGES};
+use crate::support::{Answer, Ask, CHAT, GENERATING, Gate};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing_subscriber::EnvFilter;
@@ -42,19 +42,9 @@ fn listen() -> Kept {
 const PROMPT: &str = "canary-in-the-prompt-4f1b";
 const ANSWER: &str = "naïve cafés";
 
-#[tokio::test]
-async fn no_secret_and_no_prompt_is_shown_anywhere() {
-    let log = listen();
-    let mut gate = Gate::plan()
-        .top("records: {json: records.jsonl}")
-        .top("timeouts: {idle: 300ms, first_byte: 300ms}")
-        .provider("picky", "kind: openai, base_url: 'http://{fake}/v1', api_key: sk-picky-canary-8Jd3LwQ5, models: [picky-*]")
-        .provider("dead", "kind: openai, base_url: 'http://provider.invalid/v1', api_key: sk-dead-canary-5Tg7HnV2, models: [dead-*]")
-        .provider("own", "kind: anthropic, base_url: 'http://{fake}', client_credentials: pass, models: ['claude-own*']")
-        .key(|key| key.expires_at_us = Some(1))
-        .fake(|fake| fake.require_key = Some(PROVIDER_KEY.into()))
-        .start();
-    let (key, expired) = (gate.key.clone(), gate.keys[1].1.clone());
+/// Makes the gateway speak, in every way that it has.
+async fn provoke(gate: &Gate) -> Vec<Answer> {
+    let (key, expired) = (&gate.key, &gate.keys[1].1);
     let mut answers = Vec::new();
     for kind in GENERATING {
         let (unary, stream) =
@@ -68,28 +58,39 @@ async fn no_secret_and_no_prompt_is_shown_anywhere() {
             "fault=bad_json",
             "fault=stall_after",
         ] {
-            answers.push(gate.ask(&Ask::unary(kind).body(unary.clone()).key(&key).fake(knobs)).await);
-            answers.push(gate.ask(&Ask::stream(kind).body(stream.clone()).key(&key).fake(knobs)).await);
+            answers.push(gate.ask(&Ask::unary(kind).body(unary.clone()).key(key).fake(knobs)).await);
+            answers.push(gate.ask(&Ask::stream(kind).body(stream.clone()).key(key).fake(knobs)).await);
         }
         answers.push(gate.ask(&Ask::unary(kind).to(&format!("{}?key={key}", kind.unary)).body("{")).await);
-        answers.push(gate.ask(&Ask::unary(kind).with("x-api-key", &expired)).await);
-        answers.push(gate.ask(&Ask::unary(kind).key(&key).with("x-api-key", &expired)).await);
-        answers.push(gate.ask(&Ask::unary(kind).to(&format!("/{key}/v1/chat/completions")).key(&key)).await);
+        answers.push(gate.ask(&Ask::unary(kind).with("x-api-key", expired)).await);
+        answers.push(gate.ask(&Ask::unary(kind).key(key).with("x-api-key", expired)).await);
+        answers.push(gate.ask(&Ask::unary(kind).to(&format!("/{key}/v1/chat/completions")).key(key)).await);
     }
-    for model in ["picky-1", "dead-1", &key, "unknown"] {
+    for model in ["picky-1", "dead-1", key, "unknown"] {
         let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"{PROMPT}"}}]}}"#);
-        let ask = Ask::post(CHAT.unary, body).key(&key).with("user-agent", &key).with("x-session-id", &key);
-        // The names of a model and of a path are shown on purpose; a client that puts its key there has shown it.
-        let answer = gate.ask(&ask).await;
-        if model != key {
-            answers.push(answer);
-        }
+        let ask = Ask::post(CHAT.unary, body).key(key).with("user-agent", key).with("x-session-id", key);
+        answers.push(gate.ask(&ask).await);
     }
     let own = Ask::post("/v1/messages", r#"{"model":"claude-own-1","messages":[]}"#);
-    let own = own.with("x-narrows-api-key", &key).with("authorization", "Bearer sk-ant-oat-canary-2Rk8");
+    let own = own.with("x-narrows-api-key", key).with("authorization", "Bearer sk-ant-oat-canary-2Rk8");
     answers.push(gate.ask(&own).await);
     answers.push(gate.ask_as_key(Ask::get("/v1/models")).await);
+    answers
+}
 
+#[tokio::test]
+async fn no_secret_and_no_prompt_is_shown_anywhere() {
+    let log = listen();
+    let mut gate = Gate::plan()
+        .top("records: {json: records.jsonl}")
+        .top("timeouts: {idle: 300ms, first_byte: 300ms}")
+        .provider("picky", "kind: openai, base_url: 'http://{fake}/v1', api_key: sk-picky-canary-8Jd3LwQ5, models: [picky-*]")
+        .provider("dead", "kind: openai, base_url: 'http://provider.invalid/v1', api_key: sk-dead-canary-5Tg7HnV2, models: [dead-*]")
+        .provider("own", "kind: anthropic, base_url: 'http://{fake}', client_credentials: pass, models: ['claude-own*']")
+        .key(|key| key.expires_at_us = Some(1))
+        .fake(|fake| fake.require_key = Some(PROVIDER_KEY.into()))
+        .start();
+    let answers = provoke(&gate).await;
     let mut pages = vec![gate.scrape().await, gate.health("/readyz").await.text()];
     for path in ["/admin/v1/keys", "/admin/v1/usage", "/admin/v1/records", "/admin/v1/status"] {
         let page = gate.admin(path).await;
@@ -107,6 +108,7 @@ async fn no_secret_and_no_prompt_is_shown_anywhere() {
         log.contains("refused the gateway's credential") && log.contains("DEBUG"),
         "the log was heard: {log}"
     );
+    let (key, expired) = (gate.key.clone(), gate.keys[1].1.clone());
     let (id, token) = (&gate.key_id, gate.admin_token.clone());
     let secret = |text: &str| text.rsplit('_').next().unwrap().to_owned();
     let secrets = [
@@ -140,8 +142,6 @@ async fn no_secret_and_no_prompt_is_shown_anywhere() {
     assert!(places.iter().any(|(_, text)| text.contains(id.as_str())), "the public id may be shown, and is");
     for (place, text) in &places {
         for secret in &secrets {
-            // The test's own odd requests put the key into a model's name, which records keep.
-            let text = text.replace(&key, "");
             assert!(!text.contains(secret.as_str()), "{secret} in {place}");
         }
         assert!(!text.contains(PROMPT), "the prompt in {place}");
@@ -149,5 +149,4 @@ async fn no_secret_and_no_prompt_is_shown_anywhere() {
             assert!(!text.contains(ANSWER), "the answer in {place}");
         }
     }
-    drop(MESSAGES);
 }

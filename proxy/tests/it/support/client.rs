@@ -14,7 +14,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) status: u16,
-    pub(crate) version: String,
     /// In order, names in lower case.
     pub(crate) headers: Vec<(String, String)>,
 }
@@ -138,11 +137,7 @@ impl Client {
                 let headers = parsed.headers.iter().map(|field| {
                     (field.name.to_ascii_lowercase(), String::from_utf8_lossy(field.value).into_owned())
                 });
-                let head = Head {
-                    status: parsed.code.unwrap(),
-                    version: format!("HTTP/1.{}", parsed.version.unwrap()),
-                    headers: headers.collect(),
-                };
+                let head = Head { status: parsed.code.unwrap(), headers: headers.collect() };
                 self.buffer.drain(..end);
                 return head;
             }

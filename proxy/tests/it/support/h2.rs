@@ -86,7 +86,6 @@ pub(crate) async fn answer(response: http::Response<Incoming>) -> Answer {
     let headers = response.headers().iter();
     let head = client::Head {
         status: response.status().as_u16(),
-        version: "HTTP/2".to_owned(),
         headers: headers
             .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
             .collect(),

@@ -82,10 +82,4 @@ impl Kind {
     pub(crate) fn family(&self) -> Family {
         self.dialect.family()
     }
-
-    /// The model its body or path names.
-    pub(crate) fn model(&self) -> String {
-        let value: serde_json::Value = serde_json::from_str(&self.body(true)).unwrap();
-        value["model"].as_str().unwrap_or("gemini-2.5-flash").to_owned()
-    }
 }

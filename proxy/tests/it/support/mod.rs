@@ -35,7 +35,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
     patient(what, async {
         loop {
             tick.tick().await;
-            if let Some(found) = look().await {
+            if let Some(found) = Box::pin(look()).await {
                 return found;
             }
         }
