@@ -2,7 +2,8 @@
 
 use super::facts::Facts;
 use super::lenient::{Object, each, error, object, one, present, whole, word};
-use super::text::{self, KEYS, Shape};
+use super::shape::Shape;
+use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::anthropic::AnthropicUsage;
 use serde::de::MapAccess;

@@ -18,6 +18,7 @@ pub(crate) mod lenient;
 pub(crate) mod machine;
 mod plain;
 mod responses;
+mod shape;
 pub(crate) mod text;
 pub(crate) mod usage;
 

@@ -38,7 +38,7 @@ pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     candidates: Finder::new(b"\"candidates\""),
 });
 
-fn skip_blanks(json: &[u8], mut at: usize) -> usize {
+pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
     while matches!(json.get(at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
         at += 1;
     }
@@ -81,64 +81,49 @@ pub(crate) fn word_of<'a>(key: &Finder<'_>, json: &'a [u8]) -> Option<&'a [u8]> 
     (json.get(at) == Some(&b'"')).then(|| json.get(at + 1..end - 1)).flatten()
 }
 
-/// Longest beginning or rest of an event that a [`Shape`] remembers, in bytes.
-const SHAPE_LIMIT: usize = 1024;
-
-/// Remembers what stood before and behind the text of an event in which nothing else was worth reading.
-///
-/// Most events of a stream differ only in their text (and a running number), so the next one is mostly settled by two
-/// comparisons instead of a search for every key.
-#[derive(Debug, Default)]
-pub(crate) struct Shape {
-    before: Vec<u8>,
-    behind: Vec<u8>,
-}
-
-impl Shape {
-    /// Bytes of generated text in the values of `key`, and whether one of the keys in `gates` has a value outside of them.
-    pub(crate) fn read(&mut self, key: &Finder<'_>, json: &[u8], gates: &[&Finder<'_>]) -> (u64, bool) {
-        if !self.before.is_empty()
-            && let Some(rest) = json.strip_prefix(self.before.as_slice())
-            && rest.starts_with(key.needle())
-            && let Some(at) = after_colon(rest, key.needle().len())
-        {
-            let (bytes, end) = value(rest, at);
-            let behind = rest.get(end.max(at)..).unwrap_or_default();
-            if behind == self.behind {
-                return (bytes, false);
-            }
-            let gated = gates.iter().any(|gate| has_value(gate, behind));
-            let more = of_key(key, behind);
-            if !gated && more == 0 && behind.len() <= SHAPE_LIMIT {
-                self.behind.clear();
-                self.behind.extend_from_slice(behind);
-            }
-            return (bytes + more, gated);
-        }
-        let bytes = of_key(key, json);
-        let gated = gates.iter().any(|gate| has_value(gate, json));
-        if !gated && let Some(at) = key.find(json).filter(|at| *at <= SHAPE_LIMIT) {
-            self.before.clear();
-            self.before.extend_from_slice(json.get(..at).unwrap_or_default());
-        }
-        (bytes, gated)
-    }
-}
-
 /// Bytes of generated text in the values of every such key.
 pub(crate) fn of_key(key: &Finder<'_>, json: &[u8]) -> u64 {
-    let (mut total, mut from) = (0, 0);
+    found(key, json).bytes
+}
+
+/// Generated text in the values of every such key.
+pub(super) fn found(key: &Finder<'_>, json: &[u8]) -> Text {
+    let (mut total, mut from) = (Text::default(), 0);
     while let Some(at) = value_of(key, json, from) {
-        let (bytes, end) = value(json, at);
-        total += bytes;
+        let (text, end) = value(json, at);
+        total.bytes += text.bytes;
+        total.only = if total.parts == 0 { text.only } else { None };
+        total.parts += text.parts;
         from = end.max(at);
     }
     total
 }
 
+/// Generated text and where it stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Text {
+    /// Its length, in bytes.
+    pub(super) bytes: u64,
+    /// Strings and arguments that hold some.
+    pub(super) parts: usize,
+    /// Where the first character of the only one of them stands, if that is a string.
+    pub(super) only: Option<usize>,
+}
+
+impl Text {
+    /// Notes one more string or argument of so many bytes.
+    #[inline(always)]
+    fn note(&mut self, bytes: u64, at: Option<usize>) {
+        if bytes > 0 {
+            self.only = if self.parts == 0 { at } else { None };
+            self.parts += 1;
+        }
+    }
+}
+
 /// The string whose first character is at `at`: its length in UTF-8 bytes once unescaped, and where it ends
 /// (past the closing quote, or at the end of a cut text).
-fn string(json: &[u8], mut at: usize) -> (u64, usize) {
+pub(super) fn string(json: &[u8], mut at: usize) -> (u64, usize) {
     let mut length = 0;
     loop {
         let stop = next_stop(json, at);
@@ -236,21 +221,28 @@ fn class(key: &[u8]) -> Class {
     }
 }
 
-/// Bytes of generated text in the value that starts at `at`, and where the value ends.
-fn value(json: &[u8], mut at: usize) -> (u64, usize) {
+/// Generated text in the value that starts at `at`, and where the value ends.
+fn value(json: &[u8], mut at: usize) -> (Text, usize) {
+    let mut text = Text::default();
     match json.get(at) {
-        Some(b'"') => return string(json, at + 1),
+        Some(b'"') => {
+            let (length, end) = string(json, at + 1);
+            text.note(length, Some(at + 1));
+            text.bytes = length;
+            return (text, end);
+        }
         Some(b'{' | b'[') => {}
-        _ => return (0, at),
+        _ => return (text, at),
     }
-    let (mut text, mut reasoning) = (0, [0u64; 2]);
+    let mut reasoning = [0u64; 2];
     let (mut depth, mut pending) = (0usize, Class::Structure);
     while let Some(byte) = json.get(at) {
         match byte {
             b'{' | b'[' if matches!(pending, Class::Json | Class::Foreign) => {
                 let end = skip_container(json, at);
                 if pending == Class::Json {
-                    text += (end - at) as u64;
+                    text.note((end - at) as u64, None);
+                    text.bytes += (end - at) as u64;
                 }
                 (at, pending) = (end, Class::Structure);
             }
@@ -268,8 +260,12 @@ fn value(json: &[u8], mut at: usize) -> (u64, usize) {
             b'"' => {
                 let (length, end) = string(json, at + 1);
                 match pending {
-                    Class::Text | Class::Json => text += length,
+                    Class::Text | Class::Json => {
+                        text.note(length, Some(at + 1));
+                        text.bytes += length;
+                    }
                     Class::Reasoning(name) => {
+                        text.note(length, Some(at + 1));
                         if let Some(sum) = reasoning.get_mut(name) {
                             *sum += length;
                         }
@@ -297,7 +293,8 @@ fn value(json: &[u8], mut at: usize) -> (u64, usize) {
         }
     }
     let [one, other] = reasoning;
-    (text + one.max(other), at)
+    text.bytes += one.max(other);
+    (text, at)
 }
 
 #[cfg(test)]
@@ -352,41 +349,6 @@ mod tests {
         assert_eq!(whole, 3 + 2 + 1 + 1);
         for end in 0..json.len() {
             assert!(delta(&json[..end]) <= whole + 3, "a cut escape counts at most as three bytes");
-        }
-    }
-
-    #[test]
-    fn a_remembered_shape_changes_nothing() {
-        let head = r#"{"id":"1","model":"m","usage":null,"choices":[{"index":0,"#;
-        let events = [
-            format!(r#"{head}"delta":{{"content":"one"}},"finish_reason":null}}]}}"#),
-            format!(r#"{head}"delta":{{"content":"three"}},"finish_reason":null}}]}}"#),
-            format!(r#"{head}"delta":{{"content":"a"}},"finish_reason":"stop"}}]}}"#),
-            format!(r#"{head}"delta":{{"content":"a"}},"finish_reason":null}}],"usage":{{}}}}"#),
-            format!(
-                r#"{head}"delta":{{"content":"a"}}}},{{"delta":{{"content":"b"}},"finish_reason":null}}]}}"#
-            ),
-            format!(r#"{head}"delta":null,"finish_reason":null}}]}}"#),
-            format!(r#"{head}"delta":{{"content":"cut"#),
-            format!(r#"{head}"delta""#),
-            format!(r#"{head}"delta","finish_reason":null}}]}}"#),
-            head.to_owned(),
-            r#"{"usage":{},"choices":[{"index":0,"delta":{"content":"x"}}]}"#.to_owned(),
-            r#"{"error":{"code":1},"choices":[]}"#.to_owned(),
-            format!(r#"{{"pad":"{}","delta":{{"content":"x"}}}}"#, "y".repeat(SHAPE_LIMIT)),
-            String::new(),
-        ];
-        let gates = [&KEYS.usage, &KEYS.finish_reason, &KEYS.error];
-        // Every event after every pair of others, so that each memory meets each event.
-        for one in &events {
-            for other in &events {
-                let mut shape = Shape::default();
-                for json in [one, other].into_iter().chain(&events) {
-                    let expected = (delta(json), gates.iter().any(|gate| has_value(gate, json.as_bytes())));
-                    assert_eq!(shape.read(&KEYS.delta, json.as_bytes(), &gates), expected, "{json}");
-                    assert!(shape.before.len() <= SHAPE_LIMIT && shape.behind.len() <= SHAPE_LIMIT);
-                }
-            }
         }
     }
 }
