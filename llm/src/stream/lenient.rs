@@ -5,7 +5,7 @@
 //! "not known", and of a duplicate key the last one counts (as in JavaScript and Python).
 
 use super::plain::{Plain, Unusual};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -51,9 +51,10 @@ pub(crate) fn whole<T: Object>(text: &[u8]) -> Option<T> {
 /// Reads a text that is one value, if it is plain enough.
 pub(super) fn plain_value<T: Object>(text: &[u8]) -> Result<Option<T>, Unusual> {
     let mut plain = Plain::new(text)?;
-    let value = Lenient::<T>::deserialize(&mut plain)?;
+    let mut value = None;
+    Place(&mut value).deserialize(&mut plain)?;
     plain.end()?;
-    Ok(value.0)
+    Ok(value)
 }
 
 /// [`each`] for any JSON.
@@ -106,7 +107,9 @@ pub(crate) fn present<'de, A: MapAccess<'de>>(map: &mut A) -> Result<bool, A::Er
 
 /// An object, if it is one.
 pub(crate) fn object<'de, T: Object, A: MapAccess<'de>>(map: &mut A) -> Result<Option<T>, A::Error> {
-    Ok(map.next_value::<Lenient<T>>()?.0)
+    let mut value = None;
+    map.next_value_seed(Place(&mut value))?;
+    Ok(value)
 }
 
 /// A list of objects, if it is a list; elements that are no objects are left out.
@@ -176,14 +179,13 @@ impl<'de> Deserialize<'de> for Key<'de> {
     }
 }
 
-fn read_object<'de, T: Object, A: MapAccess<'de>>(mut map: A) -> Result<T, A::Error> {
-    let mut value = T::default();
+fn read_object<'de, T: Object, A: MapAccess<'de>>(mut map: A, value: &mut T) -> Result<(), A::Error> {
     while let Some(key) = map.next_key::<Key<'de>>()? {
         if !value.field(&key.0, &mut map)? {
             map.next_value::<IgnoredAny>()?;
         }
     }
-    Ok(value)
+    Ok(())
 }
 
 fn drain_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<bool, A::Error> {
@@ -228,23 +230,37 @@ macro_rules! scalars_are {
 
 struct Lenient<T>(Option<T>);
 
+/// Where an object is to be read to, because objects are large and moving them costs as much as reading them.
+struct Place<'a, T>(&'a mut Option<T>);
+
+impl<'de, T: Object> DeserializeSeed<'de> for Place<'_, T> {
+    type Value = ();
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Object> Visitor<'de> for Place<'_, T> {
+    type Value = ();
+    scalars_are!(());
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        drain_list(list).map(|_| ())
+    }
+    #[inline]
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        read_object(map, self.0.insert(T::default()))
+    }
+}
+
 impl<'de, T: Object> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
-        impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
-            type Value = Lenient<T>;
-            scalars_are!(Lenient(None));
-            fn visit_str<E>(self, _: &str) -> Result<Lenient<T>, E> {
-                Ok(Lenient(None))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Lenient<T>, A::Error> {
-                drain_list(list).map(|_| Lenient(None))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Lenient<T>, A::Error> {
-                read_object(map).map(|value| Lenient(Some(value)))
-            }
-        }
-        deserializer.deserialize_any(ObjectVisitor(PhantomData))
+        let mut place = None;
+        Place(&mut place).deserialize(deserializer)?;
+        Ok(Lenient(place))
     }
 }
 
@@ -265,10 +281,11 @@ impl<'de, T: Object> Deserialize<'de> for List<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
                 let mut values = Vec::new();
                 while values.len() < LIST_LIMIT {
-                    match list.next_element::<Lenient<T>>()? {
-                        Some(Lenient(value)) => values.extend(value),
-                        None => return Ok(List(Some(values))),
+                    let mut value = None;
+                    if list.next_element_seed(Place(&mut value))?.is_none() {
+                        return Ok(List(Some(values)));
                     }
+                    values.extend(value);
                 }
                 drain_list(list).map(|_| List(Some(values)))
             }
@@ -290,7 +307,9 @@ impl<'de> Deserialize<'de> for ErrorField {
                 drain_list(list).map(|any| if any { ErrorField::Plain } else { ErrorField::Absent })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ErrorField, A::Error> {
-                read_object(map).map(ErrorField::Object)
+                let mut error = ErrorObject::default();
+                read_object(map, &mut error)?;
+                Ok(ErrorField::Object(error))
             }
         }
         deserializer.deserialize_any(ErrorVisitor)

@@ -187,8 +187,8 @@ impl StreamDecoder {
             return;
         }
         let Some(mut hold) = self.hold.take() else {
-            out(chunk.clone());
             self.observe(&chunk, &mut |_| ());
+            out(chunk);
             return;
         };
         let base = self.position;

@@ -246,19 +246,36 @@ impl<'de> Plain<'de> {
     }
 }
 
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
+
+/// The quotes, backslashes and control characters of a block, one bit for each byte.
+#[inline(always)]
+fn stops(block: &[u8; BLOCK]) -> u32 {
+    let block = u8x16::new(*block);
+    let stops = block.simd_eq(u8x16::splat(b'"'))
+        | block.simd_eq(u8x16::splat(b'\\'))
+        | block.simd_eq(block.min(u8x16::splat(0x1F)));
+    stops.to_bitmask()
+}
+
 /// Where the next quote, backslash or control character stands, at or after `at`; the end if there is none.
 #[inline(always)]
 pub(super) fn next_stop(json: &[u8], mut at: usize) -> usize {
-    while let Some(block) = json.get(at..).and_then(<[u8]>::first_chunk::<16>) {
-        let block = u8x16::new(*block);
-        let stops = block.simd_eq(u8x16::splat(b'"'))
-            | block.simd_eq(u8x16::splat(b'\\'))
-            | block.simd_eq(block.min(u8x16::splat(0x1F)));
-        let stops = stops.to_bitmask();
+    while let Some(block) = json.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let stops = stops(block);
         if stops != 0 {
             return at + stops.trailing_zeros() as usize;
         }
-        at += 16;
+        at += BLOCK;
+    }
+    // The end is shorter than a block: the last whole block, without what was seen of it.
+    if at < json.len()
+        && let Some(block) = json.last_chunk::<BLOCK>()
+    {
+        let from = json.len() - BLOCK;
+        let stops = stops(block) >> (at - from);
+        return if stops == 0 { json.len() } else { at + stops.trailing_zeros() as usize };
     }
     while json.get(at).is_some_and(|byte| *byte > 0x1F && *byte != b'"' && *byte != b'\\') {
         at += 1;
@@ -332,6 +349,15 @@ impl Members<'_, '_> {
     #[inline(always)]
     fn advance(&mut self, close: u8) -> Result<bool, Unusual> {
         let plain = &mut *self.plain;
+        // The usual case without blanks.
+        if !self.first
+            && !self.done
+            && plain.peek() == b','
+            && plain.text.as_bytes().get(plain.at + 1) == Some(&b'"')
+        {
+            plain.at += 1;
+            return Ok(true);
+        }
         plain.blanks();
         if self.done || plain.peek() == close {
             plain.at += usize::from(!self.done);
