@@ -4,10 +4,14 @@ use crate::buffers::Buffers;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
+use futures_util::task::AtomicWaker;
 use narrows_ledger::Ledger;
+use std::collections::HashMap;
+use std::future::poll_fn;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 /// The state of a running gateway.
 pub(crate) struct Shared {
@@ -19,6 +23,7 @@ pub(crate) struct Shared {
     /// The budget of buffered bytes.
     pub(crate) buffers: Arc<Buffers>,
     stopping: AtomicBool,
+    cuts: Cuts,
     exchanges: AtomicUsize,
 }
 
@@ -36,6 +41,7 @@ impl Gateway {
             metrics,
             buffers,
             stopping: AtomicBool::new(false),
+            cuts: Cuts::default(),
             exchanges: AtomicUsize::new(0),
         }))
     }
@@ -54,6 +60,46 @@ impl Deref for Gateway {
     }
 }
 
+/// The relays that can be cut, by the address of their signal.
+#[derive(Default)]
+struct Cuts(Mutex<HashMap<usize, Arc<Cut>>>);
+
+impl Cuts {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, Arc<Cut>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct Cut {
+    raised: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// One relay's ear for the end of the gateway. Asking it costs two atomic operations, where a shared notification
+/// would cost a lock at every chunk.
+pub(crate) struct CutSignal {
+    cut: Arc<Cut>,
+    shared: Arc<Shared>,
+}
+
+impl CutSignal {
+    /// Resolves when the relay has to end.
+    pub(crate) async fn raised(&self) {
+        poll_fn(|cx| {
+            self.cut.waker.register(cx.waker());
+            if self.cut.raised.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl Drop for CutSignal {
+    fn drop(&mut self) {
+        self.shared.cuts.lock().remove(&Arc::as_ptr(&self.cut).addr());
+    }
+}
+
 impl Shared {
     /// The configuration as it is now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -63,6 +109,22 @@ impl Shared {
     /// Whether the gateway is shutting down.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// A signal for one relay.
+    pub(crate) fn cut_signal(self: &Arc<Self>) -> CutSignal {
+        let cut = Arc::new(Cut::default());
+        let key = Arc::as_ptr(&cut).addr();
+        self.cuts.lock().insert(key, Arc::clone(&cut));
+        CutSignal { cut, shared: Arc::clone(self) }
+    }
+
+    /// Ends every relay that still waits.
+    pub(crate) fn cut_all(&self) {
+        for cut in self.cuts.lock().values() {
+            cut.raised.store(true, Ordering::Release);
+            cut.waker.wake();
+        }
     }
 
     /// Exchanges that have begun and not ended.

@@ -159,6 +159,10 @@ async fn write(
         // Anthropic's clients print this one.
         put_field(&mut fields, b"request-id", account.id_text().as_bytes());
     }
+    if FINAL.contains(&status) {
+        // Anthropic's and OpenAI's clients heed it; without it some of them repeat a wrong key for minutes.
+        put_field(&mut fields, b"x-should-retry", b"false");
+    }
     if let Some((name, value)) = extra {
         put_field(&mut fields, name.as_str().as_bytes(), value.as_bytes());
     }
@@ -181,6 +185,9 @@ async fn write(
     }
     Ok(())
 }
+
+/// Statuses that the same request gets again, however often it is sent.
+const FINAL: [u16; 7] = [400, 401, 403, 404, 405, 413, 415];
 
 /// Room for the fields of an answer of our own, in bytes.
 const FIELDS_ROOM: usize = 256;

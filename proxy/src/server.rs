@@ -24,6 +24,8 @@ use tokio::task::JoinSet;
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How often a drain looks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// Time that cut exchanges have to say so and to settle.
+const CUT_TIME_MAX: Duration = Duration::from_secs(1);
 /// Time the store has to write what is queued, at the end.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(10);
 /// HTTP/2 flow-control window of a stream and of a connection, in bytes. The protocol's default of 64 KiB makes the
@@ -200,6 +202,11 @@ impl Running {
         let cut = self.gateway.exchanges_open();
         if cut > 0 {
             tracing::warn!(exchanges = cut, "cut: they did not end within timeouts.shutdown_grace");
+            self.gateway.cut_all();
+            let until = Instant::now() + CUT_TIME_MAX;
+            while self.gateway.exchanges_open() > 0 && Instant::now() < until {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
         }
         self.tasks.shutdown().await;
         let (gateway, admin) = (self.gateway.clone(), self.admin.take());

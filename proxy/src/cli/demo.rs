@@ -99,6 +99,12 @@ fn private_folder(path: &Path) -> std::io::Result<()> {
     std::fs::create_dir(path)
 }
 
+/// Models of the demo's providers: some by name, so that lists of models show them, and the rest by pattern.
+const OPENAI: &str = "[gpt-5, gpt-5-mini, gpt-4o, gpt-4o-mini, text-embedding-3-small, 'gpt-*', 'o1*', 'o3*', 'o4*', \
+                      'codex-*', 'text-embedding-*', davinci-002, babbage-002]";
+const ANTHROPIC: &str = "[claude-opus-4-1, claude-sonnet-4-5, claude-haiku-4-5, 'claude-*']";
+const GEMINI: &str = "[gemini-2.5-pro, gemini-2.5-flash, 'gemini-*']";
+
 /// The demo's configuration, as it would stand in a file.
 pub(crate) fn settings(port: u16, provider: SocketAddr, store: &Path) -> Result<Settings> {
     let side = |preferred: u16| if port != 0 && is_free(preferred) { preferred } else { 0 };
@@ -112,9 +118,9 @@ pub(crate) fn settings(port: u16, provider: SocketAddr, store: &Path) -> Result<
          log: {{level: warn}}\n\
          store: {{path: {path}}}\n\
          providers:\n  \
-           openai: {{kind: openai, base_url: 'http://{provider}/v1', api_key: demo}}\n  \
-           anthropic: {{kind: anthropic, base_url: 'http://{provider}', api_key: demo}}\n  \
-           gemini: {{kind: gemini, base_url: 'http://{provider}/v1beta', api_key: demo}}\n",
+           openai: {{kind: openai, base_url: 'http://{provider}/v1', api_key: demo, models: {OPENAI}}}\n  \
+           anthropic: {{kind: anthropic, base_url: 'http://{provider}', api_key: demo, models: {ANTHROPIC}}}\n  \
+           gemini: {{kind: gemini, base_url: 'http://{provider}/v1beta', api_key: demo, models: {GEMINI}}}\n",
         metrics = side(METRICS_PORT),
         admin = side(ADMIN_PORT),
         path = path.to_string().replace('$', "$$"),

@@ -190,8 +190,8 @@ impl H1 {
     pub(crate) async fn read_body(&mut self, room: usize) -> Result<Option<Bytes>, Lost> {
         loop {
             let wanted = usize::try_from(self.body.left().unwrap_or(0)).unwrap_or(usize::MAX);
-            let whole = matches!(self.body.left(), Some(left) if left > 0 && wanted <= room);
-            if !self.inbox.is_empty() && !(whole && self.inbox.len() < wanted) {
+            let whole = wanted > 0 && wanted <= room;
+            if !self.inbox.is_empty() && (!whole || self.inbox.len() >= wanted) {
                 let part = self.body.decode(&mut self.inbox).map_err(|_fault| Lost::Malformed)?;
                 if self.inbox.is_empty() && part.len() > JOIN_BYTES_MAX {
                     // An empty buffer would keep the whole body's memory until something else is read into it.

@@ -1,7 +1,7 @@
 //! What is learnt of an exchange on its way, and step 9: settling it, exactly once.
 
 use super::clients;
-use crate::gateway::{Gateway, Shared};
+use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
 use crate::upstream::h1::Head;
 use bytes::BytesMut;
@@ -192,6 +192,11 @@ impl Account {
         Vocabulary::of_model(self.model_sent.as_deref().unwrap_or_default())
     }
 
+    /// What tells a waiting relay that the gateway waits no longer.
+    pub(crate) fn cut_signal(&self) -> CutSignal {
+        self.gateway.cut_signal()
+    }
+
     /// Counts this exchange among the streams in flight until the guard is dropped.
     pub(crate) fn stream_opened(&self) -> InFlight {
         self.gateway.metrics.stream_opened();
@@ -270,9 +275,9 @@ impl Drop for InFlight {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        // Pingora drops a request's future when the connection's task ends: the caller is gone. A panic is caught
-        // and settled before it gets here.
-        self.settle(Reason::ClientGone);
+        // The future of a request is dropped when its connection's task ends: the caller is gone, or the runtime is.
+        // A panic is caught and settled before it gets here.
+        self.settle(if self.gateway.is_stopping() { Reason::ShuttingDown } else { Reason::ClientGone });
         self.gateway.exchange_closed();
     }
 }

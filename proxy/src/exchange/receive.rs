@@ -44,13 +44,7 @@ pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Re
     }
     let endpoint = endpoint.map_err(|fault| refuse_path(&fault))?;
     let prefix = endpoint.provider();
-    // The families share the paths of their model lists; Anthropic's clients say who they are.
-    let lists = matches!(endpoint.operation, Operation::ListModels | Operation::GetModel);
-    let anthropic = lists
-        && endpoint.dialect == Dialect::OpenaiChat
-        && prefix != Some("openai")
-        && session.head().headers.contains_key("anthropic-version");
-    let dialect = if anthropic { Dialect::AnthropicMessages } else { endpoint.dialect };
+    let dialect = listing_dialect(session, &endpoint).unwrap_or(endpoint.dialect);
     account.set_dialect(dialect, endpoint.operation);
     Ok(Received {
         operation: endpoint.operation,
@@ -59,6 +53,22 @@ pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Re
         model: endpoint.model.as_deref().map(Arc::from),
         stream: endpoint.stream,
     })
+}
+
+/// The dialect of a list of models, where the families share its path: their clients say who they are.
+fn listing_dialect(session: &Session<'_>, endpoint: &Endpoint<'_>) -> Option<Dialect> {
+    let lists = matches!(endpoint.operation, Operation::ListModels | Operation::GetModel);
+    if !lists || endpoint.dialect != Dialect::OpenaiChat || endpoint.provider() == Some("openai") {
+        return None;
+    }
+    let head = session.head();
+    let gemini = ["x-goog-api-key", "x-goog-api-client"].iter().any(|name| head.headers.contains_key(*name))
+        || head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
+    if head.headers.contains_key("anthropic-version") {
+        Some(Dialect::AnthropicMessages)
+    } else {
+        gemini.then_some(Dialect::GeminiGenerate)
+    }
 }
 
 /// A probe behind a prefix asks whether anybody is there: nobody is, unless it names a provider or a format. Or else

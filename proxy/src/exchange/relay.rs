@@ -9,7 +9,7 @@ use super::attempt::Answered;
 use super::coding::{self, Decoder};
 use super::route::Target;
 use crate::downstream::{Length, Lost, OutHead, Session};
-use crate::gateway::Gateway;
+use crate::gateway::{CutSignal, Gateway};
 use crate::respond::Refusal;
 use crate::snapshot::Provider;
 use crate::upstream::Fault;
@@ -69,6 +69,8 @@ pub(crate) async fn relay(
 /// The body that is still to come, and how long it may take.
 struct Upstream {
     provider: Arc<Provider>,
+    /// Raised when the gateway stops and waits no longer; made when something has to be waited for.
+    cut: Option<CutSignal>,
     connection: H1,
     decoder: BodyDecoder,
     reusable: bool,
@@ -86,6 +88,7 @@ enum Stop {
     Idle,
     Total,
     ClientGone,
+    ShuttingDown,
 }
 
 impl Stop {
@@ -95,6 +98,7 @@ impl Stop {
             Stop::Idle => Reason::ProviderIdleTimeout,
             Stop::Total => Reason::TotalTimeout,
             Stop::ClientGone => Reason::ClientGone,
+            Stop::ShuttingDown => Reason::ShuttingDown,
         }
     }
 
@@ -108,6 +112,7 @@ impl Stop {
             }
             Stop::Total => "the exchange took longer than timeouts.total allows".to_owned(),
             Stop::ClientGone => "the client is gone".to_owned(),
+            Stop::ShuttingDown => "the gateway is shutting down".to_owned(),
         }
     }
 }
@@ -119,6 +124,7 @@ impl Upstream {
         let idle = provider.timeouts.idle;
         Upstream {
             provider: Arc::clone(provider),
+            cut: None,
             connection,
             decoder: BodyDecoder::new(head.framing),
             reusable: head.keep_alive,
@@ -147,6 +153,7 @@ impl Upstream {
         let waiting = Instant::now();
         let first_limit = self.total_until.min(self.last_read + self.idle);
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(first_limit)));
+        let cut = self.cut.get_or_insert_with(|| account.cut_signal());
         let gone = session.gone();
         tokio::pin!(gone);
         let outcome = loop {
@@ -154,6 +161,7 @@ impl Upstream {
                 biased;
                 read = self.connection.read_body(&mut self.decoder) => break read.map_err(Stop::Upstream),
                 () = &mut gone => break Err(Stop::ClientGone),
+                () = cut.raised() => break Err(Stop::ShuttingDown),
                 () = timer.as_mut() => {
                     let now = Instant::now();
                     if now >= self.total_until {
@@ -193,9 +201,11 @@ struct Stream {
 enum Meter {
     /// The stream itself passes through the machine.
     Inline(Box<StreamDecoder>),
-    /// The stream is compressed: a decoded copy passes through the machine.
-    Beside(Box<(Decoder, StreamDecoder)>),
-    /// Nothing does.
+    /// The stream is compressed: a decoded copy passes through the machine, as long as it can be decoded.
+    Beside(Box<(Option<Decoder>, StreamDecoder)>),
+    /// Nothing can: it is compressed in a way that we do not read.
+    Blind,
+    /// Nothing does, for there is nothing to meter.
     Off,
 }
 
@@ -211,7 +221,7 @@ impl Meter {
         }
         let limit = account.snapshot.limits.metered_copy;
         Decoder::new(head.coding, limit)
-            .map_or(Meter::Off, |decoder| Meter::Beside(Box::new((decoder, machine))))
+            .map_or(Meter::Blind, |decoder| Meter::Beside(Box::new((Some(decoder), machine))))
     }
 
     /// Passes a chunk through; what the client gets is appended to `parts`.
@@ -220,25 +230,34 @@ impl Meter {
             Meter::Inline(machine) => machine.push(chunk, &mut |part| parts.push(part)),
             Meter::Beside(pair) => {
                 let (decoder, machine) = pair.as_mut();
-                match decoder.push(&chunk) {
-                    Some(text) => machine.push(Bytes::from(text), &mut |_copy| {}),
-                    None => *self = Meter::Off,
+                match decoder.as_mut().map(|decoder| decoder.push(&chunk)) {
+                    Some(Some(text)) => machine.push(Bytes::from(text), &mut |_copy| {}),
+                    Some(None) => *decoder = None,
+                    None => {}
                 }
                 parts.push(chunk);
             }
-            Meter::Off => parts.push(chunk),
+            Meter::Blind | Meter::Off => parts.push(chunk),
         }
     }
 
     /// Ends metering: usage goes on the account, held bytes to `parts`. Returns how the stream itself ended.
     fn finish(&mut self, account: &mut Account, parts: &mut Vec<Bytes>) -> Option<StreamEnd> {
+        let mut seen_whole = true;
         let outcome = match std::mem::replace(self, Meter::Off) {
             Meter::Inline(machine) => machine.finish(&mut |part| parts.push(part)),
-            Meter::Beside(pair) => pair.1.finish(&mut |_copy| {}),
+            Meter::Beside(pair) => {
+                seen_whole = pair.0.is_some();
+                pair.1.finish(&mut |_copy| {})
+            }
+            Meter::Blind => {
+                account.take_unmetered();
+                return None;
+            }
             Meter::Off => return None,
         };
         account.take_usage(&outcome.usage, outcome.reported, outcome.unreported_text_bytes, outcome.model);
-        Some(outcome.end)
+        seen_whole.then_some(outcome.end)
     }
 }
 

@@ -6,10 +6,10 @@ use super::read::{Body, Request};
 use crate::respond::{Page, Refusal};
 use crate::snapshot::Provider;
 use narrows_ledger::key::KeyEntry;
-use narrows_llm::Dialect;
 use narrows_llm::endpoint::Operation;
 use narrows_llm::models::{self, ModelEntry};
 use narrows_llm::request::{self, BodyFault, Edit};
+use narrows_llm::{Dialect, Family};
 use narrows_policy::Reason;
 use std::sync::Arc;
 
@@ -160,7 +160,9 @@ fn list(account: &Account, request: &Request) -> Result<Page, Refusal> {
     let listed = account.snapshot.listed_models();
     let mut entries = listed.iter().filter(|(name, resolved)| {
         let served = provider.is_none_or(|provider| Arc::ptr_eq(provider, &resolved.provider));
-        served && allow(request.key.as_deref(), name, &resolved.model).is_ok()
+        // A client of Anthropic's or Gemini's speaks that dialect only; OpenAI's list is the list of everything.
+        let spoken = account.family == Family::Openai || resolved.provider.kind.speaks(request.dialect);
+        served && spoken && allow(request.key.as_deref(), name, &resolved.model).is_ok()
     });
     if request.operation == Operation::ListModels {
         let entries: Vec<ModelEntry<'_>> = entries.map(|(name, to)| entry(name, &to.provider)).collect();

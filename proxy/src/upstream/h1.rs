@@ -23,6 +23,8 @@ const READ_BYTES: usize = 16 * 1024;
 const READ_BYTES_LONG: usize = 128 * 1024;
 /// Bodies up to this many bytes are written in one piece with their head.
 const JOINED_BODY_BYTES_MAX: usize = 8 * 1024;
+/// The content type of a stream of events.
+const EVENTS: &[u8] = b"text/event-stream";
 /// Slices handed to one vectored write.
 const SLICES_MAX: usize = 16;
 
@@ -345,9 +347,11 @@ impl Meaning {
             10 if is("keep-alive") => return Ok(false),
             10 if is("request-id") => self.name_request(value),
             12 if is("content-type") => {
-                if value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream")) {
-                    self.content = Content::Events;
-                }
+                let start = value.get(..EVENTS.len());
+                self.content = match start {
+                    Some(start) if start.eq_ignore_ascii_case(EVENTS) => Content::Events,
+                    _ => Content::Other,
+                };
             }
             12 if is("x-request-id") => {
                 self.has_x_request_id = true;
@@ -362,6 +366,7 @@ impl Meaning {
             }
             16 if is("content-encoding") => self.coding = coding(value),
             16 if is("proxy-connection") => return Ok(false),
+            17 if is("x-goog-request-id") => self.name_request(value),
             17 if is("transfer-encoding") => {
                 self.transfer_encoded = true;
                 self.chunked = value.trim_ascii().to_ascii_lowercase().ends_with(b"chunked");
@@ -484,7 +489,7 @@ mod tests {
     fn the_end_of_a_head_is_found_at_any_split() {
         let text = b"HTTP/1.1 200 OK\r\nA: b\r\n\r\nbody\r\n\r\n";
         let whole = end_of_head(text, &mut 0);
-        assert_eq!(whole, Some(27));
+        assert_eq!(whole, Some(25));
         let mut searched = 0;
         let found = (1..=text.len()).find_map(|to| end_of_head(&text[..to], &mut searched));
         assert_eq!(found, whole);
