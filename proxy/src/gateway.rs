@@ -7,11 +7,10 @@ use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
 use narrows_ledger::Ledger;
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 /// The state of a running gateway.
 pub(crate) struct Shared {
@@ -84,13 +83,10 @@ pub(crate) struct CutSignal {
 }
 
 impl CutSignal {
-    /// Resolves when the relay has to end.
-    pub(crate) async fn raised(&self) {
-        poll_fn(|cx| {
-            self.cut.waker.register(cx.waker());
-            if self.cut.raised.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    /// Ready when the relay has to end.
+    pub(crate) fn poll_raised(&self, cx: &Context<'_>) -> Poll<()> {
+        self.cut.waker.register(cx.waker());
+        if self.cut.raised.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

@@ -18,8 +18,8 @@ pub(crate) struct Provider {
     pub(crate) name: Arc<str>,
     /// What is known of its kind.
     pub(crate) kind: &'static provider::Provider,
-    /// Path of its base URL.
-    pub(crate) base_path: String,
+    /// The paths of what can be asked of it.
+    pub(crate) targets: provider::Targets,
     /// Version of its API, where the kind takes one as a parameter.
     pub(crate) api_version: Option<String>,
     /// `host: …` and the headers that the configuration adds, as they stand on the wire.
@@ -202,7 +202,7 @@ impl Provider {
         Ok(Provider {
             name: Arc::clone(&settings.name),
             kind,
-            base_path: settings.base_url.path().to_owned(),
+            targets: provider::Targets::new(kind, settings.base_url.path()),
             api_version: settings.api_version.clone(),
             fixed_headers: fixed.freeze(),
             credentials,

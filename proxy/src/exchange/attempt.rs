@@ -13,7 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, header};
 use narrows_ledger::Attempt;
-use narrows_llm::provider::{self, Ask};
+use narrows_llm::provider::Ask;
 use narrows_policy::Reason;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -179,7 +179,9 @@ fn request_head(
         query: &query,
         api_version: provider.api_version.as_deref(),
     };
-    let path = provider::target(provider.kind, &provider.base_path, &ask)
+    let path = provider
+        .targets
+        .target(&ask)
         .map_err(|fault| Refusal::new(Reason::DialectUnsupported, fault.to_string()))?;
     let mut wire = BytesMut::with_capacity(HEAD_ROOM);
     wire.put_slice(b"POST ");

@@ -22,8 +22,10 @@ use narrows_llm::fault::{self, Fault as ErrorBody};
 use narrows_llm::stream::{StreamDecoder, StreamEnd, StreamOptions};
 use narrows_llm::{Dialect, unary};
 use narrows_policy::Reason;
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
@@ -147,35 +149,41 @@ impl Upstream {
         session: &mut Session<'_>,
         account: &mut Account,
     ) -> Result<Option<Bytes>, Stop> {
-        if let Some(ready) = self.ready() {
-            return ready;
-        }
-        let waiting = Instant::now();
-        let first_limit = self.total_until.min(self.last_read + self.idle);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(first_limit)));
-        let cut = self.cut.get_or_insert_with(|| account.cut_signal());
-        let gone = session.gone();
-        tokio::pin!(gone);
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                read = self.connection.read_body(&mut self.decoder) => break read.map_err(Stop::Upstream),
-                () = &mut gone => break Err(Stop::ClientGone),
-                () = cut.raised() => break Err(Stop::ShuttingDown),
-                () = timer.as_mut() => {
-                    let now = Instant::now();
-                    if now >= self.total_until {
-                        break Err(Stop::Total);
-                    }
-                    if now >= self.last_read + self.idle {
-                        break Err(Stop::Idle);
-                    }
-                    timer.as_mut().reset(self.total_until.min(self.last_read + self.idle));
-                }
+        let Upstream { connection, decoder, timer, cut, idle, total_until, last_read, .. } = self;
+        let mut read = pin!(connection.read_body(decoder));
+        let mut gone = pin!(session.gone());
+        let mut waiting = None;
+        // One pass over everything that can happen, the likely first; nothing is set up before it is waited for.
+        let outcome = poll_fn(|cx| {
+            if let Poll::Ready(read) = read.as_mut().poll(cx) {
+                return Poll::Ready(read.map_err(Stop::Upstream));
             }
-        };
-        self.last_read = Instant::now();
-        account.upstream_wait_us += micros(self.last_read - waiting);
+            let since = *waiting.get_or_insert_with(Instant::now);
+            if gone.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(Stop::ClientGone));
+            }
+            if cut.get_or_insert_with(|| account.cut_signal()).poll_raised(cx).is_ready() {
+                return Poll::Ready(Err(Stop::ShuttingDown));
+            }
+            let limit = (*total_until).min(*last_read + *idle);
+            let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(limit)));
+            while timer.as_mut().poll(cx).is_ready() {
+                let now = Instant::now().max(since);
+                if now >= *total_until {
+                    return Poll::Ready(Err(Stop::Total));
+                }
+                if now >= *last_read + *idle {
+                    return Poll::Ready(Err(Stop::Idle));
+                }
+                timer.as_mut().reset(limit);
+            }
+            Poll::Pending
+        })
+        .await;
+        if let Some(since) = waiting {
+            *last_read = Instant::now();
+            account.upstream_wait_us += micros(*last_read - since);
+        }
         outcome
     }
 

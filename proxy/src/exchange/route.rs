@@ -160,9 +160,9 @@ fn list(account: &Account, request: &Request) -> Result<Page, Refusal> {
     let listed = account.snapshot.listed_models();
     let mut entries = listed.iter().filter(|(name, resolved)| {
         let served = provider.is_none_or(|provider| Arc::ptr_eq(provider, &resolved.provider));
-        // A client of Anthropic's or Gemini's speaks that dialect only; OpenAI's list is the list of everything.
-        let spoken = account.family == Family::Openai || resolved.provider.kind.speaks(request.dialect);
-        served && spoken && allow(request.key.as_deref(), name, &resolved.model).is_ok()
+        served
+            && usable(account, request, &resolved.provider)
+            && allow(request.key.as_deref(), name, &resolved.model).is_ok()
     });
     if request.operation == Operation::ListModels {
         let entries: Vec<ModelEntry<'_>> = entries.map(|(name, to)| entry(name, &to.provider)).collect();
@@ -175,12 +175,18 @@ fn list(account: &Account, request: &Request) -> Result<Page, Refusal> {
     let found = found.or_else(|| {
         let resolved = account.snapshot.resolve(request.prefix.as_deref(), wanted, request.dialect)?;
         allow(request.key.as_deref(), wanted, &resolved.model).ok()?;
-        Some(resolved.provider)
+        usable(account, request, &resolved.provider).then_some(resolved.provider)
     });
     match found {
         Some(provider) => Ok(Page::json(models::get(account.family, &entry(wanted, &provider)))),
         None => Err(Refusal::new(Reason::ModelUnknown, format!("no provider serves the model {wanted:?}"))),
     }
+}
+
+/// Whether a model of this provider is of use to the caller: clients of Anthropic's and Gemini's speak that dialect
+/// only, and OpenAI's list is the list of everything.
+fn usable(account: &Account, request: &Request, provider: &Provider) -> bool {
+    account.family == Family::Openai || provider.kind.speaks(request.dialect)
 }
 
 fn entry<'a>(name: &'a str, provider: &'a Provider) -> ModelEntry<'a> {

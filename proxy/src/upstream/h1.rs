@@ -207,23 +207,17 @@ impl H1 {
     }
 
     async fn fill(&mut self, room: usize) -> Result<usize, Fault> {
+        // A reset is a cut by another name.
+        let cut = |_error| Fault::Cut;
+        if self.buf.is_empty() {
+            // Thousands of streams wait at once: none of them keeps an empty buffer while it does.
+            self.buf = BytesMut::new();
+            self.wire.readable().await.map_err(cut)?;
+        }
         if self.buf.capacity() - self.buf.len() < room / 4 {
             self.buf.reserve(room);
         }
-        // A reset is a cut by another name.
-        let cut = |_error| Fault::Cut;
-        let read = match self.wire.read_buf(&mut self.buf).now_or_never() {
-            Some(read) => read.map_err(cut)?,
-            None => {
-                // Thousands of streams wait at once: none of them keeps an empty buffer while it does.
-                if self.buf.is_empty() {
-                    self.buf = BytesMut::new();
-                    self.wire.readable().await.map_err(cut)?;
-                    self.buf.reserve(room);
-                }
-                self.wire.read_buf(&mut self.buf).await.map_err(cut)?
-            }
-        };
+        let read = self.wire.read_buf(&mut self.buf).await.map_err(cut)?;
         self.answered |= read > 0;
         Ok(read)
     }

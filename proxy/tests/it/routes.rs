@@ -136,7 +136,7 @@ async fn an_unknown_query_is_ignored_and_passed_on() {
 async fn models_are_listed_in_the_shape_of_the_caller() {
     let gate = Gate::plan()
         .usual("models: ['gpt-*', 'claude-*', 'gemini-*']")
-        .top("models: {fast: openai/gpt-4o-mini, deep: anthropic/claude-opus-4-1}")
+        .top("models: {fast: openai/gpt-4o-mini, deep: anthropic/claude-opus-4-1, wide: gemini/gemini-2.5-pro}")
         .start();
     let openai = gate.ask_as_key(Ask::get("/v1/models")).await.json();
     assert_eq!(openai["object"], "list");
@@ -144,7 +144,7 @@ async fn models_are_listed_in_the_shape_of_the_caller() {
         let entries = list.as_array().unwrap().iter();
         entries.map(|entry| entry[member].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(ids(&openai["data"], "id"), ["deep", "fast"]);
+    assert_eq!(ids(&openai["data"], "id"), ["deep", "fast", "wide"], "everything");
     assert_eq!(openai["data"][0]["object"], "model");
     for anthropic in [
         Ask::get("/v1/models").with("anthropic-version", "2023-06-01"),
@@ -155,17 +155,22 @@ async fn models_are_listed_in_the_shape_of_the_caller() {
         let list = gate.ask_as_key(anthropic).await.json();
         assert_eq!(list["has_more"], false, "{target}: {list}");
         assert_eq!(list["data"][0]["type"], "model", "{target}: {list}");
-        // A prefix that names a provider lists what is behind it.
-        let expected: &[&str] = if target.starts_with("/anthropic") { &["deep"] } else { &["deep", "fast"] };
-        assert_eq!(ids(&list["data"], "id"), expected, "{target}");
+        // What does not speak the caller's dialect is of no use to it.
+        assert_eq!(ids(&list["data"], "id"), ["deep"], "{target}");
     }
-    let gemini = gate.ask_as_key(Ask::get("/v1beta/models")).await.json();
-    assert_eq!(ids(&gemini["models"], "name"), ["models/deep", "models/fast"], "{gemini}");
-    let none = gate.ask_as_key(Ask::get("/genai/v1beta/models")).await.json();
-    assert_eq!(ids(&none["models"], "name"), Vec::<String>::new(), "{none}");
-    let one = Ask::get("/v1/models/fast").with("anthropic-version", "2023-06-01");
+    for gemini in [
+        Ask::get("/v1beta/models"),
+        Ask::get("/genai/v1beta/models"),
+        Ask::get("/v1/models").with("x-goog-api-client", "google-genai-sdk/3.4.0"),
+    ] {
+        let list = gate.ask_as_key(gemini).await.json();
+        assert_eq!(ids(&list["models"], "name"), ["models/wide"], "{list}");
+    }
+    let unspoken = Ask::get("/v1/models/fast").with("anthropic-version", "2023-06-01");
+    assert_eq!(gate.ask_as_key(unspoken).await.status(), 404);
+    let one = Ask::get("/v1/models/deep").with("anthropic-version", "2023-06-01");
     let one = gate.ask_as_key(one).await.json();
-    assert_eq!((&one["id"], &one["type"]), (&"fast".into(), &"model".into()), "{one}");
+    assert_eq!((&one["id"], &one["type"]), (&"deep".into(), &"model".into()), "{one}");
     // A refusal is in the caller's shape too.
     let none = Ask::get("/v1/models/gpt").with("anthropic-version", "2023-06-01").key("nrw_nobody");
     assert_eq!(gate.ask(&none).await.code(Family::Anthropic), "key_unknown");
