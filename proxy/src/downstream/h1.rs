@@ -110,7 +110,9 @@ impl H1 {
     }
 
     async fn read_head(&mut self, idle: Duration) -> Result<Bytes, NoRequest> {
-        let (mut searched, mut limit) = (0, if self.inbox.is_empty() { idle } else { HEAD_TIME_MAX });
+        let mut searched = 0;
+        // From its first byte on, a head has one deadline: a client that sends a byte now and then does not move it.
+        let mut until = (!self.inbox.is_empty()).then(|| Instant::now() + HEAD_TIME_MAX);
         loop {
             // Line ends before a request line are passed over (RFC 9112 §2.2).
             while self.inbox.starts_with(b"\r\n") {
@@ -123,10 +125,11 @@ impl H1 {
             if self.inbox.len() >= HEAD_BYTES_MAX {
                 return Err(self.refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).await);
             }
+            let limit = until.map_or(idle, |until| until.saturating_duration_since(Instant::now()));
             if self.fill(READ_BYTES, limit).await.map_err(|_lost| NoRequest::Closed)? == 0 {
                 return Err(NoRequest::Closed);
             }
-            limit = HEAD_TIME_MAX;
+            until.get_or_insert_with(|| Instant::now() + HEAD_TIME_MAX);
         }
     }
 
