@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 
 /// The body without what stands inside the outermost object's arrays and objects, found byte by byte: what
-/// [`request::head()`](crate::request::head()) promises to check by the whole grammar. `None` if there is something in these arrays and
+/// [`request::head()`] promises to check by the whole grammar. `None` if there is something in these arrays and
 /// objects that it promises to refuse.
 pub(crate) fn outline(body: &[u8]) -> Option<Vec<u8>> {
     let (mut open, mut in_string, mut escaped) = (Vec::new(), false, false);
