@@ -214,7 +214,8 @@ impl Account {
             return;
         }
         let record = self.record(reason);
-        self.gateway.metrics.settled(&record, self.provider.as_deref());
+        let spends = matches!(self.operation, Some(Operation::Generate | Operation::Embed));
+        self.gateway.metrics.settled(&record, self.provider.as_deref(), spends);
         self.gateway.ledger.submit(record);
     }
 

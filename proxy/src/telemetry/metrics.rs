@@ -74,12 +74,14 @@ impl Metrics {
     }
 
     /// Counts a settled exchange. `provider` is the one that was chosen, if one was.
-    pub(crate) fn settled(&self, record: &Record, provider: Option<&Provider>) {
-        self.count(record, provider.map(|provider| (&provider.name, provider.kind.kind)));
+    ///
+    /// `spends` is false for what uses no tokens and has no usage to know, such as counting them.
+    pub(crate) fn settled(&self, record: &Record, provider: Option<&Provider>, spends: bool) {
+        self.count(record, provider.map(|provider| (&provider.name, provider.kind.kind)), spends);
     }
 
-    fn count(&self, record: &Record, provider: Option<(&Arc<str>, &'static str)>) {
-        self.series.count(&self.families, record, provider);
+    fn count(&self, record: &Record, provider: Option<(&Arc<str>, &'static str)>, spends: bool) {
+        self.series.count(&self.families, record, provider, spends);
         if record.attempts.is_empty() {
             return;
         }

@@ -45,7 +45,7 @@ fn an_idle_connection_does_not_hold_up_the_end() {
 fn the_exposition_is_whole_and_valid() {
     let house = House::new();
     let provider = house.gateway.snapshot().providers()[0].clone();
-    house.gateway.metrics.settled(&record(), Some(&provider));
+    house.gateway.metrics.settled(&record(), Some(&provider), true);
     house.gateway.ledger.submit(record());
     house.gateway.ledger.flush(super::PATIENCE).unwrap();
     let answer = ask(house.metrics, "GET", "/metrics", "", "");

@@ -107,9 +107,10 @@ impl Series {
         families: &Families,
         record: &Record,
         provider: Option<(&Arc<str>, &'static str)>,
+        spends: bool,
     ) {
         let Some((name, kind)) = provider else {
-            self.none.count(families, record);
+            self.none.count(families, record, spends);
             return;
         };
         // Borrowed and not cloned: a count of references would be one more line that all workers write.
@@ -122,15 +123,15 @@ impl Series {
                 &grown
             }
         };
-        let per_dialect = provider.count(families, record);
+        let per_dialect = provider.count(families, record, spends);
         for attempt in &record.attempts {
             match find_provider(&known, &attempt.provider) {
                 Some(provider) => provider.count_attempt(families, attempt),
                 None => self.add_provider(&attempt.provider, OTHER).count_attempt(families, attempt),
             }
         }
-        // What was refused before anybody was asked is no operation of generative AI.
-        if !record.attempts.is_empty() {
+        // What was refused before anybody was asked is no operation of generative AI, and neither is counting tokens.
+        if spends && !record.attempts.is_empty() {
             self.count_operation(families, record, provider, per_dialect);
         }
     }
@@ -230,7 +231,7 @@ impl Provider {
     }
 
     /// Counts what is counted by provider, and returns the series of the dialect.
-    fn count(&self, families: &Families, record: &Record) -> &PerDialect {
+    fn count(&self, families: &Families, record: &Record, spends: bool) -> &PerDialect {
         let name = &*self.name;
         let place = labels::dialect_place(record.dialect);
         // The place comes from the list that gave the array its length.
@@ -243,11 +244,11 @@ impl Provider {
         }
         self.request_bytes.of(&families.request_bytes, [name]).add(record.request_bytes);
         self.response_bytes.of(&families.response_bytes, [name]).add(record.response_bytes);
-        self.count_tokens(families, record);
+        self.count_tokens(families, record, spends);
         dialect
     }
 
-    fn count_tokens(&self, families: &Families, record: &Record) {
+    fn count_tokens(&self, families: &Families, record: &Record, spends: bool) {
         let (name, origin) = (&*self.name, record.origin.as_str());
         let figures = figures(&record.usage);
         let row = self.tokens.get(record.origin as usize).into_iter().flatten();
@@ -256,7 +257,7 @@ impl Provider {
                 handle.of(&families.tokens, [word, origin, name]).add(figure);
             }
         }
-        let answered = !record.attempts.is_empty() && (200..300).contains(&record.status);
+        let answered = spends && !record.attempts.is_empty() && (200..300).contains(&record.status);
         let generates = record.dialect != Some(Dialect::OpenaiEmbeddings.as_str());
         let missing = [figures[0].is_none(), figures[1].is_none() && generates];
         for ((missing, handle), word) in missing.into_iter().zip(&self.unknown).zip(TOKEN_TYPES) {

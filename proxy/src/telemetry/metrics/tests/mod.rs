@@ -57,7 +57,7 @@ fn attempt(provider: &str, reason: Reason) -> Attempt {
 
 /// Counts a record of a provider of this kind.
 fn count(metrics: &Metrics, record: &Record, kind: &'static str) {
-    metrics.count(record, record.provider.as_ref().map(|name| (name, kind)));
+    metrics.count(record, record.provider.as_ref().map(|name| (name, kind)), true);
 }
 
 /// What was recorded so far.

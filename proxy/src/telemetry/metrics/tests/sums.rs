@@ -179,6 +179,22 @@ fn an_embedding_without_output_is_not_unknown() {
 }
 
 #[test]
+fn counting_tokens_is_an_exchange_and_no_generation() {
+    let metrics = Metrics::new().unwrap();
+    let record = Record { usage: Usage::default(), ..record() };
+    metrics.count(&record, record.provider.as_ref().map(|name| (name, "openai")), false);
+    let read = recorded(&metrics);
+    assert_eq!(read.sum("narrows_exchanges_total", &[]), 1.0);
+    for silent in ["narrows_usage_unknown_total", "gen_ai_client_operation_duration_seconds_count"] {
+        assert_eq!(read.sum(silent, &[]), 0.0, "{silent}");
+    }
+    count(&metrics, &record, "openai");
+    let read = recorded(&metrics);
+    assert_eq!(read.sum("gen_ai_client_operation_duration_seconds_count", &[]), 1.0);
+    assert_eq!(read.sum("narrows_usage_unknown_total", &[]), 2.0);
+}
+
+#[test]
 fn what_is_in_flight_comes_back_to_zero() {
     let metrics = Metrics::new().unwrap();
     metrics.exchange_opened();
