@@ -467,3 +467,94 @@ async fn within<T>(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    /// Both ends of a connection: the server's as the gateway sees it, and the client's raw.
+    async fn pair() -> (H1, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _peer) = listener.accept().await.unwrap();
+        (H1::new(Io::Plain(server), BytesMut::new()), client)
+    }
+
+    /// A request whose head has `length` bytes.
+    fn request(length: usize) -> Vec<u8> {
+        let (start, end) = ("GET / HTTP/1.1\r\nhost: h\r\na: ", "\r\n\r\n");
+        format!("{start}{}{end}", "b".repeat(length - start.len() - end.len())).into_bytes()
+    }
+
+    /// What becomes of a request, and what its client reads.
+    async fn outcome(request: Vec<u8>) -> (Result<(), NoRequest>, Vec<u8>) {
+        let (mut h1, mut client) = pair().await;
+        let sent = tokio::spawn(async move {
+            client.write_all(&request).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut answer = Vec::new();
+            // A reset after the answer is fine.
+            let _ = client.read_to_end(&mut answer).await;
+            answer
+        });
+        let next = h1.next_request(HEAD_TIME_MAX).await;
+        match next {
+            Ok(()) => drop(h1),
+            Err(_) => h1.close().await,
+        }
+        (next, sent.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_head_has_a_limit() {
+        assert_eq!(outcome(request(HEAD_BYTES_MAX)).await.0, Ok(()));
+        let (next, answer) = outcome(request(HEAD_BYTES_MAX + READ_BYTES)).await;
+        assert_eq!(next, Err(NoRequest::NotHttp));
+        assert!(answer.starts_with(b"HTTP/1.1 431 "), "{}", answer.escape_ascii());
+    }
+
+    #[tokio::test]
+    async fn blank_lines_before_a_request_are_passed_over_and_a_silent_end_is_no_request() {
+        let padded = [b"\r\n\r\n".to_vec(), request(64)].concat();
+        assert_eq!(outcome(padded).await.0, Ok(()));
+        assert_eq!(outcome(Vec::new()).await.0, Err(NoRequest::Closed));
+        assert_eq!(outcome(b"GET / HTTP/1.1\r\n".to_vec()).await.0, Err(NoRequest::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_silent_is_given_up() {
+        let (mut h1, _client) = pair().await;
+        assert_eq!(h1.next_request(Duration::from_millis(1)).await, Err(NoRequest::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_body_of_known_length_comes_in_one_part_and_the_next_request_stays() {
+        let (mut h1, mut client) = pair().await;
+        let body = vec![b'x'; 200_000];
+        let mut sent =
+            format!("POST / HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", body.len()).into_bytes();
+        sent.extend_from_slice(&body);
+        sent.extend_from_slice(&request(64));
+        let writer = tokio::spawn(async move {
+            client.write_all(&sent).await.unwrap();
+            client
+        });
+        h1.next_request(HEAD_TIME_MAX).await.unwrap();
+        assert_eq!(h1.read_body(body.len()).await.unwrap().as_deref(), Some(&body[..]));
+        assert_eq!(h1.read_body(body.len()).await, Ok(None));
+        let head = OutHead {
+            status: StatusCode::OK,
+            reason: None,
+            fields: b"",
+            has_date: false,
+            length: Length::Known(0),
+        };
+        h1.write_head(&head, false).await.unwrap();
+        h1.finish_body().await.unwrap();
+        assert!(h1.stays());
+        h1.next_request(HEAD_TIME_MAX).await.unwrap();
+        assert_eq!(h1.head().method, Method::GET);
+        drop(writer.await.unwrap());
+    }
+}
