@@ -184,6 +184,19 @@ impl Account {
         self.origin = Origin::Estimated;
     }
 
+    /// As [`take_unmetered`](Self::take_unmetered), for an answer of which nothing was read: if the provider took the
+    /// request, and if it is one that spends tokens.
+    pub(crate) fn take_prompt_if_asked(&mut self, taken: bool) {
+        if taken && self.spends() {
+            self.take_unmetered();
+        }
+    }
+
+    /// Whether what was asked for uses tokens.
+    fn spends(&self) -> bool {
+        matches!(self.operation, Some(Operation::Generate | Operation::Embed))
+    }
+
     fn prompt_estimate(&self) -> u64 {
         narrows_tokenizer::prompt_estimate(self.prompt_text_bytes, self.prompt_media, self.vocabulary())
     }
@@ -214,8 +227,7 @@ impl Account {
             return;
         }
         let record = self.record(reason);
-        let spends = matches!(self.operation, Some(Operation::Generate | Operation::Embed));
-        self.gateway.metrics.settled(&record, self.provider.as_deref(), spends);
+        self.gateway.metrics.settled(&record, self.provider.as_deref(), self.spends());
         self.gateway.ledger.submit(record);
     }
 

@@ -1,5 +1,6 @@
 //! Step 5: whether there is room and leave for the exchange.
 
+use super::Account;
 use super::route::Upstream;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
@@ -9,11 +10,11 @@ use narrows_policy::Reason;
 pub(crate) struct Admitted(pub(crate) Upstream);
 
 /// Admits the request, unless the gateway is stopping or records are required and cannot be kept.
-pub(crate) fn admit(gateway: &Gateway, upstream: Upstream) -> Result<Admitted, Refusal> {
+pub(crate) fn admit(gateway: &Gateway, account: &Account, upstream: Upstream) -> Result<Admitted, Refusal> {
     if gateway.is_stopping() {
         return Err(Refusal::new(Reason::ShuttingDown, "the gateway is shutting down; try again").closing());
     }
-    if gateway.snapshot().audit_required && !gateway.ledger.accepting() {
+    if account.snapshot.audit_required && !gateway.ledger.accepting() {
         return Err(Refusal::new(
             Reason::AuditUnavailable,
             "records are required and cannot be kept at the moment; try again shortly",

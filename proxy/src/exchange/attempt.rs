@@ -44,6 +44,7 @@ pub(crate) async fn attempt(
         Ok(answer) => answer,
         Err(failure) => {
             note(account, &provider, None, failure.reason(), waited, false);
+            account.take_prompt_if_asked(failure.may_be_billed());
             return Err(failure.refusal(&provider, account));
         }
     };
@@ -105,6 +106,11 @@ impl Failure {
             Failure::TotalTimeout => Reason::TotalTimeout,
             Failure::ClientGone => Reason::ClientGone,
         }
+    }
+
+    /// Whether the provider may be at work on the request: it was waited for, and did not say no.
+    fn may_be_billed(&self) -> bool {
+        !matches!(self, Failure::Upstream(_))
     }
 
     fn refusal(&self, provider: &Provider, account: &Account) -> Refusal {

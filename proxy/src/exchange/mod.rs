@@ -81,7 +81,7 @@ async fn steps(
         route::Routed::Listing(listing) => return Box::pin(respond::page(session, account, listing)).await,
         route::Routed::Upstream(routed) => routed,
     };
-    let admitted = admit::admit(gateway, routed)?;
+    let admitted = admit::admit(gateway, account, routed)?;
     let inspected = inspect::inspect(admitted)?;
     let answered = attempt::attempt(session, account, inspected).await?;
     relay::relay(gateway, session, account, answered).await

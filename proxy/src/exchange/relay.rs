@@ -416,7 +416,11 @@ async fn whole(
         match upstream.next(session, account).await {
             Ok(Some(part)) => held.push(part, upstream.decoder.left()),
             Ok(None) => break true,
-            Err(stop) => return Err(Refusal::new(stop.reason(), stop.message(&upstream.provider))),
+            Err(stop) => {
+                // The provider has read the prompt and begun to answer: that is not free because the rest is missing.
+                account.take_prompt_if_asked(head.status.is_success());
+                return Err(Refusal::new(stop.reason(), stop.message(&upstream.provider)));
+            }
         }
         if held.len() > limit || !share.grow_to(held.len()) {
             break false;
@@ -433,7 +437,7 @@ async fn whole(
         return Ok(Ending::from_write(written, reason));
     }
     let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], at_boundary: false };
-    account.take_unmetered();
+    account.take_prompt_if_asked(head.status.is_success());
     Ok(passing.run_from_held(session, account, head).await)
 }
 

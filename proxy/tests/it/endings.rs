@@ -93,6 +93,7 @@ async fn a_client_that_leaves_before_the_answer_ends_the_providers_work() {
             .await;
         let record = settled(&gate, Reason::ClientGone).await;
         assert_eq!((record.status, record.attempts.len()), (0, 1), "{record:?}");
+        prompt_is_estimated(&record);
     }
 }
 
@@ -189,7 +190,13 @@ async fn a_provider_that_falls_silent_is_given_up() {
     let gate = Gate::plan().top("timeouts: {idle: 150ms}").start();
     let answer = gate.ask_as_key(Ask::unary(&CHAT).fake("fault=stall_after")).await;
     assert_eq!((answer.status(), &*answer.code(CHAT.family())), (504, "provider_idle_timeout"));
-    settled(&gate, Reason::ProviderIdleTimeout).await;
+    prompt_is_estimated(&settled(&gate, Reason::ProviderIdleTimeout).await);
+}
+
+/// The provider was at work on the prompt, which is not free because its answer is missing.
+fn prompt_is_estimated(record: &Record) {
+    assert_eq!(record.origin, Origin::Estimated, "{record:?}");
+    assert!(record.usage.input().is_some_and(|tokens| tokens > 0), "{record:?}");
 }
 
 #[tokio::test]
@@ -199,7 +206,7 @@ async fn a_head_that_does_not_come_in_time_is_not_waited_for() {
             let gate = Gate::plan().top("timeouts: {first_byte: 150ms}").start();
             let answer = gate.ask_as_key(Ask::stream(kind).fake(knobs)).await;
             assert_eq!((answer.status(), &*answer.code(kind.family())), (504, "provider_first_byte_timeout"));
-            settled(&gate, Reason::ProviderFirstByteTimeout).await;
+            prompt_is_estimated(&settled(&gate, Reason::ProviderFirstByteTimeout).await);
         }
     }
     let gate = Gate::start();
