@@ -1,0 +1,166 @@
+//! A stream passes as it comes.
+
+use super::meter::Meter;
+use super::upstream::{Stop, Upstream};
+use super::{Ending, error_reason, head_is_error, send_head};
+use crate::downstream::{Length, Lost, Session};
+use crate::exchange::account::Account;
+use crate::exchange::route::Target;
+use crate::upstream::h1::Head;
+use bytes::Bytes;
+use narrows_llm::fault::{self, Fault as ErrorBody};
+use narrows_llm::stream::StreamEnd;
+use narrows_policy::Reason;
+
+/// A stream on its way.
+pub(super) struct Stream {
+    pub(super) upstream: Upstream,
+    pub(super) meter: Meter,
+    /// Parts to write, reused from chunk to chunk.
+    pub(super) parts: Vec<Bytes>,
+    /// Whether the bytes sent so far end between two events.
+    pub(super) at_boundary: bool,
+}
+
+impl Stream {
+    pub(super) fn new(account: &Account, upstream: Upstream, target: &Target, head: &Head) -> Stream {
+        Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), at_boundary: true }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        session: &mut Session<'_>,
+        account: &mut Account,
+        head: Head,
+    ) -> Ending {
+        let _in_flight = account.stream_opened();
+        // A first chunk that is here already travels with the head.
+        let first = self.upstream.ready();
+        if let Err(lost) = self.write_head(session, account, head, first.is_some()).await {
+            return self.stopped(account, lost.reason());
+        }
+        session.slim();
+        let mut next = match first {
+            Some(first) => first,
+            None => self.upstream.next(session, account).await,
+        };
+        loop {
+            match next {
+                Ok(Some(chunk)) => {
+                    self.meter.push(chunk, &mut self.parts);
+                    if self.upstream.decoder.is_done() {
+                        return self.end(session, account).await;
+                    }
+                    if let Err(lost) = self.write(session, account, false).await {
+                        return self.stopped(account, lost.reason());
+                    }
+                }
+                Ok(None) => return self.end(session, account).await,
+                Err(stop) => return self.stop(session, account, &stop).await,
+            }
+            next = self.upstream.next(session, account).await;
+        }
+    }
+
+    async fn write_head(
+        &mut self,
+        session: &mut Session<'_>,
+        account: &mut Account,
+        head: Head,
+        more_follows: bool,
+    ) -> Result<(), Lost> {
+        send_head(session, account, &head, Length::Open, more_follows).await
+    }
+
+    /// Writes the parts in one go. With `end_follows` they leave together with the end of the body.
+    async fn write(
+        &mut self,
+        session: &mut Session<'_>,
+        account: &mut Account,
+        end_follows: bool,
+    ) -> Result<(), Lost> {
+        let last = self.parts.len().saturating_sub(1);
+        for (index, part) in self.parts.drain(..).enumerate() {
+            if part.is_empty() {
+                continue;
+            }
+            account.first_byte();
+            account.response_bytes += part.len() as u64;
+            self.at_boundary = part.ends_with(b"\n\n") || part.ends_with(b"\r\n\r\n");
+            session.write_body(part, end_follows || index < last).await?;
+        }
+        Ok(())
+    }
+
+    /// The provider's body came to its end.
+    async fn end(mut self, session: &mut Session<'_>, account: &mut Account) -> Ending {
+        let end = self.meter.finish(account, &mut self.parts);
+        let reason = match end {
+            Some(StreamEnd::ErrorEvent { .. }) => Reason::ProviderErrorEvent,
+            Some(StreamEnd::Cut) => Reason::ProviderCut,
+            Some(StreamEnd::Terminal | StreamEnd::Unseen) | None => Reason::Completed,
+        };
+        let mut written = self.write(session, account, true).await;
+        if written.is_ok() {
+            written = session.finish_body().await;
+        }
+        self.upstream.release();
+        Ending::from_write(written, reason)
+    }
+
+    /// The stream cannot go on. Between two events the client is told why, in its dialect; then the connection
+    /// ends without a proper end, because the answer has none.
+    async fn stop(mut self, session: &mut Session<'_>, account: &mut Account, stop: &Stop) -> Ending {
+        let reason = stop.reason();
+        self.meter.finish(account, &mut self.parts);
+        if reason != Reason::ClientGone {
+            let message = stop.message(&self.upstream.provider);
+            tracing::warn!(exchange = %account.id_text(), "a stream was cut: {message}");
+            if let Some(dialect) = account.dialect.filter(|_| self.at_boundary && self.parts.is_empty()) {
+                let request_id = account.id_text();
+                let body = ErrorBody {
+                    status: 502,
+                    reason: reason.as_str(),
+                    message: &message,
+                    request_id: &request_id,
+                };
+                self.parts.push(fault::render_event(dialect, &body).into());
+            }
+            // The connection ends next; that the farewell did not arrive changes nothing.
+            let _ = self.write(session, account, false).await;
+        }
+        Ending { reason, clean: false }
+    }
+
+    fn stopped(mut self, account: &mut Account, reason: Reason) -> Ending {
+        self.meter.finish(account, &mut self.parts);
+        Ending { reason, clean: false }
+    }
+
+    /// Goes on with an answer of which the first parts were held.
+    pub(super) async fn run_from_held(
+        mut self,
+        session: &mut Session<'_>,
+        account: &mut Account,
+        head: Head,
+    ) -> Ending {
+        let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
+        let mut written = self.write_head(session, account, head, true).await;
+        while written.is_ok() {
+            written = self.write(session, account, false).await;
+            if written.is_err() {
+                break;
+            }
+            match self.upstream.next(session, account).await {
+                Ok(Some(part)) => self.parts.push(part),
+                Ok(None) => {
+                    written = session.finish_body().await;
+                    self.upstream.release();
+                    return Ending::from_write(written, reason);
+                }
+                Err(stop) => return Ending { reason: stop.reason(), clean: false },
+            }
+        }
+        Ending::from_write(written, reason)
+    }
+}

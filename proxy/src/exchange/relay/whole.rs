@@ -1,0 +1,122 @@
+//! An answer that is no stream is held whole.
+
+use super::meter::Meter;
+use super::stream::Stream;
+use super::upstream::Upstream;
+use super::{Ending, error_reason, head_is_error, send_head};
+use crate::downstream::{Length, Lost, Session};
+use crate::exchange::account::Account;
+use crate::exchange::coding;
+use crate::exchange::route::Target;
+use crate::gateway::Gateway;
+use crate::respond::Refusal;
+use crate::upstream::h1::{Coding, Head};
+use bytes::{Bytes, BytesMut};
+use narrows_llm::endpoint::Operation;
+use narrows_llm::unary;
+use narrows_policy::Reason;
+
+/// Holds an answer whole, reads its usage, and sends it. One that is too large to hold passes as it comes.
+pub(super) async fn whole(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+    mut upstream: Upstream,
+    target: &Target,
+    head: Head,
+) -> Result<Ending, Refusal> {
+    let limit = account.snapshot.limits.metered_copy;
+    let mut share = gateway.buffers.share();
+    let mut held = Held::default();
+    let complete = loop {
+        match upstream.next(session, account).await {
+            Ok(Some(part)) => held.push(part, upstream.decoder.left()),
+            Ok(None) => break true,
+            Err(stop) => {
+                // The provider has read the prompt and begun to answer: that is not free because the rest is missing.
+                account.take_prompt_if_asked(head.status.is_success());
+                return Err(Refusal::new(stop.reason(), stop.message(&upstream.provider)));
+            }
+        }
+        if held.len() > limit || !share.grow_to(held.len()) {
+            break false;
+        }
+    };
+    if complete {
+        let body = held.into_bytes();
+        if head.status.is_success() {
+            meter_whole(account, target, &head, &body);
+        }
+        let written = send_whole(session, account, &head, body).await;
+        upstream.release();
+        let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
+        return Ok(Ending::from_write(written, reason));
+    }
+    let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], at_boundary: false };
+    account.take_prompt_if_asked(head.status.is_success());
+    Ok(passing.run_from_held(session, account, head).await)
+}
+
+fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes) {
+    if !matches!(target.operation, Operation::Generate | Operation::Embed) {
+        return;
+    }
+    let decoded;
+    let text: &[u8] = if head.coding == Coding::Identity {
+        body
+    } else {
+        match coding::decode_answer(head.coding, body, account.snapshot.limits.metered_copy) {
+            Ok(text) => {
+                decoded = text;
+                &decoded
+            }
+            Err(_fault) => return account.take_unmetered(),
+        }
+    };
+    let answer = unary::read(target.dialect, text);
+    account.take_usage(&answer.usage, answer.reported, answer.output_text_bytes, answer.model);
+}
+
+async fn send_whole(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    head: &Head,
+    body: Bytes,
+) -> Result<(), Lost> {
+    send_head(session, account, head, Length::Known(body.len() as u64), true).await?;
+    account.first_byte();
+    account.response_bytes += body.len() as u64;
+    session.write_body(body, true).await?;
+    session.finish_body().await
+}
+
+/// Parts of an answer: one is kept as it came, several are joined.
+#[derive(Default)]
+struct Held {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Held {
+    fn push(&mut self, part: Bytes, left: Option<u64>) {
+        if self.first.is_empty() && self.joined.is_empty() {
+            self.first = part;
+            return;
+        }
+        if self.joined.is_empty() {
+            // The rest is known to come, so room for it is made once, within what may be held anyway.
+            let more = usize::try_from(left.unwrap_or(0)).unwrap_or(0).min(1 << 20);
+            self.joined.reserve(self.first.len() + part.len() + more);
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.joined.extend_from_slice(&part);
+    }
+
+    fn len(&self) -> usize {
+        self.first.len() + self.joined.len()
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+    }
+}
