@@ -3,6 +3,7 @@
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::keystore::{KeyStore, Refresher};
+use crate::objects::Objects;
 use crate::options::LedgerOptions;
 use crate::query::{Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
 use crate::queue::Queue;
@@ -44,6 +45,7 @@ pub struct Ledger {
     path: PathBuf,
     keys: Arc<KeyStore>,
     queue: Arc<Queue>,
+    objects: Arc<Objects>,
     writer: Writer,
     _refresher: Refresher,
 }
@@ -56,7 +58,7 @@ impl Ledger {
     /// [`LedgerError::NotAStore`] and others say what to do.
     pub fn open(path: &Path, options: LedgerOptions) -> Result<Ledger, LedgerError> {
         let ledger = Ledger::open_idle(path, &options)?;
-        ledger.writer.start(&ledger.queue)?;
+        ledger.writer.start(&ledger.queue, &ledger.objects)?;
         Ok(ledger)
     }
 
@@ -67,7 +69,9 @@ impl Ledger {
         let refresher = Refresher::start(Arc::clone(&keys), path, options.key_poll, options.busy_timeout)?;
         let (queue, receiver) = Queue::new(options.queue_limit);
         let writer = Writer::new(store::connect(path, options.busy_timeout)?, receiver, options)?;
-        Ok(Ledger { path: path.to_path_buf(), keys, queue: Arc::new(queue), writer, _refresher: refresher })
+        let queue = Arc::new(queue);
+        let objects = Arc::new(Objects::new(path, options.busy_timeout, Arc::clone(&queue)));
+        Ok(Ledger { path: path.to_path_buf(), keys, queue, objects, writer, _refresher: refresher })
     }
 
     /// Hands a record to the writer. Never blocks and never fails: without room in the queue the record is folded
@@ -117,6 +121,11 @@ impl Ledger {
     /// The keys as of now: an immutable snapshot, one atomic load away.
     pub fn keys(&self) -> Arc<KeyRing> {
         self.keys.ring()
+    }
+
+    /// The registry of stored objects: which id belongs to whom.
+    pub fn objects(&self) -> &Arc<Objects> {
+        &self.objects
     }
 
     /// Creates a key. `actor` says who did it, in the trail of changes.

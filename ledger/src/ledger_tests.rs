@@ -35,7 +35,7 @@ fn what_finds_the_queue_full_is_kept_as_sums() {
     }
     let stats = ledger.stats();
     assert_eq!((stats.queue_depth, stats.overflowed, stats.written), (8, 92, 0));
-    ledger.writer.start(&ledger.queue).unwrap();
+    ledger.writer.start(&ledger.queue, &ledger.objects).unwrap();
     ledger.flush(PATIENCE).unwrap();
     assert!(ledger.accepting());
 

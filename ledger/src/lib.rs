@@ -21,6 +21,8 @@ pub mod options;
 mod queue;
 mod store;
 
+pub mod objects;
+
 mod keystore;
 mod writer;
 
@@ -34,6 +36,7 @@ mod sample;
 pub use error::LedgerError;
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
 pub use ledger::{Ledger, LedgerStats};
+pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scope};
 pub use options::{JsonLines, LedgerOptions};
 pub use query::{Cursor, Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
 pub use record::{Attempt, Record};

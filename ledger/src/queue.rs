@@ -1,5 +1,6 @@
 //! The way from a request to the writer: a bounded queue that never makes anybody wait.
 
+use crate::objects::Change;
 use crate::record::Record;
 use crate::rollup::{OVERFLOW_GROUPS, Overflow};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
@@ -32,6 +33,8 @@ pub(crate) struct Queue {
     writer: OnceLock<Thread>,
     overflow: Mutex<Overflow>,
     overflowed: AtomicU64,
+    /// Bindings of objects that wait for the writer.
+    changes: Mutex<Vec<Change>>,
     pub(crate) written: AtomicU64,
     pub(crate) failed_batches: AtomicU64,
     pub(crate) json_errors: AtomicU64,
@@ -54,6 +57,7 @@ impl Queue {
             writer: OnceLock::new(),
             overflow: Mutex::default(),
             overflowed: AtomicU64::new(0),
+            changes: Mutex::default(),
             written: AtomicU64::new(0),
             failed_batches: AtomicU64::new(0),
             json_errors: AtomicU64::new(0),
@@ -82,6 +86,24 @@ impl Queue {
         } else {
             self.wake_if_asleep();
         }
+    }
+
+    /// Hands over a change to the bindings of objects. False when `limit` of them wait already. The lock is held for one
+    /// addition here, and for one swap by the writer.
+    pub(crate) fn submit_change(&self, change: Change, limit: usize) -> bool {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = changes.len() < limit;
+        if room {
+            changes.push(change);
+        }
+        drop(changes);
+        self.wake_if_asleep();
+        room
+    }
+
+    /// Takes the changes since the last call.
+    pub(crate) fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The overflow lock is held for one addition here, and for one swap by the writer.
@@ -124,7 +146,8 @@ impl Queue {
         fence(Ordering::SeqCst);
         let something = self.depth.load(Ordering::SeqCst) > 0
             || self.urgent.load(Ordering::SeqCst)
-            || !self.overflow.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+            || !self.overflow.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            || !self.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if something {
             self.asleep.store(false, Ordering::SeqCst);
         }

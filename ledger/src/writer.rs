@@ -5,6 +5,7 @@
 //! with growing pauses; meanwhile the queue fills and then overflows into sums, so nothing is lost but detail.
 
 use crate::error::LedgerError;
+use crate::objects::{Change, Objects};
 use crate::options::{JsonLines, LedgerOptions};
 use crate::queue::{Message, Queue};
 use crate::record::Record;
@@ -27,6 +28,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 /// How often sums are stored while records flow. Readers add up what is not stored yet.
 const ROLL_UP_EVERY: Duration = Duration::from_secs(5);
+
+/// How often ended bindings of objects are removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The writer as its owner sees it.
 pub(crate) struct Writer {
@@ -60,17 +64,19 @@ impl Writer {
             batches: BatchWriter::new(),
             overflow: Overflow::default(),
             rolled_up: Instant::now(),
+            changes: Vec::new(),
+            swept: None,
         };
         Ok(Writer { idle: Mutex::new(Some(work)), running: Mutex::new(None) })
     }
 
     /// Starts the thread.
-    pub(crate) fn start(&self, queue: &Arc<Queue>) -> Result<(), LedgerError> {
+    pub(crate) fn start(&self, queue: &Arc<Queue>, objects: &Arc<Objects>) -> Result<(), LedgerError> {
         let Some(work) = lock(&self.idle).take() else { return Ok(()) };
-        let shared = Arc::clone(queue);
+        let (shared, objects) = (Arc::clone(queue), Arc::clone(objects));
         let thread = std::thread::Builder::new()
             .name("narrows-ledger".into())
-            .spawn(move || work.run(&shared))
+            .spawn(move || work.run(&shared, &objects))
             .map_err(|source| LedgerError::Thread { name: "narrows-ledger", source })?;
         queue.attach_writer(thread.thread().clone());
         *lock(&self.running) = Some(thread);
@@ -132,6 +138,10 @@ struct Work {
     overflow: Overflow,
     /// When sums were stored last.
     rolled_up: Instant,
+    /// Bindings of objects, taken and not yet written.
+    changes: Vec<Change>,
+    /// When ended bindings were removed last.
+    swept: Option<Instant>,
 }
 
 /// What became of a batch.
@@ -146,11 +156,15 @@ enum Written {
 }
 
 impl Work {
-    fn run(mut self, queue: &Queue) {
+    fn run(mut self, queue: &Queue, objects: &Objects) {
         loop {
             let drained = self.drain(queue);
             let orderly = matches!(drained, Drained::Flush(_) | Drained::Close);
-            let written = self.write(queue, orderly);
+            let bound = self.write_objects(queue, objects);
+            let mut written = self.write(queue, orderly);
+            if bound != Written::Nothing && written != Written::Abandoned {
+                written = bound;
+            }
             match drained {
                 Drained::Full => {}
                 Drained::Flush(done) => {
@@ -191,6 +205,7 @@ impl Work {
             }
         };
         self.overflow = queue.take_overflow();
+        self.changes.append(&mut queue.take_changes());
         ended
     }
 
@@ -223,6 +238,37 @@ impl Work {
         if roll_up == RollUp::Now {
             self.packer.clear_groups();
             self.rolled_up = Instant::now();
+        }
+        Written::Stored
+    }
+
+    /// Writes bindings of objects, before the records of the exchanges that made them.
+    fn write_objects(&mut self, queue: &Queue, objects: &Objects) -> Written {
+        if self.changes.is_empty() {
+            return Written::Nothing;
+        }
+        let now = crate::now_us();
+        let mut pause = RETRY_FIRST;
+        let refuted = loop {
+            match store::objects::write(&mut self.connection, &self.changes, now) {
+                Ok(refuted) => break refuted,
+                Err(error) => queue.failed(&error.to_string()),
+            }
+            if queue.abandon.load(Ordering::Acquire) {
+                return Written::Abandoned;
+            }
+            std::thread::park_timeout(pause);
+            pause = (pause * 2).min(RETRY_LAST);
+        };
+        self.changes.clear();
+        queue.settled(0);
+        for object in &refuted {
+            objects.refuted(object);
+        }
+        if self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
+            self.swept = Some(Instant::now());
+            // What is not removed now is removed next time; until then it counts as ended all the same.
+            let _swept = store::objects::sweep(&self.connection, now);
         }
         Written::Stored
     }

@@ -6,10 +6,11 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
 /// The migrations in order; the position, counted from one, is the schema version they lead to.
-const MIGRATIONS: &[&str] = &[include_str!("0001_keys.sql"), include_str!("0002_records.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("0001_keys.sql"), include_str!("0002_records.sql"), include_str!("0003_objects.sql")];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 2;
+pub(crate) const LATEST: u32 = 3;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 

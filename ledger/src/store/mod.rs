@@ -2,6 +2,7 @@
 
 pub(crate) mod keys;
 pub(crate) mod migrate;
+pub(crate) mod objects;
 pub(crate) mod records;
 
 use crate::error::LedgerError;
