@@ -6,11 +6,11 @@ use crate::knobs::Fault;
 use crate::prepared::{Key, Prepared};
 use crate::provider::{Seen, Server};
 use crate::request::{self, Request};
+use crate::wire::Served;
 use anyhow::Result;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// Pieces of a slow head.
@@ -25,8 +25,7 @@ enum Stop {
 }
 
 /// Serves a connection until either side closes it.
-pub(crate) async fn serve(mut stream: TcpStream, server: Arc<Server>) -> Result<()> {
-    stream.set_nodelay(true)?;
+pub(crate) async fn serve(mut stream: Served, server: Arc<Server>) -> Result<()> {
     let (mut input, mut body, mut out) = (Vec::new(), Vec::new(), Vec::new());
     let mut last: Option<Arc<Prepared>> = None;
     while let Some(request) = request::read(&mut stream, &mut input, &mut body).await? {
@@ -88,7 +87,7 @@ fn choose(
 }
 
 struct Sender<'c> {
-    stream: &'c mut TcpStream,
+    stream: &'c mut Served,
     out: &'c mut Vec<u8>,
     prepared: &'c Prepared,
 }
@@ -251,6 +250,7 @@ impl Sender<'_> {
         };
         for piece in bytes.chunks(size) {
             self.stream.write_all(piece).await.map_err(|_gone| Stop::Gone)?;
+            self.stream.flush().await.map_err(|_gone| Stop::Gone)?;
             if piece.len() < bytes.len() {
                 tokio::task::yield_now().await;
             }

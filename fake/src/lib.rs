@@ -23,6 +23,7 @@ mod provider;
 mod request;
 mod schema;
 mod script;
+mod wire;
 
 pub use ask::{MAX_INPUTS, TOOL_TRIGGER};
 pub use billed::{Billed, End};
@@ -32,3 +33,4 @@ pub use prepared::{MAX_PREPARED, MAX_PREPARED_ANSWER, MAX_PREPARED_BODY};
 pub use provider::{FakeConfig, FakeProvider, Seen};
 pub use request::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_BYTES};
 pub use script::BYTES_PER_TOKEN;
+pub use wire::Wire;

@@ -4,13 +4,16 @@ use crate::billed::{Billed, Ledger};
 use crate::connection;
 use crate::knobs::Knobs;
 use crate::prepared::Store;
+use crate::wire::Wire;
 use anyhow::{Context, Result};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 /// Connections waiting to be accepted, in connections.
 const BACKLOG: u32 = 8192;
@@ -28,12 +31,20 @@ pub struct FakeConfig {
     pub billed_capacity: usize,
     /// Requests kept for [`FakeProvider::seen`], the newest; 0 keeps none.
     pub seen_capacity: usize,
+    /// Speak TLS with this configuration; without it, clear text.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Default for FakeConfig {
     /// A healthy provider that keeps 100,000 bill lines and no requests.
     fn default() -> FakeConfig {
-        FakeConfig { knobs: Knobs::default(), require_key: None, billed_capacity: 100_000, seen_capacity: 0 }
+        FakeConfig {
+            knobs: Knobs::default(),
+            require_key: None,
+            billed_capacity: 100_000,
+            seen_capacity: 0,
+            tls: None,
+        }
     }
 }
 
@@ -189,7 +200,7 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
                 Ok((stream, _peer)) => {
                     server.connections.fetch_add(1, Ordering::Relaxed);
                     // A connection's failure concerns its client, who sees it.
-                    connections.spawn(connection::serve(stream, Arc::clone(&server)));
+                    connections.spawn(serve(stream, Arc::clone(&server)));
                 }
                 // Out of descriptors: wait until a connection ends.
                 Err(_error) => {
@@ -201,4 +212,13 @@ async fn accept(listener: TcpListener, server: Arc<Server>) {
             Some(_ended) = connections.join_next() => {}
         }
     }
+}
+
+async fn serve(stream: TcpStream, server: Arc<Server>) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let wire = match &server.config.tls {
+        None => Wire::Plain(stream),
+        Some(tls) => Wire::Tls(Box::new(TlsAcceptor::from(Arc::clone(tls)).accept(stream).await?)),
+    };
+    connection::serve(wire, server).await
 }

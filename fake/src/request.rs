@@ -1,9 +1,9 @@
 //! Reading one request from a connection: head, then a body of known length or in chunks.
 
+use crate::wire::Served;
 use anyhow::{Result, bail, ensure};
 use std::ops::Range;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Longest head, in bytes.
 pub const MAX_HEAD_BYTES: usize = 256 << 10;
@@ -42,7 +42,7 @@ pub(crate) struct Request {
 
 /// Reads a request. `None` when the client closed its connection between two requests.
 pub(crate) async fn read(
-    stream: &mut TcpStream,
+    stream: &mut Served,
     input: &mut Vec<u8>,
     body: &mut Vec<u8>,
 ) -> Result<Option<Request>> {
@@ -58,6 +58,7 @@ pub(crate) async fn read(
     };
     if head.expects {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        stream.flush().await?;
     }
     if head.chunked {
         body.clear();
@@ -76,7 +77,7 @@ pub(crate) async fn read(
     Ok(Some(Request { body: Some(head.end..end), consumed: end, head }))
 }
 
-async fn fill(stream: &mut TcpStream, input: &mut Vec<u8>, room: usize) -> Result<usize> {
+async fn fill(stream: &mut Served, input: &mut Vec<u8>, room: usize) -> Result<usize> {
     input.reserve(room.max(READ_BYTES));
     Ok(stream.read_buf(input).await?)
 }

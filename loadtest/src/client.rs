@@ -4,13 +4,15 @@ use crate::inspect::{Marker, Stamps};
 use crate::response::ResponseReader;
 use crate::scenario::Scenario;
 use crate::stats::Shared;
+use crate::tls::Tls;
 use anyhow::{Context, Result};
-use narrows_fake::monotonic_ns;
+use narrows_fake::{Wire, monotonic_ns};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -27,6 +29,8 @@ pub struct Work {
     pub scenario: Scenario,
     /// Where to connect.
     pub target: SocketAddr,
+    /// TLS, if the connections speak it.
+    pub tls: Option<Tls>,
     /// The request's bytes.
     pub request: Vec<u8>,
     /// Where to count.
@@ -36,7 +40,7 @@ pub struct Work {
 /// A connection that sends the same request again and again.
 pub struct Client {
     work: Rc<Work>,
-    stream: Option<TcpStream>,
+    stream: Option<Wire<TlsStream<TcpStream>>>,
     buffer: Vec<u8>,
     reader: ResponseReader,
     end: Marker,
@@ -97,13 +101,14 @@ impl Client {
     async fn attempt(&mut self, intended: Instant) -> Result<(), Failure> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => connect(self.work.target).await.map_err(Failure::Connect)?,
+            None => connect(self.work.target, self.work.tls.as_ref()).await.map_err(Failure::Connect)?,
         };
         self.reader.reset();
         self.end.reset();
         self.usage.reset();
         self.stamps.reset();
         stream.write_all(&self.work.request).await.map_err(Failure::Io)?;
+        stream.flush().await.map_err(Failure::Io)?;
         let mut first_body: Option<Instant> = None;
         let (mut chunks, mut bytes) = (0u64, 0u64);
         while !self.reader.is_done() {
@@ -165,10 +170,13 @@ impl Client {
     }
 }
 
-async fn connect(target: SocketAddr) -> std::io::Result<TcpStream> {
+async fn connect(target: SocketAddr, tls: Option<&Tls>) -> std::io::Result<Wire<TlsStream<TcpStream>>> {
     let stream = TcpStream::connect(target).await?;
     stream.set_nodelay(true)?;
-    Ok(stream)
+    match tls {
+        None => Ok(Wire::Plain(stream)),
+        Some(tls) => Ok(Wire::Tls(Box::new(tls.connector.connect(tls.name.clone(), stream).await?))),
+    }
 }
 
 fn nanos(duration: Duration) -> u64 {

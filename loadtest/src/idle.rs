@@ -73,7 +73,7 @@ async fn open(local: &LocalSet, options: &Options) -> Result<bool> {
     scenario.paced_ms = 0;
     let stats = Shared::new()?;
     let request = scenario.request(&host, &base, options.key.as_deref(), &[]);
-    let work = Rc::new(Work { request, scenario, target: address, stats: stats.clone() });
+    let work = Rc::new(Work { request, scenario, target: address, tls: None, stats: stats.clone() });
     let before = machine::rss_kib(options.pid).with_context(|| format!("no process {}", options.pid))?;
     let start = Instant::now();
     let mut loads = Vec::new();

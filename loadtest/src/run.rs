@@ -81,7 +81,7 @@ pub fn run(options: &Options) -> Result<bool> {
     crate::machine::raise_file_limit()?;
     let stats = Shared::new()?;
     let request = scenario.request(&host, &base, options.key.as_deref(), &options.headers);
-    let work = Rc::new(Work { request, scenario, target: address, stats: stats.clone() });
+    let work = Rc::new(Work { request, scenario, target: address, tls: None, stats: stats.clone() });
     let plan = Plan {
         connections,
         rate: options.rate,

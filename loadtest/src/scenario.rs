@@ -33,6 +33,9 @@ pub struct Scenario {
     /// Connections unless the command line says otherwise.
     #[serde(default = "default_connections")]
     pub connections: usize,
+    /// Whether client and provider are spoken to under TLS. Only `compare` can.
+    #[serde(default)]
+    pub tls: bool,
     /// How long one answer takes by design, in milliseconds; starts are spread over it.
     #[serde(default)]
     pub paced_ms: u64,
@@ -51,7 +54,13 @@ pub const SCENARIOS: &[&str] = &[
     "stream-burst",
     "paced-streams",
     "idle-streams",
+    "small-tls",
+    "agent-tls",
+    "stream-tls",
 ];
+
+/// Path prefix of the provider that is spoken to under TLS. The fake provider answers under any prefix.
+const TLS_PREFIX: &str = "/over-tls";
 
 /// Answer text of `small-chat`, in bytes: about 1 KB of JSON with its frame.
 const SMALL_ANSWER_BYTES: usize = 460;
@@ -87,6 +96,7 @@ impl Scenario {
             usage_marker: "\"usage\":{".to_owned(),
             chunks: 0,
             connections: 32,
+            tls: false,
             paced_ms: 0,
         };
         let stream = |knobs: &str, chunks: u64| Scenario {
@@ -126,8 +136,16 @@ impl Scenario {
                 paced_ms: 60_000,
                 ..stream("chunks=2;chunk_bytes=30;stamp=1;gap_ms=30000", 2)
             },
+            "small-tls" => Scenario::built_in("small-chat")?.under_tls(name),
+            "agent-tls" => Scenario::built_in("agent-body")?.under_tls(name),
+            "stream-tls" => Scenario::built_in("stream-100")?.under_tls(name),
             _ => return None,
         })
+    }
+
+    /// The same work with TLS on both sides.
+    fn under_tls(self, name: &str) -> Scenario {
+        Scenario { name: name.to_owned(), path: format!("{TLS_PREFIX}{}", self.path), tls: true, ..self }
     }
 
     /// The request as bytes on the wire.

@@ -29,6 +29,7 @@ fn main() -> Result<()> {
         require_key: arguments.require_key,
         billed_capacity: 0,
         seen_capacity: 0,
+        tls: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -9,6 +9,8 @@ use serde::Serialize;
 pub(super) enum Figure {
     /// CPU time per request, as a ratio.
     Cpu,
+    /// CPU time per request beyond that of the same work without TLS, as a ratio.
+    TlsCpu,
     /// Median latency, as a difference in microseconds.
     AddedP50,
     /// 99th percentile of a chunk's transit, as a difference in microseconds.
@@ -43,7 +45,14 @@ pub(super) const BARS: &[Bar] = &[
     bar("paced-streams", "nginx", Figure::Cpu, 1.15),
     bar("paced-streams", "nginx", Figure::AddedTransitP99, 150.0),
     bar("small-200/s", "nginx", Figure::AddedP50, 25.0),
+    bar("small-tls", "nginx", Figure::TlsCpu, 1.25),
+    bar("agent-tls", "nginx", Figure::TlsCpu, 1.25),
+    bar("stream-tls", "nginx", Figure::TlsCpu, 1.25),
 ];
+
+/// Works with TLS on both sides, and the same works without.
+const PLAIN: &[(&str, &str)] =
+    &[("small-tls", "small-chat"), ("agent-tls", "agent-body"), ("stream-tls", "stream-100")];
 
 /// How a bar was met.
 #[derive(Debug, Clone, Serialize)]
@@ -63,7 +72,7 @@ pub(super) struct Verdict {
 impl Figure {
     fn of(self, ours: &Point, theirs: &Point) -> Option<f64> {
         let value = match self {
-            Figure::Cpu => ours.cpu_us / theirs.cpu_us,
+            Figure::Cpu | Figure::TlsCpu => ours.cpu_us / theirs.cpu_us,
             Figure::AddedP50 => ours.p50_us - theirs.p50_us,
             Figure::AddedTransitP99 => ours.transit_p99_us - theirs.transit_p99_us,
         };
@@ -75,12 +84,22 @@ impl Figure {
 pub(super) fn per_round(points: &[Point], work: &str, proxy: &str, peer: &str, figure: Figure) -> Vec<f64> {
     let mine = points.iter().filter(|point| point.work == work && point.proxy == proxy);
     mine.filter_map(|ours| {
-        let theirs = points
-            .iter()
-            .find(|point| point.work == work && point.proxy == peer && point.round == ours.round)?;
-        figure.of(ours, theirs)
+        let theirs = find(points, work, peer, ours.round)?;
+        if figure != Figure::TlsCpu {
+            return figure.of(ours, theirs);
+        }
+        let (_, plain) = PLAIN.iter().find(|(secured, _)| *secured == work)?;
+        let beyond = |point: &Point| {
+            let without = find(points, plain, point.proxy, point.round)?;
+            Some(Point { cpu_us: point.cpu_us - without.cpu_us, ..point.clone() })
+        };
+        figure.of(&beyond(ours)?, &beyond(theirs)?)
     })
     .collect()
+}
+
+fn find<'p>(points: &'p [Point], work: &str, proxy: &str, round: usize) -> Option<&'p Point> {
+    points.iter().find(|point| point.work == work && point.proxy == proxy && point.round == round)
 }
 
 /// The verdict on every bar for which there are figures.
@@ -90,6 +109,7 @@ pub(super) fn judge(points: &[Point]) -> Vec<Verdict> {
             let found = Interval::of(&per_round(points, bar.work, "narrows", bar.peer, bar.figure))?;
             let what = match bar.figure {
                 Figure::Cpu => format!("CPU / {}", bar.peer),
+                Figure::TlsCpu => format!("CPU of TLS / {}", bar.peer),
                 Figure::AddedP50 => format!("p50 − {} (µs)", bar.peer),
                 Figure::AddedTransitP99 => format!("transit p99 − {} (µs)", bar.peer),
             };
@@ -139,6 +159,20 @@ mod tests {
         assert!(verdict.found.median <= 2.0 && verdict.found.high > 2.0 && !verdict.met, "{verdict:?}");
         points.retain(|point| point.cpu_us < 21.0);
         assert!(judge(&points)[0].met);
+    }
+
+    #[test]
+    fn what_tls_costs_is_what_it_adds() {
+        let points = [
+            point("small-chat", "narrows", 1, 20.0),
+            point("small-tls", "narrows", 1, 32.0),
+            point("small-chat", "nginx", 1, 13.0),
+            point("small-tls", "nginx", 1, 23.0),
+            point("small-tls", "narrows", 2, 99.0),
+        ];
+        let verdicts = judge(&points);
+        let tls = verdicts.iter().find(|verdict| verdict.work == "small-tls").unwrap();
+        assert!((tls.found.median - 1.2).abs() < 1e-9 && tls.met, "{tls:?}");
     }
 
     #[test]

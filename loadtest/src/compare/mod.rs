@@ -14,10 +14,11 @@ mod table;
 
 use crate::machine;
 use crate::scenario::Scenario;
+use crate::tls::Identity;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use narrows_fake::{FakeConfig, FakeProvider};
-use peers::{Peer, Programs, Running};
+use peers::{Peer, Programs, Provider, Running};
 use point::{Point, Timing, measure};
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,6 +42,9 @@ const WORKS: &[&str] = &[
     "stream-100",
     "stream-burst",
     "paced-streams",
+    "small-tls",
+    "agent-tls",
+    "stream-tls",
 ];
 
 /// Options of `compare`.
@@ -117,13 +121,17 @@ pub fn run(options: &Options) -> Result<bool> {
 }
 
 async fn all_rounds(local: &LocalSet, options: &Options) -> Result<Vec<Point>> {
-    let config = FakeConfig { billed_capacity: 0, ..FakeConfig::default() };
-    let fake = FakeProvider::start_with("127.0.0.1:0".parse()?, config)?;
     let folder = tempfile::tempdir()?;
+    let identity = Identity::new(folder.path())?;
+    let any = "127.0.0.1:0".parse()?;
+    let config = FakeConfig { billed_capacity: 0, ..FakeConfig::default() };
+    let fake = FakeProvider::start_with(any, config.clone())?;
+    let secured = FakeProvider::start_with(any, FakeConfig { tls: Some(identity.server()), ..config })?;
+    let provider = Provider { plain: fake.addr(), tls: secured.addr() };
     let programs = programs(options)?;
     let mut running: Vec<Running> = Vec::new();
     for peer in chosen(options, &programs) {
-        let started = peers::start(peer, fake.addr(), folder.path(), &programs);
+        let started = peers::start(peer, provider, folder.path(), &programs, &identity);
         running.push(started.with_context(|| format!("cannot start {}", peer.as_str()))?);
     }
     let works: Vec<Scenario> = works(options)?;
@@ -132,13 +140,16 @@ async fn all_rounds(local: &LocalSet, options: &Options) -> Result<Vec<Point>> {
         for work in &works {
             for turn in 0..running.len() {
                 let Some(proxy) = running.get((turn + round) % running.len()) else { continue };
+                if work.tls && proxy.secured.is_none() {
+                    continue;
+                }
                 let timing = Timing {
                     warm_up: Duration::from_secs_f64(options.warm_up.max(minimum_warm_up(work))),
                     measured: Duration::from_secs_f64(options.seconds),
                     proxy_core: options.proxy_core,
                     rate: (work.name == LATENCY_WORK).then_some(LATENCY_RATE),
                 };
-                let point = measure(local, proxy, work, round, timing).await?;
+                let point = measure(local, proxy, work, round, timing, &identity).await?;
                 report(&point)?;
                 points.push(point);
             }
@@ -146,6 +157,7 @@ async fn all_rounds(local: &LocalSet, options: &Options) -> Result<Vec<Point>> {
     }
     drop(running);
     fake.shutdown().await;
+    secured.shutdown().await;
     Ok(points)
 }
 

@@ -1,6 +1,7 @@
 //! Starting the gateway for a comparison: its configuration, its key.
 
-use super::peers::{Process, Programs, Running, free_address, running, wait_ready};
+use super::peers::{Process, Programs, Provider, Running, free_address, running, wait_ready};
+use crate::tls::{Identity, SERVER_NAME};
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,31 +12,38 @@ use std::time::Duration;
 /// The gateway's configuration for a comparison. Everything it has is on; there is one worker because there is one
 /// core.
 fn config(
-    listen: SocketAddr,
+    [plain, secured]: [SocketAddr; 2],
     metrics: SocketAddr,
     admin: SocketAddr,
-    fake: SocketAddr,
+    provider: Provider,
     folder: &Path,
+    identity: &Identity,
 ) -> String {
     let store = folder.join("narrows.db");
+    let Identity { certificate, key, authority, .. } = identity;
+    let (fake, port) = (provider.plain, provider.tls.port());
     format!(
-        "version: 1\nlisten:\n  gateway: [{{address: \"{listen}\"}}]\n  metrics: {{address: \"{metrics}\"}}\n  \
+        "version: 1\nlisten:\n  gateway: [{{address: \"{plain}\"}}, {{address: \"{secured}\", tls: {{cert: {certificate:?}, \
+         key: {key:?}}}}}]\n  metrics: {{address: \"{metrics}\"}}\n  \
          admin: {{address: \"{admin}\"}}\nworkers: 1\nstore: {{path: {store:?}}}\nproviders:\n  openai: {{kind: openai, \
          base_url: \"http://{fake}/v1\", api_key: \"sk-fake-upstream\", models: [\"*\"]}}\n  anthropic: {{kind: \
-         anthropic, base_url: \"http://{fake}\", api_key: \"sk-ant-fake\", models: [\"claude-*\"]}}\n"
+         anthropic, base_url: \"http://{fake}\", api_key: \"sk-ant-fake\", models: [\"claude-*\"]}}\n  over-tls: {{kind: \
+         openai, base_url: \"https://{SERVER_NAME}:{port}/v1\", api_key: \"sk-fake-upstream\", ca_file: {authority:?}, \
+         models: []}}\n"
     )
 }
 
 pub(super) fn start(
     program: &Path,
-    fake: SocketAddr,
-    listen: SocketAddr,
+    provider: Provider,
+    listen: [SocketAddr; 2],
     folder: &Path,
     programs: &Programs,
+    identity: &Identity,
 ) -> Result<Running> {
     let file = folder.join("narrows.yaml");
     let (metrics, admin) = (free_address()?, free_address()?);
-    std::fs::write(&file, config(listen, metrics, admin, fake, folder))?;
+    std::fs::write(&file, config(listen, metrics, admin, provider, folder, identity))?;
     let mut command = Command::new(program);
     command.arg("run").arg("--config").arg(&file).current_dir(folder);
     let log = folder.join("log.txt");
@@ -53,7 +61,7 @@ pub(super) fn start(
     let answer: serde_json::Value = serde_json::from_slice(&created.stdout).context("keys create --json")?;
     let key = answer["key"].as_str().context("keys create --json gave no `key`")?.to_owned();
     // The key counts once the gateway lets it in.
-    wait_ready(&mut process, &log, || is_let_in(listen, &key))?;
+    wait_ready(&mut process, &log, || is_let_in(listen[0], &key))?;
     Ok(running(listen, key, process))
 }
 

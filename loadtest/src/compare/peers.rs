@@ -1,6 +1,7 @@
 //! The proxies that are compared: starting, readiness, stopping.
 
 use super::narrows;
+use crate::tls::{Identity, SERVER_NAME};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use nix::sys::signal::{Signal, kill};
@@ -40,6 +41,15 @@ impl Peer {
     }
 }
 
+/// Where the fake provider listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Provider {
+    /// In clear text.
+    pub plain: SocketAddr,
+    /// Under TLS.
+    pub tls: SocketAddr,
+}
+
 /// Programs to start.
 #[derive(Debug, Clone)]
 pub(super) struct Programs {
@@ -62,6 +72,8 @@ pub(super) struct Running {
     pub peer: Peer,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens under TLS, towards a provider under TLS; `None` if it is not measured so.
+    pub secured: Option<SocketAddr>,
     /// The credential it wants.
     pub key: Option<String>,
     process: Option<Process>,
@@ -117,17 +129,30 @@ pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// Starts a proxy in front of `fake`, with its files in `folder`.
+/// Starts a proxy in front of `provider`, with its files in `folder`.
 ///
 /// # Errors
 /// It is not installed, ends at once or does not listen in time; its log's end is in the message.
-pub(super) fn start(peer: Peer, fake: SocketAddr, folder: &Path, programs: &Programs) -> Result<Running> {
+pub(super) fn start(
+    peer: Peer,
+    provider: Provider,
+    folder: &Path,
+    programs: &Programs,
+    identity: &Identity,
+) -> Result<Running> {
     if peer == Peer::Direct {
-        return Ok(Running { peer, address: fake, key: Some("sk-fake-upstream".to_owned()), process: None });
+        let key = Some("sk-fake-upstream".to_owned());
+        return Ok(Running {
+            peer,
+            address: provider.plain,
+            secured: Some(provider.tls),
+            key,
+            process: None,
+        });
     }
     let folder = folder.join(peer.as_str());
     std::fs::create_dir_all(&folder)?;
-    let address = free_address()?;
+    let (address, secured) = (free_address()?, free_address()?);
     let log = folder.join("log.txt");
     let command = match peer {
         Peer::Bare => {
@@ -136,7 +161,7 @@ pub(super) fn start(peer: Peer, fake: SocketAddr, folder: &Path, programs: &Prog
                 "--listen",
                 &address.to_string(),
                 "--upstream",
-                &fake.to_string(),
+                &provider.plain.to_string(),
                 "--threads",
                 "1",
             ]);
@@ -144,23 +169,25 @@ pub(super) fn start(peer: Peer, fake: SocketAddr, folder: &Path, programs: &Prog
         }
         Peer::Nginx => {
             let file = folder.join("nginx.conf");
-            std::fs::write(&file, nginx_config(address, fake, &folder))?;
+            std::fs::write(&file, nginx_config([address, secured], provider, &folder, identity))?;
             let mut command = Command::new(&programs.nginx);
             command.arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log")).arg("-c").arg(&file);
             command
         }
         Peer::Direct | Peer::Narrows => {
             let program = programs.narrows.as_deref().context("--narrows names no program")?;
-            return narrows::start(program, fake, address, &folder, programs);
+            return narrows::start(program, provider, [address, secured], &folder, programs, identity);
         }
     };
     let mut process = Process::start(command, programs, &log)?;
     wait_ready(&mut process, &log, || TcpStream::connect(address).is_ok())?;
-    Ok(Running { peer, address, key: Some("sk-client".to_owned()), process: Some(process) })
+    let secured = (peer == Peer::Nginx).then_some(secured);
+    Ok(Running { peer, address, secured, key: Some("sk-client".to_owned()), process: Some(process) })
 }
 
-pub(super) fn running(address: SocketAddr, key: String, process: Process) -> Running {
-    Running { peer: Peer::Narrows, address, key: Some(key), process: Some(process) }
+pub(super) fn running([address, secured]: [SocketAddr; 2], key: String, process: Process) -> Running {
+    let secured = Some(secured);
+    Running { peer: Peer::Narrows, address, secured, key: Some(key), process: Some(process) }
 }
 
 /// Waits until `ready` holds.
@@ -179,19 +206,50 @@ pub(super) fn wait_ready(process: &mut Process, log: &Path, ready: impl Fn() -> 
 }
 
 /// nginx as the floor: one worker, reused connections both sides, the credential replaced, nothing logged, nothing
-/// written to disk, answers passed on as they come.
-fn nginx_config(listen: SocketAddr, fake: SocketAddr, folder: &Path) -> String {
+/// written to disk, answers passed on as they come. A second server does the same with TLS on both sides.
+fn nginx_config(
+    [plain, secured]: [SocketAddr; 2],
+    provider: Provider,
+    folder: &Path,
+    identity: &Identity,
+) -> String {
     let folder = folder.display();
-    format!(
-        "daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log crit;\n\
-         worker_rlimit_nofile 65536;\nevents {{ worker_connections 32768; }}\nhttp {{\n  access_log off;\n  \
-         client_body_buffer_size 4m;\n  client_max_body_size 64m;\n  keepalive_requests 1000000000;\n  \
-         keepalive_timeout 600s;\n  client_body_temp_path {folder}/t1;\n  proxy_temp_path {folder}/t2;\n  \
-         fastcgi_temp_path {folder}/t3;\n  uwsgi_temp_path {folder}/t4;\n  scgi_temp_path {folder}/t5;\n  \
-         upstream fake {{\n    server {fake};\n    keepalive 1024;\n    keepalive_requests 1000000000;\n    \
-         keepalive_timeout 600s;\n  }}\n  server {{\n    listen {listen} backlog=8192;\n    location / {{\n      \
-         proxy_pass http://fake;\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      \
-         proxy_set_header Authorization \"Bearer sk-fake-upstream\";\n      proxy_buffering off;\n      \
-         proxy_read_timeout 600s;\n    }}\n  }}\n}}\n"
-    )
+    let upstream = |name: &str, address: SocketAddr| {
+        format!(
+            "  upstream {name} {{\n    server {address};\n    keepalive 1024;\n    \
+             keepalive_requests 1000000000;\n    keepalive_timeout 600s;\n  }}\n"
+        )
+    };
+    let server = |listen: &str, tls: &str, url: &str| {
+        format!(
+            "  server {{\n    listen {listen} backlog=8192;\n{tls}    location / {{\n      \
+             proxy_pass {url};\n      proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n      \
+             proxy_set_header Authorization \"Bearer sk-fake-upstream\";\n      proxy_buffering off;\n      \
+             proxy_read_timeout 600s;\n    }}\n  }}\n"
+        )
+    };
+    // The provider's certificate is verified, as the gateway verifies it.
+    let tls = format!(
+        "    ssl_certificate {};\n    ssl_certificate_key {};\n    ssl_protocols TLSv1.2 TLSv1.3;\n    \
+         ssl_session_cache shared:tls:8m;\n    proxy_ssl_verify on;\n    proxy_ssl_trusted_certificate {};\n    \
+         proxy_ssl_name {SERVER_NAME};\n    proxy_ssl_server_name on;\n    proxy_ssl_protocols TLSv1.2 TLSv1.3;\n",
+        identity.certificate.display(),
+        identity.key.display(),
+        identity.authority.display(),
+    );
+    [
+        format!(
+            "daemon off;\nworker_processes 1;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log crit;\n\
+             worker_rlimit_nofile 65536;\nevents {{ worker_connections 32768; }}\nhttp {{\n  access_log off;\n  \
+             client_body_buffer_size 4m;\n  client_max_body_size 64m;\n  keepalive_requests 1000000000;\n  \
+             keepalive_timeout 600s;\n  client_body_temp_path {folder}/t1;\n  proxy_temp_path {folder}/t2;\n  \
+             fastcgi_temp_path {folder}/t3;\n  uwsgi_temp_path {folder}/t4;\n  scgi_temp_path {folder}/t5;\n"
+        ),
+        upstream("fake", provider.plain),
+        upstream("secured", provider.tls),
+        server(&plain.to_string(), "", "http://fake"),
+        server(&format!("{secured} ssl"), &tls, "https://secured"),
+        "}\n".to_owned(),
+    ]
+    .concat()
 }

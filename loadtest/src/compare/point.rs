@@ -6,6 +6,7 @@ use crate::drive::{Load, Plan};
 use crate::machine;
 use crate::scenario::Scenario;
 use crate::stats::{Shared, quantile_us, real};
+use crate::tls::Identity;
 use anyhow::Result;
 use serde::Serialize;
 use std::rc::Rc;
@@ -81,12 +82,15 @@ pub(super) async fn measure(
     scenario: &Scenario,
     round: usize,
     timing: Timing,
+    identity: &Identity,
 ) -> Result<Point> {
     let stats = Shared::new()?;
-    let host = running.address.to_string();
+    let target = running.secured.filter(|_| scenario.tls).unwrap_or(running.address);
+    let host = target.to_string();
     let work = Rc::new(Work {
         scenario: scenario.clone(),
-        target: running.address,
+        target,
+        tls: scenario.tls.then(|| identity.client()).transpose()?,
         request: scenario.request(&host, "", running.key.as_deref(), &[]),
         stats: stats.clone(),
     });
