@@ -7,13 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Buffers {
     used: AtomicUsize,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 impl Buffers {
     /// A budget of `limit` bytes.
     pub(crate) fn new(limit: usize) -> Arc<Buffers> {
-        Arc::new(Buffers { used: AtomicUsize::new(0), limit })
+        Arc::new(Buffers { used: AtomicUsize::new(0), limit: AtomicUsize::new(limit) })
+    }
+
+    /// From now on there are `limit` bytes. What is held stays held.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Bytes in use.
@@ -40,7 +45,7 @@ impl Share {
     pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
         let before = self.buffers.used.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > self.buffers.limit {
+        if before.saturating_add(more) > self.buffers.limit.load(Ordering::Relaxed) {
             self.buffers.used.fetch_sub(more, Ordering::Relaxed);
             return false;
         }
@@ -72,6 +77,10 @@ mod tests {
         assert_eq!(buffers.used(), 100);
         drop(first);
         assert!(second.grow_to(100));
+        buffers.set_limit(101);
+        assert!(second.grow_to(101) && !second.grow_to(102));
+        buffers.set_limit(50);
+        assert!(!buffers.share().grow_to(1), "what is held counts");
         drop(second);
         assert_eq!(buffers.used(), 0);
     }

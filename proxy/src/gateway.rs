@@ -1,6 +1,8 @@
 //! What every exchange shares.
 
 use crate::buffers::Buffers;
+use crate::configuration::Configuration;
+use crate::room::Room;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
@@ -21,6 +23,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// The budget of buffered bytes.
     pub(crate) buffers: Arc<Buffers>,
+    /// The budget of open connections.
+    pub(crate) room: Arc<Room>,
+    /// Where the snapshot came from.
+    pub(crate) configuration: Configuration,
     stopping: AtomicBool,
     cuts: Cuts,
     exchanges: AtomicUsize,
@@ -32,13 +38,21 @@ pub(crate) struct Gateway(Arc<Shared>);
 
 impl Gateway {
     /// A gateway that runs under `snapshot`.
-    pub(crate) fn new(snapshot: Snapshot, ledger: Arc<Ledger>, metrics: Metrics) -> Gateway {
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        configuration: Configuration,
+        ledger: Arc<Ledger>,
+        metrics: Metrics,
+    ) -> Gateway {
         let buffers = Buffers::new(snapshot.limits.buffered_bodies);
+        let room = Room::new(snapshot.limits.connections);
         Gateway(Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             ledger,
             metrics,
             buffers,
+            room,
+            configuration,
             stopping: AtomicBool::new(false),
             cuts: Cuts::default(),
             exchanges: AtomicUsize::new(0),
@@ -100,6 +114,16 @@ impl Shared {
     /// The configuration as it is now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Puts `snapshot` in force and gives the one before. Exchanges that have begun keep theirs.
+    pub(crate) fn replace(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        before.retire(&snapshot);
+        self.buffers.set_limit(snapshot.limits.buffered_bodies);
+        self.room.set_limit(snapshot.limits.connections);
+        before
     }
 
     /// Whether the gateway is shutting down.

@@ -8,11 +8,13 @@ pub mod config;
 pub(crate) mod buffers;
 pub(crate) mod id;
 pub(crate) mod net;
+pub(crate) mod room;
 pub mod upstream;
 
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;
 
+pub(crate) mod configuration;
 pub(crate) mod downstream;
 pub(crate) mod gateway;
 
@@ -21,6 +23,8 @@ pub(crate) mod respond;
 
 pub(crate) mod glue;
 pub(crate) mod listen;
+
+pub(crate) mod reload;
 
 pub(crate) mod admin;
 pub mod server;

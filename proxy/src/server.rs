@@ -1,10 +1,13 @@
 //! A gateway from start to stop.
 
 use crate::admin::{self, AdminParts};
+use crate::config::Loaded;
 use crate::config::settings::{JsonRecords, Settings};
+use crate::configuration::{Configuration, Trigger};
 use crate::gateway::Gateway;
 use crate::listen::accept::Bound;
 use crate::listen::tls;
+use crate::reload::{self, Outcome};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context;
@@ -16,8 +19,8 @@ use pingora_proxy::{HttpProxy, http_proxy};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How often idle connections to providers are looked over.
@@ -50,10 +53,14 @@ pub struct Ready {
 ///
 /// # Errors
 /// What keeps it from starting: an address in use, a store that cannot be opened, an unusable certificate.
-pub fn run(settings: Settings, ready: impl FnOnce(Ready)) -> anyhow::Result<()> {
-    let runtime = runtime(settings.workers)?;
+pub fn run(from: impl Into<Start>, ready: impl FnOnce(Ready)) -> anyhow::Result<()> {
+    let from = from.into();
+    let runtime = runtime(from.settings().workers)?;
     runtime.block_on(async {
-        let (running, addresses) = start(settings)?;
+        let (mut running, addresses) = start(from)?;
+        // Before anybody knows that the gateway runs: until then the signal would end it.
+        let hangup = signal(SignalKind::hangup())?;
+        running.tasks.spawn(reload_on(hangup, running.gateway.clone()));
         ready(addresses);
         stop_signal().await?;
         tracing::info!("stopping: open exchanges may finish");
@@ -86,6 +93,50 @@ async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads the configuration again at each SIGHUP.
+async fn reload_on(mut hangup: Signal, gateway: Gateway) {
+    while hangup.recv().await.is_some() {
+        let gateway = gateway.clone();
+        let reloading = tokio::task::spawn_blocking(move || reload::reload(&gateway, Trigger::Signal));
+        if matches!(reloading.await, Ok(Outcome::NoFile)) {
+            tracing::warn!(
+                "SIGHUP: this gateway runs with settings from no file, there is nothing to read again"
+            );
+        }
+    }
+}
+
+/// What a gateway is started with.
+pub struct Start(Kind);
+
+enum Kind {
+    /// Settings that stay as they are.
+    Settings(Box<Settings>),
+    /// A configuration that may be read again.
+    Loaded(Box<Loaded>),
+}
+
+impl Start {
+    fn settings(&self) -> &Settings {
+        match &self.0 {
+            Kind::Settings(settings) => settings,
+            Kind::Loaded(loaded) => &loaded.settings,
+        }
+    }
+}
+
+impl From<Settings> for Start {
+    fn from(settings: Settings) -> Start {
+        Start(Kind::Settings(Box::new(settings)))
+    }
+}
+
+impl From<Loaded> for Start {
+    fn from(loaded: Loaded) -> Start {
+        Start(Kind::Loaded(Box::new(loaded)))
+    }
+}
+
 /// A gateway that serves.
 pub struct Running {
     gateway: Gateway,
@@ -100,10 +151,15 @@ pub struct Running {
 ///
 /// # Errors
 /// As [`run`].
-pub fn start(settings: Settings) -> anyhow::Result<(Running, Ready)> {
+pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
+    let (settings, loaded) = match from.into().0 {
+        Kind::Settings(settings) => (*settings, None),
+        Kind::Loaded(loaded) => (loaded.settings.clone(), Some(*loaded)),
+    };
     let ledger = Arc::new(open_ledger(&settings)?);
     let admin_token = ledger.ensure_admin_token()?;
-    let gateway = Gateway::new(Snapshot::new(&settings)?, ledger, Metrics::new()?);
+    let configuration = Configuration::new(loaded);
+    let gateway = Gateway::new(Snapshot::new(&settings, None)?, configuration, ledger, Metrics::new()?);
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
 
@@ -127,11 +183,10 @@ pub fn start(settings: Settings) -> anyhow::Result<(Running, Ready)> {
     let parts = AdminParts { metrics, admin, gateway: gateway.clone(), stop: stopped.clone() };
     let admin = admin::spawn(parts).context("the administration thread did not start")?;
 
-    let room = Arc::new(Semaphore::new(settings.limits.connections.min(Semaphore::MAX_PERMITS)));
     let proxy = proxy(&gateway, settings.workers);
     for (listener, bound) in settings.listen.gateway.iter().zip(bound) {
         let h2 = listener.h2.then(|| Arc::clone(&proxy));
-        tasks.spawn(bound.serve(gateway.clone(), h2, Arc::clone(&room), stopped.clone()));
+        tasks.spawn(bound.serve(gateway.clone(), h2, stopped.clone()));
     }
     tasks.spawn(sweep(gateway.clone(), stopped));
     let grace = settings.timeouts.shutdown_grace;

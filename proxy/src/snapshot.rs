@@ -1,7 +1,7 @@
 //! The configuration as exchanges use it: immutable, swapped whole; one exchange sees one snapshot.
 
 use crate::config::pattern::Pattern;
-use crate::config::settings::{AskForUsage, ClientCredentials, Limits, Settings, Timeouts};
+use crate::config::settings::{self, AskForUsage, ClientCredentials, Limits, Settings, Timeouts};
 use crate::upstream::connect::Connect;
 use crate::upstream::dns::Dns;
 use crate::upstream::pool::Pool;
@@ -11,6 +11,7 @@ use narrows_llm::provider;
 use narrows_policy::{Caller, CallerKind};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A provider, ready to be asked.
 pub(crate) struct Provider {
@@ -35,10 +36,46 @@ pub(crate) struct Provider {
     pub(crate) ask_for_usage: bool,
     /// Time-outs.
     pub(crate) timeouts: Timeouts,
-    /// Its connections.
-    pub(crate) pool: Pool,
+    /// Its connections; shared with the snapshot before if nothing that concerns them has changed.
+    pub(crate) pool: Arc<Pool>,
+    /// What the pool was made from.
+    way: Way,
     /// Which models route here.
     models: Vec<Pattern>,
+}
+
+/// Everything that decides how a provider is connected to.
+#[derive(PartialEq)]
+struct Way {
+    /// Less what does not: whatever is added to the settings of a provider makes a new pool unless it is named here.
+    provider: settings::Provider,
+    idle_max: usize,
+    dns: settings::Dns,
+}
+
+impl Way {
+    fn new(provider: &settings::Provider, settings: &Settings) -> Way {
+        let timeouts = Timeouts {
+            connect: provider.timeouts.connect,
+            keepalive: provider.timeouts.keepalive,
+            first_byte: Duration::ZERO,
+            idle: Duration::ZERO,
+            total: Duration::ZERO,
+            request_body: Duration::ZERO,
+            shutdown_grace: Duration::ZERO,
+        };
+        let provider = settings::Provider {
+            api_key: None,
+            api_version: None,
+            headers: Vec::new(),
+            models: Vec::new(),
+            client_credentials: ClientCredentials::Refuse,
+            ask_for_usage: AskForUsage::Auto,
+            timeouts,
+            ..provider.clone()
+        };
+        Way { provider, idle_max: settings.limits.keepalive_pool, dns: settings.dns.clone() }
+    }
 }
 
 /// One dialect of each family, in the order of [`Family`].
@@ -66,16 +103,23 @@ pub(crate) struct Snapshot {
     aliases: HashMap<Arc<str>, (usize, Arc<str>)>,
     /// By provider's name.
     anonymous: HashMap<Arc<str>, Arc<Caller>>,
+    dns: Dns,
+    dns_settings: settings::Dns,
 }
 
 impl Snapshot {
-    /// Makes what `settings` describe. Fails when a trust bundle or the resolver cannot be used.
-    pub(crate) fn new(settings: &Settings) -> anyhow::Result<Snapshot> {
-        let dns = Dns::new(&settings.dns)?;
+    /// Makes what `settings` describe; what outlives a configuration, and has not changed, is taken over from
+    /// `previous`. Fails when a trust bundle or the resolver cannot be used.
+    pub(crate) fn new(settings: &Settings, previous: Option<&Snapshot>) -> anyhow::Result<Snapshot> {
+        let known = previous.filter(|previous| previous.dns_settings == settings.dns);
+        let dns = known.map_or_else(|| Dns::new(&settings.dns), |previous| Ok(previous.dns.clone()))?;
         let providers = settings
             .providers
             .iter()
-            .map(|provider| Provider::new(provider, &settings.limits, dns.clone()).map(Arc::new))
+            .map(|provider| {
+                let before = previous.and_then(|previous| previous.provider(&provider.name));
+                Provider::new(provider, settings, dns.clone(), before.map(|before| &**before)).map(Arc::new)
+            })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let by_name: HashMap<_, _> = providers
             .iter()
@@ -93,7 +137,7 @@ impl Snapshot {
             hash: settings.snapshot,
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
-            audit_required: settings.records.audit == crate::config::settings::Audit::Required,
+            audit_required: settings.records.audit == settings::Audit::Required,
             nobody: Arc::new(Caller {
                 kind: CallerKind::Anonymous,
                 organization: settings.organization.to_string(),
@@ -103,7 +147,21 @@ impl Snapshot {
             anonymous: anonymous.collect(),
             by_name,
             providers,
+            dns,
+            dns_settings: settings.dns.clone(),
         })
+    }
+
+    /// Lets go of what `successor` does not use: idle connections of providers that are gone or changed.
+    pub(crate) fn retire(&self, successor: &Snapshot) {
+        for provider in &self.providers {
+            let stays = successor
+                .provider(&provider.name)
+                .is_some_and(|after| Arc::ptr_eq(&after.pool, &provider.pool));
+            if !stays {
+                provider.pool.retire();
+            }
+        }
     }
 
     /// Every provider, in the configuration's order.
@@ -176,9 +234,10 @@ impl Snapshot {
 
 impl Provider {
     fn new(
-        settings: &crate::config::settings::Provider,
-        limits: &Limits,
+        settings: &settings::Provider,
+        general: &Settings,
         dns: Dns,
+        previous: Option<&Provider>,
     ) -> anyhow::Result<Provider> {
         let kind = provider::Provider::of_kind(settings.kind)
             .ok_or_else(|| anyhow::anyhow!("provider {}: unknown kind {}", settings.name, settings.kind))?;
@@ -198,7 +257,18 @@ impl Provider {
                 Bytes::from(format!("{}: {}{}\r\n", auth.header(), auth.scheme(), key.reveal()))
             })
         });
-        let connect = Connect::new(settings, dns)?;
+        let way = Way::new(settings, general);
+        let pool = match previous {
+            Some(previous) if previous.way == way => Arc::clone(&previous.pool),
+            _ => {
+                let connect = Connect::new(settings, dns)?;
+                let pool = Pool::new(connect, general.limits.keepalive_pool, settings.timeouts.keepalive);
+                Arc::new(match previous {
+                    Some(previous) => pool.after(&previous.pool),
+                    None => pool,
+                })
+            }
+        };
         Ok(Provider {
             name: Arc::clone(&settings.name),
             kind,
@@ -214,7 +284,8 @@ impl Provider {
                 AskForUsage::Always => true,
             },
             timeouts: settings.timeouts.clone(),
-            pool: Pool::new(connect, limits.keepalive_pool, settings.timeouts.keepalive),
+            pool,
+            way,
             models: settings.models.clone(),
         })
     }

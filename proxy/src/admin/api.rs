@@ -1,7 +1,7 @@
 //! The administration API, `/admin/v1`: who may use it, its paths, and what holds for all of them.
 
 use super::error::ApiError;
-use super::{Context, keys, openapi, reports, status};
+use super::{Context, config, keys, openapi, reports, status};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -30,6 +30,8 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/admin/v1/usage", get(reports::usage))
         .route("/admin/v1/records", get(reports::records))
         .route("/admin/v1/records/{id}", get(reports::record))
+        .route("/admin/v1/config", get(config::show))
+        .route("/admin/v1/config/reload", post(config::reload))
         .route("/admin/v1/status", get(status::status))
         .route("/admin/v1/openapi.json", get(openapi::document))
         .method_not_allowed_fallback(method_not_allowed)
@@ -95,10 +97,17 @@ pub(super) async fn store<T: Send + 'static>(
     work: impl FnOnce(&narrows_ledger::Ledger) -> Result<T, narrows_ledger::LedgerError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let context = Arc::clone(context);
-    match tokio::task::spawn_blocking(move || work(&context.gateway.ledger)).await {
-        Ok(done) => Ok(done?),
+    Ok(blocking(move || work(&context.gateway.ledger)).await??)
+}
+
+/// Does `work` on a thread that may wait for the disk.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done),
         Err(error) => {
-            tracing::error!("a question to the store failed: {error}");
+            tracing::error!("a request to the administration API failed: {error}");
             let message = "the gateway failed; its log says more";
             Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "gateway_bug", message))
         }

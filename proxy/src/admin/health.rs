@@ -45,6 +45,7 @@ pub(super) fn degraded(gateway: &Gateway) -> Vec<&'static str> {
         (ledger.failing, "store_failing"),
         (full, "records_queue_full"),
         (unkept, "refusing_for_want_of_records"),
+        (gateway.configuration.is_rejected(), "configuration_rejected"),
     ];
     parts.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect()
 }

@@ -5,6 +5,7 @@
 //! serve on while open exchanges finish after a stop, so that the end of a drain can be watched.
 
 mod api;
+mod config;
 mod connection;
 mod error;
 mod health;
@@ -81,6 +82,8 @@ pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("narrows-admin".into()).spawn(move || {
         runtime.block_on(async {
             let drained = drained(Arc::clone(&context), stop);
+            // Here and not among the workers: it reads files.
+            tokio::spawn(crate::reload::watch(context.gateway.clone()));
             let serving = async {
                 let health = serve(metrics, health::router(Arc::clone(&context)));
                 match admin {

@@ -41,17 +41,7 @@ pub(crate) fn check(arguments: &CheckArguments, console: &mut Console<'_>) -> Re
 }
 
 fn list(problems: &[Problem]) -> Json {
-    let one = |problem: &Problem| {
-        json!({
-            "file": problem.file,
-            "line": problem.line,
-            "column": problem.column,
-            "path": problem.path,
-            "message": problem.message,
-            "suggestion": problem.suggestion,
-        })
-    };
-    problems.iter().map(one).collect()
+    problems.iter().map(Problem::to_json).collect()
 }
 
 fn fine(loaded: &Loaded) -> Json {

@@ -1,9 +1,10 @@
 //! `narrows demo`: a gateway, a fake provider and a key in one process.
 
 use super::args::DemoArguments;
-use super::{Console, Outcome, log};
+use super::{Console, Outcome};
 use crate::config::{self, Settings};
 use crate::server::{self, Ready};
+use crate::telemetry::log;
 use anyhow::{Context, Result, bail};
 use narrows_fake::FakeProvider;
 use narrows_ledger::{Ledger, LedgerOptions, NewKey};

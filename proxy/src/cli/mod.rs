@@ -7,7 +7,6 @@ mod args;
 mod config;
 mod demo;
 mod keys;
-mod log;
 mod meter;
 mod report;
 mod run;

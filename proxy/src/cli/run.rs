@@ -1,9 +1,10 @@
 //! `narrows run`: the gateway with a configuration.
 
 use super::args::RunArguments;
-use super::{Console, Outcome, log};
+use super::{Console, Outcome};
 use crate::config::{self, warning};
 use crate::server::{self, Ready};
+use crate::telemetry::log;
 use anyhow::{Context, Result};
 use std::io::Write;
 
@@ -31,7 +32,7 @@ pub(crate) fn run(arguments: &RunArguments, console: &mut Console<'_>) -> Result
     let admin_tls = loaded.settings.listen.admin.as_ref().is_some_and(|admin| admin.tls.is_some());
     let tls: Vec<bool> =
         loaded.settings.listen.gateway.iter().map(|listener| listener.tls.is_some()).collect();
-    server::run(loaded.settings, move |ready| announce(&ready, &tls, admin_tls))
+    server::run(loaded, move |ready| announce(&ready, &tls, admin_tls))
         .with_context(|| format!("the gateway of {} stopped", arguments.config.display()))?;
     Ok(Outcome::Fine)
 }

@@ -6,7 +6,9 @@ use super::kinds;
 use super::macros::settings;
 use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
-use super::settings::{AskForUsage, ClientCredentials, Dns, Limits, Listen, Log, Records, Store, Timeouts};
+use super::settings::{
+    AskForUsage, ClientCredentials, Dns, Limits, Listen, Log, Records, Reload, Store, Timeouts,
+};
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
 use http::{HeaderName, HeaderValue};
@@ -42,6 +44,8 @@ settings! {
         pub(super) records: Records = "{}",
         /// The log on standard error.
         pub(super) log: Log = "{}",
+        /// When the configuration is read again while the gateway runs.
+        pub(super) reload: Reload = "{}",
         /// Limits of memory and connections.
         pub(super) limits: Limits = "{}",
         /// Time-outs of an exchange; a provider may override its own.
@@ -198,7 +202,10 @@ impl Form for Secret {
             // A path that came out of a variable could be a secret that merely begins with `file:`.
             Some(path) => {
                 let shown = if scalar.template.is_some() { "the file named by the variable" } else { path };
-                match read_secret(&reader.resolved(path)) {
+                let file = reader.resolved(path);
+                let read = read_secret(&file);
+                reader.files.push(file);
+                match read {
                     Ok(text) => text,
                     Err(cause) => {
                         let suggestion = "check the path and that the user running narrows may read it";

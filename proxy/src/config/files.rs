@@ -3,6 +3,7 @@
 use super::settings::TlsFiles;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
 
@@ -46,30 +47,28 @@ pub(super) fn check_pair(tls: &TlsFiles) -> Vec<Fault> {
     }
 }
 
-/// Checks a bundle of certificates to trust.
-pub(super) fn check_bundle(path: &Path) -> Option<Fault> {
-    let fault = |message, suggestion| Some(Fault { key: "ca_file", message, suggestion });
-    match certificates(path) {
-        Err((message, suggestion)) => fault(message, suggestion),
-        Ok(certificates) => {
-            let mut roots = rustls::RootCertStore::empty();
-            let (_, refused) = roots.add_parsable_certificates(certificates);
-            if refused == 0 {
-                return None;
-            }
-            fault(
-                format!("{refused} of its certificates cannot be read"),
-                "keep only X.509 certificates in the file",
-            )
-        }
+/// Checks a bundle of certificates to trust; gives the SHA-256 of what is in it.
+pub(super) fn check_bundle(path: &Path) -> Result<[u8; 32], Fault> {
+    let fault = |message, suggestion| Fault { key: "ca_file", message, suggestion };
+    let text = read(path).map_err(|(message, suggestion)| fault(message, suggestion))?;
+    let found = in_text(&text).map_err(|(message, suggestion)| fault(message, suggestion))?;
+    let mut roots = rustls::RootCertStore::empty();
+    let (_, refused) = roots.add_parsable_certificates(found);
+    if refused > 0 {
+        let message = format!("{refused} of its certificates cannot be read");
+        return Err(fault(message, "keep only X.509 certificates in the file"));
     }
+    Ok(Sha256::digest(&text).into())
 }
 
 type Cause = (String, &'static str);
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {
-    let text = read(path)?;
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&text).collect();
+    in_text(&read(path)?)
+}
+
+fn in_text(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Cause> {
+    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text).collect();
     match found {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => Err((

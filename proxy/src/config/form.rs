@@ -75,6 +75,8 @@ pub(super) struct Reader<'a> {
     pub(super) base: PathBuf,
     pub(super) path: Path,
     pub(super) problems: Vec<Problem>,
+    /// Files that values name and that were read, or should have been.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Reader<'_> {

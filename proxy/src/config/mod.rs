@@ -7,6 +7,7 @@
 mod addresses;
 mod document;
 mod files;
+mod fixed;
 mod form;
 mod forms;
 mod interpolate;
@@ -44,7 +45,7 @@ pub use url::BaseUrl;
 use document::Document;
 use form::{Form, Reader};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tree::Node;
 
 /// A configuration without problems.
@@ -54,8 +55,13 @@ pub struct Loaded {
     pub settings: Settings,
     /// What is allowed but risky, in the order of lines.
     pub warnings: Vec<Problem>,
+    /// The file it was loaded from; `None` for a text.
+    pub source: Option<PathBuf>,
+    /// Every file that was read for it, itself included, as far as it came from files.
+    pub(crate) files: Vec<PathBuf>,
     /// The document in force with defaults, secrets redacted and variables by name.
     shown: serde_json::Value,
+    fixed: Vec<fixed::Fixed>,
 }
 
 impl Loaded {
@@ -68,6 +74,35 @@ impl Loaded {
     pub fn to_yaml(&self) -> String {
         show::to_yaml(&self.shown)
     }
+
+    /// What of it a gateway that was started with `running` cannot take over without a restart.
+    pub(crate) fn needs_restart(&self, running: &Loaded) -> Option<Problems> {
+        let file = self.source.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
+        let changes = fixed::changes(&file, &running.fixed, &self.fixed);
+        (!changes.is_empty()).then(|| Problems::new(changes))
+    }
+}
+
+/// An attempt at a configuration: what came of it, and every file that was looked at on the way, readable or not.
+pub(crate) struct Attempt {
+    pub(crate) outcome: Result<Loaded, Problems>,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// As [`load`], telling the files as well: those of a configuration that is refused now may change next.
+pub(crate) fn attempt(file: &Path) -> Attempt {
+    let name = file.display().to_string();
+    let mut files = vec![file.to_owned()];
+    let outcome = match read_text(file) {
+        Ok(text) => {
+            let variable = |variable: &str| std::env::var(variable).ok();
+            parse_noting(&name, forms::folder(file), &text, &variable, &mut files)
+        }
+        Err(cause) => Err(unreadable(&name, &cause)),
+    };
+    let outcome =
+        outcome.map(|loaded| Loaded { source: Some(file.to_owned()), files: files.clone(), ..loaded });
+    Attempt { outcome, files }
 }
 
 /// Loads a file, taking variables from the environment of the process.
@@ -75,12 +110,7 @@ impl Loaded {
 /// # Errors
 /// Every problem of it, in the order of lines.
 pub fn load(file: &Path) -> Result<Loaded, Problems> {
-    let name = file.display().to_string();
-    let base = forms::folder(file);
-    match read_text(file) {
-        Ok(text) => parse(&name, base, &text, &|variable| std::env::var(variable).ok()),
-        Err(cause) => Err(unreadable(&name, &cause)),
-    }
+    attempt(file).outcome
 }
 
 fn read_text(file: &Path) -> Result<String, String> {
@@ -96,7 +126,7 @@ fn read_text(file: &Path) -> Result<String, String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
     /// The file of the store.
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
     /// Organization of keys that are created without one.
     pub organization: std::sync::Arc<str>,
 }
@@ -112,7 +142,7 @@ pub fn load_store(file: &Path) -> Result<StoreSettings, Problems> {
     let (root, problems) = tree::parse(&name, &text);
     let Some(mut root) = root else { return Err(Problems::new(problems)) };
     let base = forms::folder(file).to_owned();
-    let mut reader = Reader { file: &name, base, path: path::Path::default(), problems };
+    let mut reader = Reader { file: &name, base, path: path::Path::default(), problems, files: Vec::new() };
     interpolate(&mut root, &|variable| std::env::var(variable).ok(), &mut reader);
     let document = Document::read(&root, &mut reader);
     let own = |problem: &Problem| {
@@ -151,14 +181,27 @@ pub fn parse(
     text: &str,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Loaded, Problems> {
+    parse_noting(file, base, text, variable, &mut Vec::new())
+}
+
+fn parse_noting(
+    file: &str,
+    base: &Path,
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    files: &mut Vec<PathBuf>,
+) -> Result<Loaded, Problems> {
     let (root, problems) = tree::parse(file, text);
     let Some(mut root) = root else { return Err(Problems::new(problems)) };
-    let mut reader = Reader { file, base: base.to_owned(), path: path::Path::default(), problems };
+    let base = base.to_owned();
+    let mut reader = Reader { file, base, path: path::Path::default(), problems, files: Vec::new() };
     interpolate(&mut root, variable, &mut reader);
-    let Some(mut document) = Document::read(&root, &mut reader) else {
+    let document = Document::read(&root, &mut reader);
+    let resolved = document.map(|document| (resolve::resolve(&document, &root, &mut reader), document));
+    files.append(&mut reader.files);
+    let Some((mut settings, mut document)) = resolved else {
         return Err(Problems::new(reader.problems));
     };
-    let mut settings = resolve::resolve(&document, &root, &mut reader);
     if !reader.problems.is_empty() {
         return Err(Problems::new(reader.problems));
     }
@@ -167,7 +210,8 @@ pub fn parse(
     settings.snapshot = show::hash(&shown);
     show::with_templates(&mut shown, &root);
     let warnings = warning::warnings(file, &settings, &root);
-    Ok(Loaded { settings, warnings, shown })
+    let fixed = fixed::of(&settings, &root);
+    Ok(Loaded { settings, warnings, source: None, files: Vec::new(), shown, fixed })
 }
 
 fn interpolate(root: &mut Node, variable: &dyn Fn(&str) -> Option<String>, reader: &mut Reader<'_>) {

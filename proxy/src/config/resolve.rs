@@ -42,6 +42,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         store: document.store.clone(),
         records: document.records.clone(),
         log: document.log.clone(),
+        reload: document.reload.clone(),
         limits: document.limits.clone(),
         timeouts: document.timeouts.clone(),
         dns: document.dns.clone(),
@@ -109,6 +110,7 @@ impl Check<'_, '_> {
 
     fn tls(&mut self, path: &Path, tls: Option<&TlsFiles>) {
         let Some(tls) = tls else { return };
+        self.reader.files.extend([tls.cert.clone(), tls.key.clone()]);
         for fault in files::check_pair(tls) {
             self.problem(&path.key(fault.key), fault.message, fault.suggestion);
         }
@@ -159,11 +161,7 @@ impl Check<'_, '_> {
         let base_url = document.base_url.clone().or(default_url);
         let server_name = base_url.as_ref().and_then(|url| self.server_name(&path, document, url));
         self.credential(&path, document);
-        if let Some(ca_file) = &document.ca_file
-            && let Some(fault) = files::check_bundle(ca_file)
-        {
-            self.problem(&path.key("ca_file"), fault.message, fault.suggestion);
-        }
+        let ca_digest = document.ca_file.as_ref().and_then(|ca_file| self.bundle(&path, ca_file));
         Some(Provider {
             name: Arc::from(name),
             kind: kind.kind,
@@ -171,6 +169,7 @@ impl Check<'_, '_> {
             api_key: document.api_key.clone(),
             api_version: document.api_version.clone(),
             ca_file: document.ca_file.clone(),
+            ca_digest,
             server_name,
             headers: document.headers.iter().filter_map(header).collect(),
             models: document.models.clone().unwrap_or_else(|| kinds::models(kind)),
@@ -178,6 +177,18 @@ impl Check<'_, '_> {
             client_credentials: document.client_credentials,
             ask_for_usage: document.ask_for_usage,
         })
+    }
+
+    /// Checks a bundle of certificates; gives the digest of what is in it.
+    fn bundle(&mut self, path: &Path, file: &std::path::Path) -> Option<[u8; 32]> {
+        self.reader.files.push(file.to_owned());
+        match files::check_bundle(file) {
+            Ok(digest) => Some(digest),
+            Err(fault) => {
+                self.problem(&path.key("ca_file"), fault.message, fault.suggestion);
+                None
+            }
+        }
     }
 
     /// Whether the file has something at `path`; if it was wrong, that has been said already.

@@ -28,6 +28,8 @@ pub struct Settings {
     pub records: Records,
     /// The log on standard error.
     pub log: Log,
+    /// When the file is read again.
+    pub reload: Reload,
     /// Limits of memory and connections.
     pub limits: Limits,
     /// Time-outs for providers that do not override them, and for the client's side.
@@ -66,6 +68,8 @@ pub struct Provider {
     pub api_version: Option<String>,
     /// PEM file with certificates that are trusted for this provider, in addition to the system's.
     pub ca_file: Option<PathBuf>,
+    /// SHA-256 of what is in `ca_file`, so that a changed bundle makes a changed provider.
+    pub ca_digest: Option<[u8; 32]>,
     /// The name its certificate is verified against; always present when `base_url` is https.
     pub server_name: Option<String>,
     /// Headers added to every request; the values are marked sensitive. Never a credential or a framing header.
@@ -165,6 +169,13 @@ settings! {
         pub level: LogLevel = "info",
         /// How lines look.
         pub format: LogFormat = "text",
+    }
+
+    /// When the configuration is read again while the gateway runs. A signal (SIGHUP) and the administration API do it
+    /// in any case.
+    pub struct Reload {
+        /// How often this file, and every file that it names, is looked at for changes; `off` for never.
+        pub watch: Option<Duration> as Switch<Duration> = "2s",
     }
 
     /// Limits of memory and connections.

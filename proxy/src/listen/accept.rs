@@ -8,6 +8,7 @@ use crate::config::settings::Listener;
 use crate::downstream::h1::Transport;
 use crate::gateway::Gateway;
 use crate::net::Io;
+use crate::room::{Place, Room};
 use anyhow::Context;
 use pingora_proxy::HttpProxy;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// Time a client has for its TLS handshake.
@@ -44,28 +45,27 @@ impl Bound {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Accepts until `stop` turns true. `room` is the process's budget of connections: at its limit nothing is
-    /// accepted, and clients wait in the kernel's queue.
+    /// Accepts until `stop` turns true. At the limit of the process's connections nothing is accepted, and
+    /// clients wait in the kernel's queue.
     pub(crate) async fn serve(
         self,
         gateway: Gateway,
         h2: Option<Arc<HttpProxy<Gateway>>>,
-        room: Arc<Semaphore>,
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
-                accepted = accept(&self.listener, &room) => accepted,
+                accepted = accept(&self.listener, &gateway.room) => accepted,
             };
-            let Some((tcp, peer, permit)) = accepted else { continue };
+            let Some((tcp, peer, place)) = accepted else { continue };
             let (gateway, h2, tls, stop) = (gateway.clone(), h2.clone(), self.tls.clone(), stop.clone());
             tokio::spawn(async move {
                 if let Some(transport) = handshake(tcp, tls).await {
                     serve::serve(gateway, h2, Conn::new(transport, peer), stop).await;
                 }
-                drop(permit);
+                drop(place);
             });
         }
     }
@@ -88,18 +88,15 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, room: &Arc<Room>) -> Option<(TcpStream, SocketAddr, Place)> {
+    let place = room.enter().await?;
     match listener.accept().await {
         Ok((tcp, peer)) => {
             // Without it a small last write waits for an acknowledgement, up to 40 ms.
             if let Err(error) = tcp.set_nodelay(true) {
                 tracing::debug!("TCP_NODELAY: {error}");
             }
-            Some((tcp, peer, permit))
+            Some((tcp, peer, place))
         }
         Err(error) => {
             tracing::warn!("a connection could not be accepted: {error}");

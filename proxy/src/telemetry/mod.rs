@@ -1,3 +1,4 @@
 //! What the gateway tells about itself.
 
+pub(crate) mod log;
 pub(crate) mod metrics;

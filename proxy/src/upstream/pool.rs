@@ -3,8 +3,8 @@
 use super::Fault;
 use super::connect::Connect;
 use super::h1::H1;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Connections to one provider: idle ones are used again last in, first out, so that a quiet period lets the
@@ -14,10 +14,12 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Idle>>,
     idle_max: usize,
     keepalive: Duration,
-    /// Connections made.
-    pub(crate) opened: AtomicU64,
-    /// Times a connection was used again.
-    pub(crate) reused: AtomicU64,
+    /// Whether another pool has taken its place: nothing is kept any more.
+    retired: AtomicBool,
+    /// Connections made, by this pool and those before it.
+    pub(crate) opened: Arc<AtomicU64>,
+    /// Times a connection was used again, likewise.
+    pub(crate) reused: Arc<AtomicU64>,
 }
 
 struct Idle {
@@ -33,9 +35,23 @@ impl Pool {
             idle: Mutex::new(Vec::new()),
             idle_max,
             keepalive,
-            opened: AtomicU64::new(0),
-            reused: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+            opened: Arc::default(),
+            reused: Arc::default(),
         }
+    }
+
+    /// This pool in the place of `previous`, whose counters go on.
+    pub(crate) fn after(self, previous: &Pool) -> Pool {
+        Pool { opened: Arc::clone(&previous.opened), reused: Arc::clone(&previous.reused), ..self }
+    }
+
+    /// Another pool has taken its place: closes what is idle and keeps nothing more. Connections in use end with
+    /// their exchanges.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+        let idle = std::mem::take(&mut *self.lock());
+        drop(idle);
     }
 
     /// A connection: an idle one that is still alive, or a new one.
@@ -61,7 +77,7 @@ impl Pool {
     /// Keeps `connection` for later, if there is room. Give back only one whose answer was read to its end.
     pub(crate) fn put(&self, connection: H1) {
         let mut idle = self.lock();
-        if idle.len() < self.idle_max {
+        if idle.len() < self.idle_max && !self.retired.load(Ordering::Relaxed) {
             idle.push(Idle { connection, since: Instant::now() });
         }
     }

@@ -15,6 +15,8 @@ mod http2;
 mod keys;
 mod lifecycle;
 mod metering;
+mod process;
+mod reload;
 mod routes;
 mod routing;
 mod sizes;

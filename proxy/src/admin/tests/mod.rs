@@ -7,6 +7,7 @@ mod reports;
 
 use super::{AdminParts, spawn};
 use crate::config;
+use crate::configuration::Configuration;
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
@@ -46,7 +47,12 @@ impl House {
         let ledger =
             Arc::new(Ledger::open(&folder.path().join("narrows.db"), LedgerOptions::default()).unwrap());
         let token = ledger.ensure_admin_token().unwrap().unwrap().expose().to_owned();
-        let gateway = Gateway::new(Snapshot::new(&settings).unwrap(), ledger, Metrics::new().unwrap());
+        let gateway = Gateway::new(
+            Snapshot::new(&settings, None).unwrap(),
+            Configuration::new(None),
+            ledger,
+            Metrics::new().unwrap(),
+        );
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (metrics, admin) = (bind(), bind());
         let (stop, stopped) = watch::channel(false);

@@ -39,6 +39,7 @@ labels! {
     TOKEN_TYPE = "gen_ai_token_type", "As `type`.";
     ERROR_TYPE = "error_type", "Empty for success, else whose doing the end was: `provider`, `caller`, `policy`, `gateway`.";
     SNAPSHOT = "snapshot", "Hash of the configuration, 16 hexadecimal digits, as in records.";
+    RESULT = "result", "`applied`, `unchanged`, `rejected`.";
     VERSION = "version", "Version of the program.";
 }
 

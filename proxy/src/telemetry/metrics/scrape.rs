@@ -52,6 +52,12 @@ impl Metrics {
         samples.add(&table::MODEL_LABELS, self.series.unnamed_models());
         samples.add(&table::STOPPING, u8::from(shared.is_stopping()));
         samples.labelled(&table::CONFIG, &format!("{:016x}", snapshot.hash), 1);
+        let configuration = &shared.configuration;
+        samples.add(&table::CONFIG_LOADED, configuration.loaded_at_seconds());
+        for (result, count) in configuration.counts() {
+            samples.labelled(&table::CONFIG_RELOADS, result, count);
+        }
+        samples.add(&table::CONFIG_REJECTED, u8::from(configuration.is_rejected()));
         samples.labelled(&table::BUILD, env!("CARGO_PKG_VERSION"), 1);
         for (metric, figure) in process::figures() {
             samples.add(metric, figure);

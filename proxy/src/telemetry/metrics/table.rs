@@ -5,7 +5,7 @@
 //! "development", seen 2026-11). They may still change; this is the only place that knows them.
 
 use super::labels::{
-    DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, PROVIDER, REASON, SNAPSHOT,
+    DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, PROVIDER, REASON, RESULT, SNAPSHOT,
     STATUS_CLASS, TOKEN_TYPE, TYPE, VERSION,
 };
 
@@ -192,9 +192,9 @@ metrics! {
         "Bytes of answer bodies as sent to callers.";
 
     CONNECTIONS_OPENED = Scraped Kind::Counter, Count, "narrows_upstream_connections_opened_total", &[&PROVIDER],
-        "Connections made to a provider since the configuration was loaded.";
+        "Connections made to a provider since the process started or the provider was added.";
     CONNECTIONS_REUSED = Scraped Kind::Counter, Count, "narrows_upstream_connections_reused_total", &[&PROVIDER],
-        "Times a connection to a provider was used again since the configuration was loaded.";
+        "Times a connection to a provider was used again since the process started or the provider was added.";
     CONNECTIONS_IDLE = Scraped Kind::Gauge, Count, "narrows_upstream_connections_idle", &[&PROVIDER],
         "Idle connections kept open to a provider.";
     BUFFERED = Scraped Kind::Gauge, Bytes, "narrows_buffered_bytes", &[],
@@ -223,6 +223,12 @@ metrics! {
         "1 while the gateway is shutting down.";
     CONFIG = Scraped Kind::Gauge, Info, "narrows_config_info", &[&SNAPSHOT],
         "The configuration in force.";
+    CONFIG_LOADED = Scraped Kind::Gauge, Seconds, "narrows_config_loaded_timestamp_seconds", &[],
+        "When the configuration in force was loaded, in seconds since the epoch.";
+    CONFIG_RELOADS = Scraped Kind::Counter, Count, "narrows_config_reload_total", &[&RESULT],
+        "Attempts to load the configuration again. A watch that finds nothing new is none.";
+    CONFIG_REJECTED = Scraped Kind::Gauge, Flag, "narrows_config_rejected", &[],
+        "1 while the last configuration that was read is not the one in force, because it was rejected.";
     BUILD = Scraped Kind::Gauge, Info, "narrows_build_info", &[&VERSION],
         "The program.";
 

@@ -91,9 +91,10 @@ impl Plan {
         let fake =
             FakeProvider::start_with(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), self.fake.clone()).unwrap();
         let text = self.text(dir.path(), fake.addr());
-        let loaded = config::parse("narrows.yaml", dir.path(), &text, &|_| None)
-            .unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-        let (running, ready) = server::start(loaded.settings).unwrap();
+        let file = dir.path().join("narrows.yaml");
+        std::fs::write(&file, &text).unwrap();
+        let loaded = config::load(&file).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        let (running, ready) = server::start(loaded).unwrap();
         drop(entered);
         Gate {
             address: ready.gateway[0],
@@ -250,6 +251,22 @@ impl Gate {
     /// A page of the administration API.
     pub(crate) async fn admin(&self, path: &str) -> Answer {
         let ask = Ask::get(path).with("connection", "close").key(&self.admin_token);
+        Client::connect(self.admin).await.ask(&ask).await
+    }
+
+    /// Replaces text in the configuration's file.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let file = self.dir.path().join("narrows.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "no {from} in\n{text}");
+        std::fs::write(self.dir.path().join("new.yaml"), text.replace(from, to)).unwrap();
+        std::fs::rename(self.dir.path().join("new.yaml"), file).unwrap();
+    }
+
+    /// Has the configuration read again.
+    pub(crate) async fn reload(&self) -> Answer {
+        let ask =
+            Ask::new("POST", "/admin/v1/config/reload").with("connection", "close").key(&self.admin_token);
         Client::connect(self.admin).await.ask(&ask).await
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod kinds;
+pub(crate) mod process;
 pub(crate) mod scripted;
 pub(crate) mod sse;
 pub(crate) mod tls;
@@ -13,6 +14,7 @@ pub(crate) use ask::Ask;
 pub(crate) use client::{Answer, Client};
 pub(crate) use gate::Gate;
 pub(crate) use kinds::{ALL, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, GENERATING, Kind, MESSAGES, RESPONSES};
+pub(crate) use process::Process;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,0 +1,99 @@
+//! A new configuration while the gateway runs: read, checked whole, swapped at once. Exchanges in flight keep the
+//! snapshot they began with; what cannot be taken changes nothing and is told everywhere.
+
+mod watch;
+
+pub(crate) use watch::watch;
+
+use crate::config::{self, Loaded, Problem};
+use crate::configuration::{Rejection, Trigger};
+use crate::gateway::Gateway;
+use crate::snapshot::Snapshot;
+use crate::telemetry::log;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What came of a reload.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Another configuration is in force.
+    Applied,
+    /// The file says what is in force already.
+    Unchanged,
+    /// The old configuration stays in force.
+    Rejected(Arc<Rejection>),
+    /// The gateway runs with settings from no file.
+    NoFile,
+}
+
+/// Reads the configuration again and takes it over, if it can be. Reads files: not for a thread that serves.
+pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
+    let configuration = &gateway.configuration;
+    let _turn = configuration.take_turn();
+    let Some(running) = configuration.running() else { return Outcome::NoFile };
+    let Some(file) = running.source.clone() else { return Outcome::NoFile };
+    let config::Attempt { outcome, mut files } = config::attempt(&file);
+    let problems = match outcome {
+        Ok(loaded) if loaded.settings == running.settings => {
+            configuration.unchanged(files, trigger);
+            return Outcome::Unchanged;
+        }
+        Ok(loaded) => match prepare(gateway, &running, &loaded) {
+            Ok(snapshot) => {
+                apply(gateway, snapshot, loaded, trigger);
+                return Outcome::Applied;
+            }
+            Err(problems) => problems,
+        },
+        Err(problems) => problems.as_slice().to_vec(),
+    };
+    // A file that cannot be read names nothing; what is in force may still change.
+    files.extend(running.files.iter().cloned());
+    files.sort_unstable();
+    files.dedup();
+    Outcome::Rejected(reject(gateway, problems, files, trigger))
+}
+
+/// Makes everything that may fail, before anything changes.
+fn prepare(gateway: &Gateway, running: &Loaded, loaded: &Loaded) -> Result<Snapshot, Vec<Problem>> {
+    if let Some(problems) = loaded.needs_restart(running) {
+        return Err(problems.as_slice().to_vec());
+    }
+    Snapshot::new(&loaded.settings, Some(&gateway.snapshot())).map_err(|error| {
+        vec![Problem {
+            file: loaded.source.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
+            line: 1,
+            column: 1,
+            path: String::new(),
+            message: format!("{error:#}"),
+            suggestion: String::new(),
+        }]
+    })
+}
+
+fn apply(gateway: &Gateway, snapshot: Snapshot, loaded: Loaded, trigger: Trigger) {
+    let (hash, level) = (snapshot.hash, loaded.settings.log.level);
+    let before = gateway.replace(snapshot);
+    log::set_level(level);
+    gateway.configuration.applied(loaded);
+    let (hash, before) = (format!("{hash:016x}"), format!("{:016x}", before.hash));
+    tracing::info!(trigger = trigger.as_str(), snapshot = hash, before, "a new configuration is in force");
+}
+
+fn reject(
+    gateway: &Gateway,
+    problems: Vec<Problem>,
+    files: Vec<PathBuf>,
+    trigger: Trigger,
+) -> Arc<Rejection> {
+    match gateway.configuration.rejected(problems, files, trigger) {
+        Ok(rejection) => {
+            for problem in &rejection.problems {
+                tracing::error!(trigger = trigger.as_str(), "configuration rejected: {problem}");
+            }
+            tracing::warn!("the configuration from before stays in force");
+            rejection
+        }
+        Err(known) => known,
+    }
+}
