@@ -99,10 +99,31 @@ impl Serialize for Attempt {
     }
 }
 
-/// UTC microseconds as RFC 3339, always with six digits; `null` outside the years −9999 to 9999.
-pub(crate) fn time(at_us: i64) -> Option<String> {
+/// UTC microseconds as RFC 3339, always with six digits; `None` outside the years −9999 to 9999. The one form of times
+/// in JSON: in records, the administration API and `--json`.
+pub fn time(at_us: i64) -> Option<String> {
     let time = jiff::Timestamp::from_microsecond(at_us).ok()?;
     Some(time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
+}
+
+/// The other way round; `None` for a text that is no time of RFC 3339.
+pub fn read_time(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
+}
+
+/// Times of structures whose JSON form is derived.
+pub(crate) mod times {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(at_us: &Option<i64>, out: S) -> Result<S::Ok, S::Error> {
+        at_us.and_then(super::time).serialize(out)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)? else { return Ok(None) };
+        let wrong = || serde::de::Error::custom("not a time of RFC 3339");
+        super::read_time(&text).map(Some).ok_or_else(wrong)
+    }
 }
 
 struct Text<T>(T);

@@ -2,7 +2,6 @@
 
 use crate::token::{Malformed, PresentedKey, PublicId, Secret, SecretHash, TokenKind};
 use narrows_policy::{Caller, Reason};
-use serde::Serialize;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -125,8 +124,8 @@ fn at_most(field: &'static str, len: usize, limit: usize, unit: &'static str) ->
     if len > limit { Err(InvalidKey::TooLong { field, limit, unit }) } else { Ok(()) }
 }
 
-/// What the store knows of a key. Holds no secret and no hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What the store knows of a key. Holds no secret and no hash. Its JSON form is in `key_json.rs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyInfo {
     /// Public id.
     pub id: String,
@@ -156,6 +155,18 @@ pub struct KeyInfo {
     pub previous_secret_until_us: Option<i64>,
     /// When it was deleted, UTC microseconds since the epoch. A deleted key stays as a name for old records.
     pub deleted_at_us: Option<i64>,
+}
+
+impl KeyInfo {
+    /// `deleted`, `disabled`, `expired` or `active` at `now_us` (UTC microseconds since the epoch).
+    pub fn state(&self, now_us: i64) -> &'static str {
+        match self {
+            KeyInfo { deleted_at_us: Some(_), .. } => "deleted",
+            KeyInfo { disabled: true, .. } => "disabled",
+            KeyInfo { expires_at_us: Some(at), .. } if *at <= now_us => "expired",
+            _ => "active",
+        }
+    }
 }
 
 /// A key that was just created or rotated, with the only sight of its secret there ever is.

@@ -17,6 +17,7 @@ mod token;
 
 pub mod error;
 pub mod key;
+mod key_json;
 pub mod options;
 mod queue;
 mod store;
@@ -34,6 +35,7 @@ mod ledger;
 mod sample;
 
 pub use error::LedgerError;
+pub use json::{read_time, time};
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
 pub use ledger::{Ledger, LedgerStats};
 pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scope};

@@ -3,7 +3,7 @@
 use crate::record::Record;
 use narrows_meter::Origin;
 use narrows_policy::{Caller, Reason};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(crate) const HOUR_US: i64 = 3_600_000_000;
 
 /// The sums of a group. All of them stop at `u64::MAX` (in the store at 2⁶³−1) instead of wrapping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sums {
     /// Exchanges.
     pub requests: u64,

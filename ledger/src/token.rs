@@ -54,6 +54,11 @@ impl TokenKind {
 pub struct Secret(String);
 
 impl Secret {
+    /// Takes a text into custody, one that came from another gateway, say.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
     /// The text itself, to be shown to its owner once and to nobody else.
     pub fn expose(&self) -> &str {
         &self.0

@@ -11,6 +11,8 @@ pub(crate) mod net;
 pub(crate) mod room;
 pub mod upstream;
 
+pub(crate) mod fetch;
+
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;
 

@@ -1,7 +1,7 @@
 //! The configuration in force, and reading it again.
 
 use super::error::ApiError;
-use super::input::{self, Parameters};
+use super::input::Parameters;
 use super::{Context, api};
 use crate::config::Problem;
 use crate::configuration::{Rejection, Trigger};
@@ -66,7 +66,7 @@ pub(super) fn view(context: &Context) -> Value {
         configuration.counts().map(|(result, count)| (result.to_owned(), count.into())).collect();
     json!({
         "snapshot": hash(context),
-        "loaded_at": input::time(status.loaded_at_us),
+        "loaded_at": narrows_ledger::time(status.loaded_at_us),
         "source": status.source.map(|file| file.display().to_string()),
         "files": status.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
         "watch_seconds": configuration.watch_every().map(|every| every.as_secs_f64()),
@@ -81,7 +81,7 @@ fn hash(context: &Context) -> String {
 
 fn rejected(rejection: &Rejection) -> Value {
     json!({
-        "at": input::time(rejection.at_us),
+        "at": narrows_ledger::time(rejection.at_us),
         "trigger": rejection.trigger.as_str(),
         "problems": problems(&rejection.problems),
     })

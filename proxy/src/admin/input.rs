@@ -139,15 +139,10 @@ pub(super) fn span(text: &str) -> Option<Duration> {
     days.map(|days| Duration::from_secs(days * 86_400)).or_else(|| crate::config::duration(text))
 }
 
-/// A point in time as the API writes it, as in records.
-pub(super) fn time(at_us: i64) -> Option<String> {
-    let time = Timestamp::from_microsecond(at_us).ok()?;
-    Some(time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use narrows_ledger::time;
 
     fn message(error: ApiError) -> String {
         format!("{error:?}")

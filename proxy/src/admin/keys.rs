@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use narrows_ledger::{CreatedKey, KeyInfo, NewKey};
+use narrows_ledger::{CreatedKey, NewKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub(super) async fn list(
     let deleted = parameters.flag("deleted")?;
     parameters.end()?;
     let keys = store(&context, move |ledger| ledger.list_keys(deleted)).await?;
-    Ok(Json(json!({"keys": keys.iter().map(view).collect::<Vec<_>>()})))
+    Ok(Json(json!({"keys": keys})))
 }
 
 pub(super) async fn create(
@@ -81,7 +81,7 @@ pub(super) async fn show(
     State(context): State<Arc<Context>>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(view(&store(&context, move |ledger| ledger.show_key(&id)).await?)))
+    Ok(Json(json!(store(&context, move |ledger| ledger.show_key(&id)).await?)))
 }
 
 pub(super) async fn delete(
@@ -89,7 +89,7 @@ pub(super) async fn delete(
     Extension(actor): Who,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(view(&store(&context, move |ledger| ledger.delete_key(&id, &actor.0)).await?)))
+    Ok(Json(json!(store(&context, move |ledger| ledger.delete_key(&id, &actor.0)).await?)))
 }
 
 pub(super) async fn disable(
@@ -97,7 +97,7 @@ pub(super) async fn disable(
     Extension(actor): Who,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(view(&store(&context, move |ledger| ledger.set_key_disabled(&id, true, &actor.0)).await?)))
+    Ok(Json(json!(store(&context, move |ledger| ledger.set_key_disabled(&id, true, &actor.0)).await?)))
 }
 
 pub(super) async fn enable(
@@ -105,7 +105,7 @@ pub(super) async fn enable(
     Extension(actor): Who,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(view(&store(&context, move |ledger| ledger.set_key_disabled(&id, false, &actor.0)).await?)))
+    Ok(Json(json!(store(&context, move |ledger| ledger.set_key_disabled(&id, false, &actor.0)).await?)))
 }
 
 pub(super) async fn rotate(
@@ -142,41 +142,11 @@ fn future_us(text: &str) -> Result<i64, ApiError> {
 
 /// A key with its secret: the only time it is seen.
 fn secret(status: StatusCode, created: &CreatedKey) -> Response {
-    let mut object = view(&created.info);
+    let mut object = json!(created.info);
     if let Value::Object(fields) = &mut object {
         fields.insert("key".to_owned(), json!(created.key.expose()));
     }
     let mut response = (status, Json(object)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// A key as the API shows it; times are those of records.
-fn view(info: &KeyInfo) -> Value {
-    let now_us = Timestamp::now().as_microsecond();
-    let state = match info {
-        KeyInfo { deleted_at_us: Some(_), .. } => "deleted",
-        KeyInfo { disabled: true, .. } => "disabled",
-        KeyInfo { expires_at_us: Some(at), .. } if *at <= now_us => "expired",
-        _ => "active",
-    };
-    let metadata: serde_json::Map<String, Value> =
-        info.metadata.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    json!({
-        "id": info.id,
-        "name": info.name,
-        "state": state,
-        "organization": info.organization,
-        "team": info.team,
-        "user": info.user,
-        "service_account": info.service_account,
-        "project": info.project,
-        "metadata": metadata,
-        "models": info.models,
-        "created_at": input::time(info.created_at_us),
-        "expires_at": info.expires_at_us.and_then(input::time),
-        "disabled": info.disabled,
-        "previous_secret_until": info.previous_secret_until_us.and_then(input::time),
-        "deleted_at": info.deleted_at_us.and_then(input::time),
-    })
 }

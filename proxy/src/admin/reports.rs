@@ -8,12 +8,25 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use narrows_ledger::query::PAGE_LIMIT;
-use narrows_ledger::{Cursor, Dimension, Filter, PageRequest};
-use serde_json::{Value, json};
+use narrows_ledger::{Cursor, Dimension, Filter, PageRequest, Record, UsageRow};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Records on a page, unless another number is asked for.
 const PAGE_DEFAULT: usize = 100;
+
+/// Sums, with their names in the order of records; a `Value` would sort them.
+#[derive(Serialize)]
+pub(super) struct Usage {
+    usage: Vec<UsageRow>,
+}
+
+/// A page of records.
+#[derive(Serialize)]
+pub(super) struct Records {
+    records: Vec<Record>,
+    next: Option<String>,
+}
 
 /// The parameters that both questions take.
 fn filter(parameters: &mut Parameters) -> Result<Filter, ApiError> {
@@ -45,22 +58,22 @@ fn dimensions(text: &str) -> Option<Vec<Dimension>> {
 pub(super) async fn usage(
     State(context): State<Arc<Context>>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Usage>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
     let filter = filter(&mut parameters)?;
     let words = Dimension::ALL.map(Dimension::as_str).join(", ");
     let accepted = format!("names of dimensions with commas between them, each once: {words}");
     let by = parameters.take_as("by", &accepted, dimensions)?.unwrap_or_default();
     parameters.end()?;
-    let rows = store(&context, move |ledger| ledger.usage(&filter, &by)).await?;
-    Ok(Json(json!({"usage": rows})))
+    let usage = store(&context, move |ledger| ledger.usage(&filter, &by)).await?;
+    Ok(Json(Usage { usage }))
 }
 
 /// One page of single records, the last settled first.
 pub(super) async fn records(
     State(context): State<Arc<Context>>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Records>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
     let filter = filter(&mut parameters)?;
     let accepted = format!("a number from 1 to {PAGE_LIMIT}");
@@ -71,21 +84,21 @@ pub(super) async fn records(
     parameters.end()?;
     let page = store(&context, move |ledger| ledger.records(&filter, PageRequest { limit, cursor })).await?;
     let next = page.next.map(|cursor| cursor.to_string());
-    Ok(Json(json!({"records": page.records, "next": next})))
+    Ok(Json(Records { records: page.records, next }))
 }
 
 /// One record, by the id that its caller saw as `x-narrows-request-id`.
 pub(super) async fn record(
     State(context): State<Arc<Context>>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Record>, ApiError> {
     let Ok(number) = uuid::Uuid::try_parse(&id).map(|id| id.as_u128()) else {
         let message =
             format!("`{id}` is not a record's id; it is a UUID, the x-narrows-request-id of an answer");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_id", message));
     };
     match store(&context, move |ledger| ledger.record(number)).await? {
-        Some(record) => Ok(Json(json!(record))),
+        Some(record) => Ok(Json(record)),
         None => {
             let message =
                 format!("there is no record {id}; records are written within a second of an exchange's end");

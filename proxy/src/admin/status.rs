@@ -1,6 +1,6 @@
 //! How the gateway is doing, on one page.
 
-use super::{Context, config, health, input};
+use super::{Context, config, health};
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "snapshot": format!("{:016x}", snapshot.hash),
         "configuration": config::view(&context),
-        "now": input::time(jiff::Timestamp::now().as_microsecond()),
+        "now": narrows_ledger::time(jiff::Timestamp::now().as_microsecond()),
         "uptime_seconds": context.started.elapsed().as_secs(),
         "stopping": gateway.is_stopping(),
         "degraded": health::degraded(gateway),

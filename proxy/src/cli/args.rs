@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use super::remote::RemoteArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -114,6 +115,9 @@ pub(crate) struct StoreArguments {
     /// The store itself, without a configuration.
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "config")]
     pub(crate) store: Option<PathBuf>,
+    /// A running gateway instead of a store.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArguments,
     /// Print JSON, one object per line.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -124,7 +128,8 @@ pub(crate) struct StoreArguments {
     narrows keys create --name laptop --user ada --team research --expires 90d\n  \
     narrows keys create --name ci --service-account ci --model 'gpt-*' --model 'claude-*'\n  \
     narrows keys list --store narrows.db\n  \
-    narrows keys rotate 4kX0bYw2mQ7d --overlap 24h\n\n\
+    narrows keys rotate 4kX0bYw2mQ7d --overlap 24h\n  \
+    NARROWS_ADMIN_TOKEN=nra_… narrows keys list --admin https://gateway.example:9465\n\n\
     Changes work at once, also while the gateway runs (within a second).")]
 pub(crate) struct KeysArguments {
     #[command(flatten)]

@@ -1,45 +1,142 @@
-//! `narrows keys`: virtual keys in the store.
+//! `narrows keys`: virtual keys, in the store of this machine or behind a running gateway.
 
 use super::args::{CreateArguments, KeysArguments, KeysCommand};
+use super::remote::Remote;
 use super::table::{self, ABSENT};
 use super::{Console, Outcome, store, time};
+use crate::fetch::encode;
 use anyhow::{Context, Result, bail};
-use narrows_ledger::{CreatedKey, KEY_PREFIX, KeyInfo, NewKey, PresentedKey};
+use narrows_ledger::{CreatedKey, KEY_PREFIX, KeyInfo, Ledger, NewKey, PresentedKey, Secret};
+use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs the command that was given.
 pub(crate) fn keys(arguments: &KeysArguments, console: &mut Console<'_>) -> Result<Outcome> {
-    let settings = store::locate(&arguments.store)?;
-    let create = matches!(arguments.command, KeysCommand::Create(_));
-    let ledger = store::open(&settings, create)?;
+    let place = Place::of(arguments)?;
     let as_json = arguments.store.json;
     match &arguments.command {
-        KeysCommand::Create(asked) => {
-            let new = new_key(asked, &settings.organization)?;
-            secret(console, &ledger.create_key(&new, store::ACTOR)?, "Created", as_json)?;
-        }
+        KeysCommand::Create(asked) => secret(console, &place.create(asked)?, "Created", as_json)?,
         KeysCommand::Rotate { id, overlap } => {
-            let Some(overlap) = time::span(overlap) else {
+            let Some(span) = time::span(overlap) else {
                 bail!("`{overlap}` is not a length of time; write 24h, 30m or 0s");
             };
-            secret(console, &ledger.rotate_key(public_id(id)?, overlap, store::ACTOR)?, "Rotated", as_json)?;
+            secret(console, &place.rotate(public_id(id)?, span)?, "Rotated", as_json)?;
         }
-        KeysCommand::List { deleted } => list(console, &ledger.list_keys(*deleted)?, as_json)?,
-        KeysCommand::Show { id } => show(console, &ledger.show_key(public_id(id)?)?, as_json)?,
+        KeysCommand::List { deleted } => list(console, &place.list(*deleted)?, as_json)?,
+        KeysCommand::Show { id } => show(console, &place.show(public_id(id)?)?, as_json)?,
         KeysCommand::Disable { id } => {
-            let info = ledger.set_key_disabled(public_id(id)?, true, store::ACTOR)?;
-            changed(console, &info, "disabled", as_json)?;
+            changed(console, &place.set_disabled(public_id(id)?, true)?, "disabled", as_json)?;
         }
         KeysCommand::Enable { id } => {
-            let info = ledger.set_key_disabled(public_id(id)?, false, store::ACTOR)?;
-            changed(console, &info, "enabled", as_json)?;
+            changed(console, &place.set_disabled(public_id(id)?, false)?, "enabled", as_json)?;
         }
         KeysCommand::Delete { id } => {
-            let info = ledger.delete_key(public_id(id)?, store::ACTOR)?;
-            changed(console, &info, "deleted", as_json)?;
+            changed(console, &place.delete(public_id(id)?)?, "deleted", as_json)?;
         }
     }
     Ok(Outcome::Fine)
+}
+
+/// Where keys are: in a store of this machine, or behind a running gateway. Both do the same.
+enum Place {
+    Local { ledger: Box<Ledger>, organization: Arc<str> },
+    Remote(Remote),
+}
+
+impl Place {
+    fn of(arguments: &KeysArguments) -> Result<Place> {
+        if let Some(remote) = store::remote(&arguments.store)? {
+            return Ok(Place::Remote(remote));
+        }
+        let settings = store::locate(&arguments.store)?;
+        let create = matches!(arguments.command, KeysCommand::Create(_));
+        let ledger = Box::new(store::open(&settings, create)?);
+        Ok(Place::Local { ledger, organization: settings.organization })
+    }
+
+    fn create(&self, asked: &CreateArguments) -> Result<CreatedKey> {
+        match self {
+            Place::Local { ledger, organization } => {
+                Ok(ledger.create_key(&new_key(asked, organization)?, store::ACTOR)?)
+            }
+            Place::Remote(remote) => {
+                let new = new_key(asked, "")?;
+                let mut body = json!({
+                    "name": new.name,
+                    "team": new.team,
+                    "user": new.user,
+                    "service_account": new.service_account,
+                    "project": new.project,
+                    "metadata": new.metadata.into_iter().collect::<BTreeMap<_, _>>(),
+                    "models": new.models,
+                    "expires_at": new.expires_at_us.and_then(narrows_ledger::time),
+                });
+                if let (Some(organization), Json::Object(body)) = (&asked.organization, &mut body) {
+                    body.insert("organization".to_owned(), json!(organization));
+                }
+                created(remote.post("/keys", Some(&body))?)
+            }
+        }
+    }
+
+    fn rotate(&self, id: &str, overlap: Duration) -> Result<CreatedKey> {
+        match self {
+            Place::Local { ledger, .. } => Ok(ledger.rotate_key(id, overlap, store::ACTOR)?),
+            Place::Remote(remote) => {
+                let body = json!({"overlap": format!("{}s", overlap.as_secs())});
+                created(remote.post(&format!("/keys/{}/rotate", encode(id)), Some(&body))?)
+            }
+        }
+    }
+
+    fn list(&self, deleted: bool) -> Result<Vec<KeyInfo>> {
+        match self {
+            Place::Local { ledger, .. } => Ok(ledger.list_keys(deleted)?),
+            Place::Remote(remote) => {
+                #[derive(Deserialize)]
+                struct Listed {
+                    keys: Vec<KeyInfo>,
+                }
+                Ok(remote.get::<Listed>(&format!("/keys?deleted={deleted}"))?.keys)
+            }
+        }
+    }
+
+    fn show(&self, id: &str) -> Result<KeyInfo> {
+        match self {
+            Place::Local { ledger, .. } => Ok(ledger.show_key(id)?),
+            Place::Remote(remote) => remote.get(&format!("/keys/{}", encode(id))),
+        }
+    }
+
+    fn set_disabled(&self, id: &str, disabled: bool) -> Result<KeyInfo> {
+        match self {
+            Place::Local { ledger, .. } => Ok(ledger.set_key_disabled(id, disabled, store::ACTOR)?),
+            Place::Remote(remote) => {
+                let verb = if disabled { "disable" } else { "enable" };
+                remote.post(&format!("/keys/{}/{verb}", encode(id)), None)
+            }
+        }
+    }
+
+    fn delete(&self, id: &str) -> Result<KeyInfo> {
+        match self {
+            Place::Local { ledger, .. } => Ok(ledger.delete_key(id, store::ACTOR)?),
+            Place::Remote(remote) => remote.delete(&format!("/keys/{}", encode(id))),
+        }
+    }
+}
+
+/// A key with its secret, from an answer.
+fn created(mut answer: Json) -> Result<CreatedKey> {
+    let key = match answer.get_mut("key").map(Json::take) {
+        Some(Json::String(key)) => Secret::new(key),
+        _ => bail!("the gateway's answer holds no key; is it of this version?"),
+    };
+    Ok(CreatedKey { info: serde_json::from_value(answer)?, key })
 }
 
 /// The public id in what was typed: itself, or in a whole key that was pasted.
@@ -159,12 +256,7 @@ fn changed(console: &mut Console<'_>, info: &KeyInfo, done: &str, as_json: bool)
 }
 
 fn state(info: &KeyInfo) -> &'static str {
-    match info {
-        KeyInfo { deleted_at_us: Some(_), .. } => "deleted",
-        KeyInfo { disabled: true, .. } => "disabled",
-        KeyInfo { expires_at_us: Some(at), .. } if *at <= time::now_us() => "expired",
-        _ => "active",
-    }
+    info.state(time::now_us())
 }
 
 /// Whom a key belongs to, from the organization down.

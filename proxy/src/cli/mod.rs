@@ -8,6 +8,7 @@ mod config;
 mod demo;
 mod keys;
 mod meter;
+mod remote;
 mod report;
 mod run;
 mod store;

@@ -1,11 +1,16 @@
 //! `narrows usage` and `narrows records`: what the store knows of exchanges.
 
 use super::args::{FilterArguments, RecordsArguments, UsageArguments};
+use super::remote::Remote;
 use super::table::{self, ABSENT, dollars, number};
 use super::{Console, Outcome, store, time};
+use crate::fetch::encode;
 use anyhow::{Result, anyhow, bail};
 use narrows_ledger::query::PAGE_LIMIT;
-use narrows_ledger::{Dimension, Filter, PageRequest, Record, Sums, UsageRow};
+use narrows_ledger::{Dimension, Filter, PageRequest, Reader, Record, Sums};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 /// Most records one command shows.
 pub(crate) const RECORDS_MAX: usize = 1_000_000;
@@ -14,15 +19,23 @@ pub(crate) const RECORDS_MAX: usize = 1_000_000;
 pub(crate) fn usage(arguments: &UsageArguments, console: &mut Console<'_>) -> Result<Outcome> {
     let by = arguments.by.iter().map(|word| dimension(word)).collect::<Result<Vec<_>>>()?;
     let filter = filter(&arguments.filter)?;
-    let reader = store::reader(&store::locate(&arguments.store)?)?;
-    let rows = reader.usage(&filter, &by)?;
-    if arguments.store.json {
-        for row in &rows {
-            writeln!(console.out, "{}", serde_json::to_string(row)?)?;
+    let lines = match store::remote(&arguments.store)? {
+        None => {
+            let reader = store::reader(&store::locate(&arguments.store)?)?;
+            let rows = reader.usage(&filter, &by)?;
+            rows.iter().map(serde_json::to_string).collect::<serde_json::Result<Vec<_>>>()?
         }
+        Some(remote) => {
+            let by = by.iter().map(|dimension| dimension.as_str()).collect::<Vec<_>>().join(",");
+            let query = query(&filter, &[("by", by)]);
+            texts(&remote.get::<UsageAnswer>(&format!("/usage?{query}"))?.usage)
+        }
+    };
+    if arguments.store.json {
+        lines.iter().try_for_each(|line| writeln!(console.out, "{line}"))?;
         return Ok(Outcome::Fine);
     }
-    if rows.is_empty() {
+    if lines.is_empty() {
         writeln!(
             console.out,
             "No exchanges{}.",
@@ -30,18 +43,42 @@ pub(crate) fn usage(arguments: &UsageArguments, console: &mut Console<'_>) -> Re
         )?;
         return Ok(Outcome::Fine);
     }
-    usage_table(console, &by, &rows)?;
+    usage_table(console, &by, &lines)?;
     Ok(Outcome::Fine)
 }
 
-fn usage_table(console: &mut Console<'_>, by: &[Dimension], rows: &[UsageRow]) -> Result<()> {
+/// What a gateway says about usage.
+#[derive(Deserialize)]
+struct UsageAnswer {
+    usage: Vec<Box<RawValue>>,
+}
+
+/// A page of records as a gateway gives it.
+#[derive(Deserialize)]
+struct RecordsAnswer {
+    records: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+/// JSON as it stood in the answer, so that `--json` prints the same from near and far.
+fn texts(values: &[Box<RawValue>]) -> Vec<String> {
+    values.iter().map(|value| value.get().to_owned()).collect()
+}
+
+fn usage_table(console: &mut Console<'_>, by: &[Dimension], lines: &[String]) -> Result<()> {
     let mut titles: Vec<String> = by.iter().map(|dimension| dimension.as_str().to_uppercase()).collect();
     let figures = ["REQUESTS", "INPUT", "CACHED", "OUTPUT", "REASONING", "COST"];
     titles.extend(figures.map(str::to_owned));
-    let mut cells: Vec<Vec<String>> = rows.iter().map(usage_cells).collect();
-    if rows.len() > 1 {
-        let mut total = Sums::default();
-        rows.iter().for_each(|row| total.add(&row.sums));
+    let mut total = Sums::default();
+    let mut cells = Vec::with_capacity(lines.len() + 1);
+    for line in lines {
+        let row: Json = serde_json::from_str(line)?;
+        let sums = Sums::deserialize(&row)?;
+        let group = by.iter().map(|dimension| text(&row, dimension.as_str()));
+        cells.push(group.chain(sums_cells(&sums)).collect::<Vec<_>>());
+        total.add(&sums);
+    }
+    if lines.len() > 1 {
         let mut row = vec![String::new(); by.len()];
         if let Some(first) = row.first_mut() {
             "total".clone_into(first);
@@ -58,9 +95,9 @@ fn usage_table(console: &mut Console<'_>, by: &[Dimension], rows: &[UsageRow]) -
     Ok(())
 }
 
-fn usage_cells(row: &UsageRow) -> Vec<String> {
-    let group = row.group.iter().map(|(_, name)| name.clone().unwrap_or_else(|| ABSENT.to_owned()));
-    group.chain(sums_cells(&row.sums)).collect()
+/// A text of an object, or what stands for an absent one.
+fn text(object: &Json, name: &str) -> String {
+    object.get(name).and_then(Json::as_str).unwrap_or(ABSENT).to_owned()
 }
 
 fn sums_cells(sums: &Sums) -> [String; 6] {
@@ -85,21 +122,24 @@ pub(crate) fn records(arguments: &RecordsArguments, console: &mut Console<'_>) -
         bail!("--limit must be from 1 to {RECORDS_MAX}");
     }
     let filter = filter(&arguments.filter)?;
-    let reader = store::reader(&store::locate(&arguments.store)?)?;
+    let pages = match store::remote(&arguments.store)? {
+        Some(remote) => Pages::Remote(remote),
+        None => Pages::Local(store::reader(&store::locate(&arguments.store)?)?),
+    };
     let mut left = arguments.limit;
     let mut cursor = None;
     let mut rows = Vec::new();
     while left > 0 {
-        let page = reader.records(&filter, PageRequest { limit: left.min(PAGE_LIMIT), cursor })?;
-        left = left.saturating_sub(page.records.len());
-        for record in &page.records {
+        let (lines, next) = pages.page(&filter, left.min(PAGE_LIMIT), cursor)?;
+        left = left.saturating_sub(lines.len());
+        for line in &lines {
             if arguments.store.json {
-                writeln!(console.out, "{}", record.to_json())?;
+                writeln!(console.out, "{line}")?;
             } else {
-                rows.push(record_cells(record));
+                rows.push(record_cells(&serde_json::from_str(line)?));
             }
         }
-        cursor = page.next;
+        cursor = next;
         if cursor.is_none() {
             break;
         }
@@ -116,21 +156,51 @@ pub(crate) fn records(arguments: &RecordsArguments, console: &mut Console<'_>) -
     Ok(Outcome::Fine)
 }
 
-fn record_cells(record: &Record) -> Vec<String> {
-    let figure = |figure: Option<u64>| figure.map_or(ABSENT.to_owned(), number);
-    let text = |text: Option<&str>| text.unwrap_or(ABSENT).to_owned();
-    let caller = &record.caller;
-    let who = caller.user.as_deref().or(caller.service_account.as_deref()).or(caller.team.as_deref());
+/// Where pages of records come from.
+enum Pages {
+    Local(Reader),
+    Remote(Remote),
+}
+
+impl Pages {
+    /// The records of one page as JSON, and where to go on.
+    fn page(
+        &self,
+        filter: &Filter,
+        limit: usize,
+        cursor: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>)> {
+        match self {
+            Pages::Local(reader) => {
+                let cursor = cursor.map(|text| text.parse()).transpose()?;
+                let page = reader.records(filter, PageRequest { limit, cursor })?;
+                let lines = page.records.iter().map(Record::to_json).collect();
+                Ok((lines, page.next.map(|cursor| cursor.to_string())))
+            }
+            Pages::Remote(remote) => {
+                let more = [("limit", limit.to_string()), ("cursor", cursor.unwrap_or_default())];
+                let page: RecordsAnswer = remote.get(&format!("/records?{}", query(filter, &more)))?;
+                Ok((texts(&page.records), page.next))
+            }
+        }
+    }
+}
+
+fn record_cells(record: &Json) -> Vec<String> {
+    let of = |name: &str| record.get(name).filter(|value| !value.is_null());
+    let figure = |name: &str| of(name).and_then(Json::as_u64);
+    let first = |names: &[&str]| names.iter().find_map(|name| of(name)?.as_str());
+    let started = first(&["started_at"]).and_then(narrows_ledger::read_time);
     vec![
-        time::show(record.started_at_us),
-        record.status.to_string(),
-        record.reason.as_str().to_owned(),
-        text(record.provider.as_deref()),
-        text(record.model_sent.as_deref().or(record.model_requested.as_deref())),
-        figure(record.usage.input()),
-        figure(record.usage.output()),
-        (record.duration_us / 1000).to_string(),
-        who.unwrap_or(&caller.organization).to_owned(),
+        started.map_or_else(|| ABSENT.to_owned(), time::show),
+        figure("status").unwrap_or_default().to_string(),
+        text(record, "reason"),
+        text(record, "provider"),
+        first(&["model_sent", "model_requested"]).unwrap_or(ABSENT).to_owned(),
+        figure("input").map_or(ABSENT.to_owned(), number),
+        figure("output").map_or(ABSENT.to_owned(), number),
+        (figure("duration_us").unwrap_or_default() / 1000).to_string(),
+        first(&["user", "service_account", "team", "organization"]).unwrap_or(ABSENT).to_owned(),
     ]
 }
 
@@ -157,4 +227,25 @@ fn filter(arguments: &FilterArguments) -> Result<Filter> {
         model: arguments.model.clone(),
         provider: arguments.provider.clone(),
     })
+}
+
+/// A filter as the query of a request, with more parameters; empty ones are as good as absent.
+fn query(filter: &Filter, more: &[(&str, String)]) -> String {
+    let time = |at: Option<i64>| at.and_then(narrows_ledger::time);
+    let pairs = [
+        ("from", time(filter.from_us)),
+        ("to", time(filter.to_us)),
+        ("organization", filter.organization.clone()),
+        ("team", filter.team.clone()),
+        ("user", filter.user.clone()),
+        ("service_account", filter.service_account.clone()),
+        ("project", filter.project.clone()),
+        ("key", filter.key.clone()),
+        ("model", filter.model.clone()),
+        ("provider", filter.provider.clone()),
+    ];
+    let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let more = more.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, value.clone()));
+    let all = pairs.chain(more).map(|(name, value)| format!("{name}={}", encode(&value)));
+    all.collect::<Vec<_>>().join("&")
 }

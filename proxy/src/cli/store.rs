@@ -1,6 +1,7 @@
 //! Which store a command is about.
 
 use super::args::StoreArguments;
+use super::remote::Remote;
 use crate::config::{self, StoreSettings};
 use anyhow::{Result, anyhow, bail};
 use narrows_ledger::{Ledger, LedgerOptions, Reader};
@@ -28,6 +29,15 @@ pub(crate) fn locate(arguments: &StoreArguments) -> Result<StoreSettings> {
     };
     config::load_store(config)
         .map_err(|problems| anyhow!("the configuration does not say where the store is\n{problems}"))
+}
+
+/// The gateway to ask in the place of a store, if one was named.
+pub(crate) fn remote(arguments: &StoreArguments) -> Result<Option<Remote>> {
+    let named = Remote::named(&arguments.remote)?;
+    if named.is_some() && (arguments.store.is_some() || arguments.config.is_some()) {
+        bail!("--admin asks a running gateway; leave out --store and --config");
+    }
+    Ok(named)
 }
 
 /// Opens a store to change keys. Only `create` may make a new one: a slip of the pen would do so otherwise.

@@ -109,7 +109,7 @@ fn tls_config(provider: &Provider) -> anyhow::Result<Arc<rustls::ClientConfig>> 
 }
 
 /// The system's trust store, read once; certificates that do not parse are left out.
-fn system_roots() -> &'static rustls::RootCertStore {
+pub(crate) fn system_roots() -> &'static rustls::RootCertStore {
     static ROOTS: OnceLock<rustls::RootCertStore> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let mut roots = rustls::RootCertStore::empty();

@@ -3,6 +3,7 @@
 mod api;
 mod health;
 mod keys;
+mod remote;
 mod reports;
 
 use super::{AdminParts, spawn};
@@ -31,7 +32,7 @@ struct House {
     admin: SocketAddr,
     stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl House {
@@ -66,7 +67,7 @@ impl House {
             admin: admin_address,
             stop,
             thread: Some(spawn(parts).unwrap()),
-            _folder: folder,
+            folder,
         }
     }
 
