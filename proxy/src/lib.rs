@@ -31,4 +31,6 @@ pub(crate) mod reload;
 pub(crate) mod admin;
 pub mod server;
 
+pub(crate) mod connect;
+
 pub mod cli;

@@ -1,56 +1,137 @@
-"""Coding agents, started as their users start them without a terminal. Argument: the agent's name."""
+"""Coding agents, started as their users start them without a terminal. Argument: the agent's name.
+
+Each gets a home directory of its own, and its settings from `narrows connect`.
+"""
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from checks import GATEWAY, KEY, TOOL_PROMPT, WRONG_KEY, check, whole
+from checks import GATEWAY, KEY, TOOL_PROMPT, check, whole
 
 # Seconds that an agent may take for one prompt. They need a few; one that retries for ever needs an end.
-PATIENCE = 60
+PATIENCE = 90
 
-BIN = Path(os.environ["NARROWS_NODE_BIN"])
+BIN = Path(os.environ["NARROWS_AGENTS_BIN"])
+NARROWS = os.environ["NARROWS_PROGRAM"]
+# A key of the right form that the gateway does not know any more.
+DELETED_KEY = os.environ["NARROWS_DELETED_KEY"]
 
-# What keeps each agent from calling anything but the gateway.
-QUIET = {
-    "claude-code": {
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-        "DISABLE_AUTOUPDATER": "1",
-        "DISABLE_ERROR_REPORTING": "1",
-        "DISABLE_TELEMETRY": "1",
-    },
-    "codex": {},
-    "gemini-cli": {"GEMINI_TELEMETRY_ENABLED": "false", "GEMINI_CLI_TRUST_WORKSPACE": "true"},
-    "opencode": {
-        "OPENCODE_DISABLE_AUTOUPDATE": "1",
-        "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
-        "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
-        "OPENCODE_DISABLE_MODELS_FETCH": "1",
-    },
+
+@dataclass
+class Agent:
+    """How an agent is started, besides what `narrows connect` sets."""
+
+    # The catalogue's word for it.
+    name: str
+    # Its command; the prompt comes last.
+    command: list
+    # What keeps it from calling anything but the gateway.
+    quiet: dict = field(default_factory=dict)
+    # Settings that its user has already: `connect` must keep them.
+    settings: dict = field(default_factory=dict)
+    # What a user types once, where there is no settings file to write.
+    once: list = field(default_factory=list)
+    # The settings come as exports.
+    by_shell: bool = False
+    # Whether the file of the settings is one of ours to take back.
+    model: str = ""
+
+
+AGENTS = {
+    agent.name: agent
+    for agent in [
+        Agent(
+            "claude-code",
+            ["claude", "-p"],
+            quiet={
+                "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+                "DISABLE_AUTOUPDATER": "1",
+                "DISABLE_ERROR_REPORTING": "1",
+                "DISABLE_TELEMETRY": "1",
+            },
+            settings={".claude/settings.json": '{\n  // mine\n  "includeCoAuthoredBy": false,\n}\n'},
+        ),
+        Agent(
+            "claude-code-subscription",
+            ["claude", "-p"],
+            quiet={
+                "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+                "DISABLE_AUTOUPDATER": "1",
+                # What a login leaves behind; not a real one.
+                "CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-not-a-real-login",
+            },
+        ),
+        Agent(
+            "codex",
+            ["codex", "exec", "--skip-git-repo-check"],
+            settings={".codex/config.toml": "# mine\n[analytics]\nenabled = false\n"},
+            model="gpt-5",
+        ),
+        Agent(
+            "gemini-cli",
+            ["gemini", "-p"],
+            quiet={"GEMINI_TELEMETRY_ENABLED": "false", "GEMINI_CLI_TRUST_WORKSPACE": "true"},
+            settings={
+                ".gemini/settings.json": json.dumps(
+                    {
+                        "privacy": {"usageStatisticsEnabled": False},
+                        "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
+                    }
+                )
+            },
+            model="gemini-2.5-flash",
+        ),
+        Agent(
+            "opencode",
+            ["opencode", "run"],
+            quiet={
+                "OPENCODE_DISABLE_AUTOUPDATE": "1",
+                "OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
+                "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
+                "OPENCODE_DISABLE_MODELS_FETCH": "1",
+            },
+            settings={
+                ".config/opencode/opencode.jsonc": (
+                    '{\n  // mine\n  "autoupdate": false,\n  "share": "disabled",\n'
+                    '  "enabled_providers": ["narrows"],\n}\n'
+                )
+            },
+            model="gpt-4o",
+        ),
+        Agent("copilot-cli", ["copilot", "--allow-all-tools", "-p"], by_shell=True),
+        Agent(
+            "cline",
+            ["cline"],
+            once=["cline", "auth", "--provider", "openai-compatible", "--baseurl", "{url}/v1", "--apikey", "{key}"]
+            + ["--modelid", "gpt-5"],
+        ),
+    ]
 }
 
 
-def run(agent, home, command, settings):
-    """Runs the agent in an empty folder with nothing of this user's environment; returns how it ended."""
+def run(command, home, environment):
+    """Runs a command in an empty folder with nothing of this user's environment; returns how it ended."""
     work = home / "work"
     work.mkdir(exist_ok=True)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "LANG": "C.UTF-8",
-        "NO_PROXY": "127.0.0.1,localhost",
-        **QUIET[agent],
-        **settings,
-    }
     # A session of its own, so that what the agent itself starts ends with it.
     process = subprocess.Popen(
-        [str(BIN / command[0]), *command[1:]],
+        command,
         cwd=work,
-        env=environment,
+        env={
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "NO_PROXY": "127.0.0.1,localhost",
+            **environment,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -66,103 +147,79 @@ def run(agent, home, command, settings):
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def claude_code(home, key, prompt):
-    settings = {"ANTHROPIC_BASE_URL": GATEWAY, "ANTHROPIC_AUTH_TOKEN": key}
-    return run("claude-code", home, ["claude", "-p", prompt], settings)
+def connect(agent, home, *options, key=KEY):
+    """`narrows connect` in the agent's home; the key comes from the environment."""
+    command = [NARROWS, "connect", agent.name, "--url", GATEWAY, *options]
+    done = run(command, home, {"NARROWS_KEY": key})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
-def codex(home, key, prompt):
-    folder = home / ".codex"
-    folder.mkdir(exist_ok=True)
-    (folder / "config.toml").write_text(
-        'model = "gpt-5"\nmodel_provider = "narrows"\n'
-        f'[model_providers.narrows]\nname = "Narrows"\nbase_url = "{GATEWAY}/v1"\n'
-        'env_key = "NARROWS_KEY"\nwire_api = "responses"\n'
-        "[analytics]\nenabled = false\n"
-    )
-    return run("codex", home, ["codex", "exec", "--skip-git-repo-check", prompt], {"NARROWS_KEY": key})
+def set_up(agent, home, key=KEY, model=True):
+    """Points the agent at the gateway; returns what its environment needs."""
+    for name, text in agent.settings.items():
+        file = home / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    options = ["--model", agent.model] if agent.model and model else []
+    if agent.by_shell:
+        lines = shlex.split(connect(agent, home, "--shell", *options, key=key), comments=True)
+        return dict(line.split("=", 1) for line in lines if line != "export")
+    if agent.once:
+        done = run([word.format(url=GATEWAY, key=key) for word in agent.once], home, {})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return {}
+    connect(agent, home, "--write", *options, key=key)
+    return {}
 
 
-def gemini_cli(home, key, prompt, *options):
-    folder = home / ".gemini"
-    folder.mkdir(exist_ok=True)
-    # Without a terminal the program refuses the authentication type that it derives from the base URL, so the type
-    # has to be named.
-    (folder / "settings.json").write_text(
-        json.dumps(
-            {
-                "security": {"auth": {"selectedType": "gemini-api-key"}},
-                "privacy": {"usageStatisticsEnabled": False},
-                "general": {"enableAutoUpdate": False, "enableAutoUpdateNotification": False},
-            }
-        )
-    )
-    settings = {"GOOGLE_GEMINI_BASE_URL": GATEWAY, "GEMINI_API_KEY": key}
-    return run("gemini-cli", home, ["gemini", *options, "-p", prompt], settings)
+def tear_down(agent, home):
+    """Takes the gateway's settings away: what the user had is there byte for byte, and no file of theirs has the key."""
+    connect(agent, home, "--remove")
+    for name, text in agent.settings.items():
+        now = (home / name).read_text()
+        # An agent may have added something of its own since.
+        assert KEY not in now and all(line in now for line in text.splitlines()), f"{name}: {now}"
+    assert not list(home.glob("**/*.narrows-backup")), "a backup was left"
 
 
-def gemini_cli_model(home, key, prompt):
-    return gemini_cli(home, key, prompt, "-m", "gemini-2.5-flash")
+def prompted(agent, home, prompt, environment):
+    return run([*agent.command, prompt], home, {**agent.quiet, **environment})
 
 
-def opencode(home, key, prompt):
-    folder = home / "work"
-    folder.mkdir(exist_ok=True)
-    provider = {
-        "npm": "@ai-sdk/openai-compatible",
-        "name": "Narrows",
-        "options": {"baseURL": f"{GATEWAY}/v1", "apiKey": key},
-        "models": {"gpt-4o": {"name": "GPT-4o"}},
-    }
-    configuration = {
-        "autoupdate": False,
-        "share": "disabled",
-        "model": "narrows/gpt-4o",
-        "small_model": "narrows/gpt-4o",
-        "enabled_providers": ["narrows"],
-        "provider": {"narrows": provider},
-    }
-    (folder / "opencode.json").write_text(json.dumps(configuration))
-    return run("opencode", home, ["opencode", "run", prompt], {})
-
-
-# Agent, then what runs it, by check.
-AGENTS = {
-    "claude-code": [("prompt", claude_code, "hi"), ("tool call", claude_code, TOOL_PROMPT)],
-    "codex": [("prompt", codex, "hi"), ("tool call", codex, TOOL_PROMPT)],
-    "gemini-cli": [
-        ("prompt", gemini_cli_model, "hi"),
-        ("tool call", gemini_cli_model, TOOL_PROMPT),
-        ("prompt, model chosen by the program", gemini_cli, "hi"),
-    ],
-    "opencode": [("prompt", opencode, "hi"), ("tool call", opencode, TOOL_PROMPT)],
-}
-
-
-def answered(home, start, prompt):
+def answered(agent, home, prompt, model=True):
     """Fails unless the agent ended well and printed the demo's answer. After a tool call it goes on to one, too."""
-    done = start(home, KEY, prompt)
+    begun = time.monotonic()
+    environment = set_up(agent, home, model=model)
+    connected = time.monotonic()
+    done = prompted(agent, home, prompt, environment)
     said = (done.stdout.strip() or done.stderr.strip())[-300:]
     assert done.returncode == 0, f"exit code {done.returncode}: {said or 'it said nothing'}"
     whole(done.stdout[done.stdout.index("The gateway passed") :] if "The gateway passed" in done.stdout else said)
+    ended = time.monotonic()
+    if not agent.once and not agent.by_shell:
+        tear_down(agent, home)
+    return f"{connected - begun:.2f} s to connect, {ended - begun:.1f} s to the first answer"
 
 
-def refused(home, start):
+def refused(agent, home):
     """Fails unless the agent says that its key was refused, instead of hanging or ending well."""
-    done = start(home, WRONG_KEY, "hi")
+    environment = set_up(agent, home, key=DELETED_KEY)
+    done = prompted(agent, home, "say hi", environment)
     said = done.stdout + done.stderr
-    assert "not a virtual key" in said or "401" in said or "authentic" in said.lower(), said[-300:]
+    assert "not known to this gateway" in said or "401" in said or "authentic" in said.lower(), said[-300:]
 
 
 def main():
-    agent = sys.argv[1]
-    for name, start, prompt in AGENTS[agent]:
-        # A tool's result goes back in a further exchange.
-        exchanges = 2 if prompt == TOOL_PROMPT else 1
-        with tempfile.TemporaryDirectory(dir=os.environ["NARROWS_TEMP"]) as home:
-            check(name, exchanges)(lambda: answered(Path(home), start, prompt))
-    with tempfile.TemporaryDirectory(dir=os.environ["NARROWS_TEMP"]) as home:
-        check("wrong key")(lambda: refused(Path(home), AGENTS[agent][0][1]))
+    agent = AGENTS[sys.argv[1]]
+    checks = [("connect and prompt", 1, "say hi", True), ("tool call", 2, TOOL_PROMPT, True)]
+    if agent.name == "gemini-cli":
+        checks.append(("prompt, model chosen by the program", 1, "say hi", False))
+    for name, exchanges, prompt, model in checks:
+        with tempfile.TemporaryDirectory(dir=os.environ["NARROWS_TEMP"], ignore_cleanup_errors=True) as home:
+            check(name, exchanges)(lambda: answered(agent, Path(home), prompt, model))
+    with tempfile.TemporaryDirectory(dir=os.environ["NARROWS_TEMP"], ignore_cleanup_errors=True) as home:
+        check("deleted key")(lambda: refused(agent, Path(home)))
 
 
 main()

@@ -22,20 +22,21 @@ LARGE_TEXT = "word über 東京 🙂 " * 50_000
 
 
 def check(name, exchanges=0):
-    """Runs the decorated function at once and reports whether it raised.
+    """Runs the decorated function at once and reports whether it raised; what it returns is a remark for people.
 
     `exchanges`: completed generations that it leaves in the records at least, where their number is the finding.
     """
 
     def run(function):
         try:
-            function()
+            remark = function()
             ok, detail = True, ""
         except Exception as error:  # Whatever the SDK raises is the finding.
             place = traceback.extract_tb(error.__traceback__)[-1]
-            ok = False
+            ok, remark = False, None
             detail = f"{type(error).__name__}: {error} ({os.path.basename(place.filename)}:{place.lineno})"
-        print(json.dumps({"check": name, "ok": ok, "detail": detail, "exchanges": exchanges}), flush=True)
+        line = {"check": name, "ok": ok, "detail": detail, "remark": remark, "exchanges": exchanges}
+        print(json.dumps(line), flush=True)
 
     return run
 

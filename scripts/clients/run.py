@@ -1,7 +1,8 @@
 """Starts `narrows demo`, runs every client against it, reads the records, prints a table.
 
-Arguments: the narrows binary, a folder for what is thrown away, names of the clients to run (default: all).
-Environment: NARROWS_PYTHON (a Python with the SDKs; empty: none), NARROWS_NODE_MODULES (empty: none), CI.
+Arguments: the narrows binary, a folder for what is thrown away, `--tier sdks` or nothing, names of the clients to run
+(default: all). Environment: NARROWS_PYTHON and NARROWS_ADK_PYTHON (Pythons with the SDKs), NARROWS_NODE_MODULES and
+NARROWS_AGENTS_BIN (what npm installed), each empty if there is none; CI.
 """
 
 import json
@@ -25,26 +26,39 @@ REFUSALS = {"key_unknown", "model_unknown", "body_malformed"}
 
 @dataclass
 class Client:
-    """A client program: its own words, and the word the records have for it."""
+    """A client program: its own words, and the catalogue's word for it, which says what records call it."""
 
     name: str
     program: list
-    recorded_as: str
-    node: bool = False
+    catalogue: str
+    # The variable that says where what it needs is installed.
+    needs: str = "NARROWS_PYTHON"
     # Further endings that belong to its checks.
     also: set = field(default_factory=set)
 
+    @property
+    def is_sdk(self):
+        return self.needs != AGENTS
+
+
+NODE, ADK, AGENTS = "NARROWS_NODE_MODULES", "NARROWS_ADK_PYTHON", "NARROWS_AGENTS_BIN"
 
 CLIENTS = [
-    Client("openai (Python)", ["openai_python.py"], "openai-python"),
-    Client("anthropic (Python)", ["anthropic_python.py"], "anthropic-python"),
-    Client("google-genai (Python)", ["google_genai_python.py"], "google-genai"),
-    Client("openai (Node)", ["openai_node.mjs"], "openai-node", node=True, also={"client_gone"}),
-    Client("anthropic (Node)", ["anthropic_node.mjs"], "anthropic-typescript", node=True),
-    Client("Claude Code", ["agents.py", "claude-code"], "claude-code", node=True),
-    Client("Codex CLI", ["agents.py", "codex"], "codex", node=True),
-    Client("Gemini CLI", ["agents.py", "gemini-cli"], "gemini-cli", node=True),
-    Client("OpenCode", ["agents.py", "opencode"], "opencode", node=True),
+    Client("openai (Python)", ["openai_python.py"], "openai-sdk"),
+    Client("anthropic (Python)", ["anthropic_python.py"], "anthropic-sdk"),
+    Client("google-genai (Python)", ["google_genai_python.py"], "google-genai-sdk"),
+    Client("LangChain, LangGraph", ["langchain_python.py"], "langchain"),
+    Client("Google ADK", ["google_adk_python.py"], "google-adk", ADK),
+    Client("openai (Node)", ["openai_node.mjs"], "openai-sdk", NODE, also={"client_gone"}),
+    Client("anthropic (Node)", ["anthropic_node.mjs"], "anthropic-sdk", NODE),
+    Client("google-genai (Node)", ["google_genai_node.mjs"], "google-genai-sdk", NODE),
+    Client("Claude Code", ["agents.py", "claude-code"], "claude-code", AGENTS),
+    Client("Claude Code, own login", ["agents.py", "claude-code-subscription"], "claude-code-subscription", AGENTS),
+    Client("Codex CLI", ["agents.py", "codex"], "codex", AGENTS),
+    Client("Gemini CLI", ["agents.py", "gemini-cli"], "gemini-cli", AGENTS),
+    Client("OpenCode", ["agents.py", "opencode"], "opencode", AGENTS),
+    Client("Copilot CLI", ["agents.py", "copilot-cli"], "copilot-cli", AGENTS),
+    Client("Cline CLI", ["agents.py", "cline"], "cline", AGENTS),
 ]
 
 
@@ -69,6 +83,18 @@ class Demo:
         self.gateway, self.key = ready["gateway"], ready["key"]
         self.known = set()
 
+    def narrows(self, *arguments):
+        """Runs a command on the demo's store; gives its JSON lines."""
+        command = [self.binary, *arguments, "--json"]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return [json.loads(line) for line in out.splitlines()]
+
+    def deleted_key(self):
+        """A key of the right form that the gateway does not take."""
+        (made,) = self.narrows("keys", "create", "--name", "gone", "--store", str(self.store))
+        self.narrows("keys", "delete", made["id"], "--store", str(self.store))
+        return made["key"]
+
     def new_records(self):
         """Records since the last call. Records are stored in order, so a request of our own marks the end."""
         request = urllib.request.Request(f"{self.gateway}/v1/models", headers={"authorization": f"Bearer {self.key}"})
@@ -77,9 +103,7 @@ class Demo:
             mark = answer.headers["x-narrows-request-id"] or answer.headers["x-request-id"]
         deadline = time.monotonic() + RECORD_SECONDS
         while True:
-            command = [self.binary, "records", "--store", str(self.store), "--json", "--limit", "1000"]
-            lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-            records = [json.loads(line) for line in lines]
+            records = self.narrows("records", "--store", str(self.store), "--limit", "1000")
             if any(record["id"] == mark for record in records):
                 break
             if time.monotonic() > deadline:
@@ -100,26 +124,30 @@ class Demo:
         return self.process.returncode == 0
 
 
-def run_client(client, demo, folder, python, modules):
+def run_client(client, demo, folder):
     """The checks' lines of one client."""
-    command = {".py": [python or sys.executable], ".mjs": ["node"]}[Path(client.program[0]).suffix]
-    place = HERE
-    if client.node and client.program[0].endswith(".mjs"):
+    script, *words = client.program
+    tool = os.environ[client.needs]
+    if script.endswith(".mjs"):
         # Node looks for packages beside the program.
-        place = Path(modules).parent
+        command = ["node", str(Path(tool).parent / script), *words]
+    else:
+        python = tool if client.needs.endswith("PYTHON") else sys.executable
+        command = [python, str(HERE / script), *words]
     environment = {
         **os.environ,
         "NARROWS_GATEWAY": demo.gateway,
         "NARROWS_KEY": demo.key,
+        "NARROWS_PROGRAM": str(Path(demo.binary).resolve()),
+        "NARROWS_DELETED_KEY": demo.deleted,
         "NARROWS_TEMP": str(folder),
-        "NARROWS_NODE_BIN": str(Path(modules or ".") / ".bin"),
         "NO_PROXY": "127.0.0.1,localhost",
         "PYTHONWARNINGS": "ignore",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     try:
         done = subprocess.run(
-            [*command, str(place / client.program[0]), *client.program[1:]],
+            command,
             env=environment,
             capture_output=True,
             text=True,
@@ -133,7 +161,7 @@ def run_client(client, demo, folder, python, modules):
     return lines
 
 
-def check_records(client, records, expected):
+def check_records(client, recorded_as, records, expected):
     """The checks' lines about what the gateway recorded of the client; `expected` generations at least."""
 
     def line(name, wrong):
@@ -157,7 +185,7 @@ def check_records(client, records, expected):
         or not r["input"]
         or (not r["output"] and r["dialect"] != "openai.embeddings")
     ]
-    strangers = [r for r in records if r["client"] != client.recorded_as and r["dialect"]]
+    strangers = [r for r in records if r["client"] not in recorded_as and r["dialect"]]
     enough = {"check": "records: number", "ok": len(charged) >= expected, "detail": f"{len(charged)} of {expected}"}
     return [
         enough,
@@ -172,30 +200,38 @@ def print_table(rows):
     longest = max(len(line["check"]) for _, line in rows)
     for name, line in rows:
         word = "pass" if line["ok"] else "FAIL"
-        print(f"{name:<{width}}  {line['check']:<{longest}}  {word}")
+        remark = f"  {line['remark']}" if line.get("remark") else ""
+        print(f"{name:<{width}}  {line['check']:<{longest}}  {word}{remark}")
         if not line["ok"]:
             print(f"{'':<{width}}    {' '.join(line['detail'].split())[:600]}")
 
 
 def main():
     binary, folder, wanted = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
-    python, modules = os.environ.get("NARROWS_PYTHON"), os.environ.get("NARROWS_NODE_MODULES")
+    sdks = wanted[:2] == ["--tier", "sdks"]
+    wanted = wanted[2:] if sdks else wanted
     demo = Demo(binary, folder)
     rows, skipped = [], []
     try:
+        demo.deleted = demo.deleted_key()
+        catalogue = {line["name"]: line for line in demo.narrows("connect", "list")}
         demo.new_records()
         for client in CLIENTS:
-            if wanted and not any(word.lower() in client.name.lower() for word in wanted):
+            chosen = not wanted or any(word.lower() in client.name.lower() for word in wanted)
+            if not chosen or (sdks and not client.is_sdk):
                 continue
-            if not (modules if client.node else python):
+            if not os.environ.get(client.needs):
                 skipped.append(client.name)
                 continue
-            lines = run_client(client, demo, folder, python, modules)
+            begun = time.monotonic()
+            lines = run_client(client, demo, folder)
             records = demo.new_records()
-            lines += check_records(client, records, sum(line.get("exchanges", 0) for line in lines))
+            recorded_as = catalogue[client.catalogue]["recorded_as"]
+            lines += check_records(client, recorded_as, records, sum(line.get("exchanges", 0) for line in lines))
             rows += [(client.name, line) for line in lines]
             sums = Counter((r["dialect"] or "-", r["reason"]) for r in records)
-            print(f"# {client.name}: " + ", ".join(f"{d} {w} ×{n}" for (d, w), n in sorted(sums.items())), flush=True)
+            told = ", ".join(f"{d} {w} ×{n}" for (d, w), n in sorted(sums.items()))
+            print(f"# {client.name} ({time.monotonic() - begun:.0f} s): {told}", flush=True)
     finally:
         stopped = demo.stop()
     if not rows:

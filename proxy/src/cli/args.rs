@@ -16,6 +16,7 @@ use std::path::PathBuf;
         narrows check --config narrows.yaml     see every problem of a configuration\n  \
         narrows run --config narrows.yaml       start the gateway\n  \
         narrows keys create --name laptop --user ada\n  \
+        narrows connect claude-code --write     point Claude Code at it\n  \
         narrows usage --by team,model"
 )]
 pub(crate) struct Arguments {
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Create and manage virtual keys, the keys that clients of the gateway use.
     Keys(KeysArguments),
+    /// Point a client at the gateway: print its settings, or write them.
+    Connect(Box<ConnectArguments>),
     /// Sum up requests, tokens and cost.
     Usage(UsageArguments),
     /// Show the records of exchanges, the newest first.
@@ -207,6 +210,61 @@ pub(crate) struct CreateArguments {
     /// Free metadata, copied to every record; repeat for more.
     #[arg(long = "metadata", value_name = "NAME=VALUE")]
     pub(crate) metadata: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    narrows connect list                                  the clients, and what is written for each\n  \
+    narrows connect claude-code                           print what to set, and where\n  \
+    narrows connect claude-code --write --key-file key    write it into ~/.claude/settings.json\n  \
+    narrows connect codex --write --create-key --user ada --config narrows.yaml\n  \
+    narrows connect codex --remove                        as it was before\n  \
+    eval \"$(narrows connect openai-sdk --shell --key-file key)\"\n\n\
+    Files are changed in place: what is not about the gateway stays as it is. A copy of the file as it was is kept\n\
+    beside it (.narrows-backup). The key is looked for in --key, --key-file and NARROWS_KEY, the URL in --url and\n\
+    NARROWS_URL.")]
+pub(crate) struct ConnectArguments {
+    /// The client (`narrows connect list` shows all), or `list`.
+    #[arg(value_name = "CLIENT")]
+    pub(crate) client: String,
+    /// Base URL of the gateway as the client reaches it [default: http://127.0.0.1:8080].
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The virtual key. Others on this machine can see it while the command runs: prefer --key-file.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// A file with the virtual key; - for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Make a key for it in the store that --config or --store names.
+    #[arg(long, conflicts_with_all = ["key", "key_file", "remove"])]
+    pub(crate) create_key: bool,
+    /// Person the new key belongs to.
+    #[arg(long, requires = "create_key")]
+    pub(crate) user: Option<String>,
+    /// Team of the new key.
+    #[arg(long, requires = "create_key")]
+    pub(crate) team: Option<String>,
+    /// Name of the new key [default: made of the user and the client].
+    #[arg(long, requires = "create_key")]
+    pub(crate) name: Option<String>,
+    /// The model that the client asks for [default: its own].
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Print what to set, and where. This is what happens without another word.
+    #[arg(long, conflicts_with_all = ["write", "remove", "shell"])]
+    pub(crate) print: bool,
+    /// Write it into the client's own settings.
+    #[arg(long, conflicts_with_all = ["remove", "shell"])]
+    pub(crate) write: bool,
+    /// Take it out of the client's settings again.
+    #[arg(long, conflicts_with = "shell")]
+    pub(crate) remove: bool,
+    /// Print exports for a shell and nothing else.
+    #[arg(long)]
+    pub(crate) shell: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 
 mod args;
 mod config;
+mod connect;
 mod demo;
 mod keys;
 mod meter;
@@ -67,6 +68,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Check(arguments) => config::check(&arguments, console),
         Command::Config(arguments) => config::config(&arguments, console),
         Command::Keys(arguments) => keys::keys(&arguments, console),
+        Command::Connect(arguments) => connect::connect(&arguments, console),
         Command::Usage(arguments) => report::usage(&arguments, console),
         Command::Records(arguments) => report::records(&arguments, console),
         Command::Meter(arguments) => meter::meter(&arguments, console),

@@ -21,7 +21,9 @@ fn help_tells_a_newcomer_where_to_start() {
     let (code, out, _) = narrows(&["--help"]);
     assert_eq!(code, 0);
     assert!(out.contains("narrows demo") && out.contains("narrows check --config narrows.yaml"), "{out}");
-    for command in ["run", "demo", "check", "keys", "usage", "records", "config", "meter", "version"] {
+    for command in
+        ["run", "demo", "check", "keys", "connect", "usage", "records", "config", "meter", "version"]
+    {
         let (code, text, _) = narrows(&[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(text.contains("Usage:"), "{text}");
@@ -302,4 +304,61 @@ fn a_reader_who_leaves_early_is_no_failure() {
     let arguments = ["narrows", "config", "schema"].map(OsString::from);
     assert_eq!(main(arguments, &mut Gone, &mut err), 0);
     assert_eq!(err, b"");
+}
+
+#[test]
+fn clients_are_listed_and_the_nearest_is_named() {
+    let (code, out, _) = narrows(&["connect", "list"]);
+    assert!(code == 0 && out.contains("claude-code") && out.contains("~/.codex/config.toml"), "{out}");
+    let (_, lines, _) = narrows(&["connect", "list", "--json"]);
+    assert!(
+        lines.lines().map(json).any(|line| line["name"] == "cursor" && line["routable"] == "partial"),
+        "{lines}"
+    );
+    for (typed, meant) in [("claud-code", "claude-code"), ("gemini", "gemini-cli"), ("opencod", "opencode")] {
+        let (code, _, err) = narrows(&["connect", typed]);
+        assert!(code == 1 && err.contains(&format!("did you mean `{meant}`?")), "{err}");
+    }
+}
+
+const GATE: [&str; 2] = ["--url", "https://gate.acme.test/v1/"];
+const FORM: &str = "nrw_KzCBeAFF74Yq_2aCe6fxzPw7l9VoYEQep6BeVnZhBkeG521ubVl";
+
+#[test]
+fn what_is_printed_can_be_pasted() {
+    let (code, out, err) = narrows(&[&["connect", "claude-code", "--key", FORM], &GATE[..]].concat());
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("`/v1` at the end"), "{err}");
+    assert!(out.contains("  export ANTHROPIC_BASE_URL=https://gate.acme.test\n"), "{out}");
+    assert!(out.contains("For good, in ~/.claude/settings.json:") && out.contains(FORM), "{out}");
+    let (_, out, _) = narrows(&[&["connect", "openai-sdk", "--shell", "--key", FORM], &GATE[..]].concat());
+    assert_eq!(
+        out,
+        format!("export OPENAI_BASE_URL=https://gate.acme.test/v1\nexport OPENAI_API_KEY={FORM}\n")
+    );
+    let (_, out, _) =
+        narrows(&[&["connect", "claude-code-subscription", "--shell", "--key", FORM], &GATE[..]].concat());
+    assert!(out.contains(&format!("ANTHROPIC_CUSTOM_HEADERS='x-narrows-api-key: {FORM}'")), "{out}");
+    let (_, _, err) = narrows(&["connect", "gemini-cli", "--key", FORM, "--url", "http://gate.acme.test"]);
+    assert!(err.contains("not encrypted") && err.contains("Gemini CLI refuses"), "{err}");
+}
+
+#[test]
+fn what_cannot_be_connected_is_said_with_the_reason() {
+    for (arguments, expected) in [
+        (&["claude-code", "--key", "sk-ant-canary"][..], "not a virtual key"),
+        (&["claude-code", "--key", "nrw_short"], "not a whole virtual key"),
+        (&["claude-code", "--url", "gate:8080"], "write scheme, host and port"),
+        (&["claude-code", "--url", "https://u:p@gate"], "user name"),
+        (&["claude-code", "--model", "a b"], "not a model's name"),
+        (&["claude-code", "--key-file", "/nope/key"], "/nope/key"),
+        (&["cursor", "--write", "--key", FORM], "no settings file"),
+        (&["opencode", "--shell", "--key", FORM], "not set up by variables"),
+    ] {
+        let (code, out, err) = narrows(&[&["connect"], arguments].concat());
+        assert!(code == 1 && err.contains(expected), "{arguments:?}: {err}");
+        assert!(!out.contains("canary") && !err.contains("canary"), "{err}");
+    }
+    assert_eq!(narrows(&["connect", "codex", "--write", "--remove"]).0, 2);
+    assert_eq!(narrows(&["connect", "codex", "--user", "ada"]).0, 2);
 }

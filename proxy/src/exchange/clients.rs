@@ -15,7 +15,7 @@ const CONVERSATION_BYTES_MAX: usize = 128;
 const AGENTS_MAX: usize = 256;
 
 /// Programs that a person sets up for their own work.
-const AGENTS: [&str; 9] = [
+const AGENTS: [&str; 10] = [
     "claude-code",
     "codex",
     "gemini-cli",
@@ -25,6 +25,7 @@ const AGENTS: [&str; 9] = [
     "copilot",
     "claude-desktop",
     "aider",
+    "continue",
 ];
 
 /// Whether a client is a coding agent or another program that its user configures.

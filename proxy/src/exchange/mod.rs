@@ -8,6 +8,8 @@ mod account;
 mod admit;
 mod attempt;
 mod clients;
+#[cfg(test)]
+pub(crate) use clients::is_agent;
 mod coding;
 mod identify;
 mod inspect;

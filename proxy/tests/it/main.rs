@@ -7,6 +7,7 @@ mod support;
 
 mod bad_input;
 mod canary;
+mod desktop;
 mod endings;
 mod fidelity;
 mod headers;
