@@ -8,6 +8,7 @@ pub mod config;
 pub(crate) mod buffers;
 pub(crate) mod id;
 pub(crate) mod net;
+pub(crate) mod notify;
 pub(crate) mod room;
 pub mod upstream;
 

@@ -7,6 +7,7 @@ use crate::configuration::{Configuration, Trigger};
 use crate::gateway::Gateway;
 use crate::listen::accept::Bound;
 use crate::listen::tls;
+use crate::notify::{State, Supervisor};
 use crate::reload::{self, Outcome};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
@@ -62,7 +63,10 @@ pub fn run(from: impl Into<Start>, ready: impl FnOnce(Ready)) -> anyhow::Result<
         let hangup = signal(SignalKind::hangup())?;
         running.tasks.spawn(reload_on(hangup, running.gateway.clone()));
         ready(addresses);
+        let supervisor = Supervisor::from_environment();
+        supervisor.tell(State::Ready);
         stop_signal().await?;
+        supervisor.tell(State::Stopping);
         tracing::info!("stopping: open exchanges may finish");
         tokio::select! {
             outcome = running.stop() => outcome,

@@ -94,3 +94,44 @@ fn misuse_is_two() {
     assert_eq!(narrows(Path::new("."), &["nonsense"]).status.code(), Some(2));
     assert_eq!(narrows(Path::new("."), &["--version"]).status.code(), Some(0));
 }
+
+/// A supervisor (systemd) and a container's health check see the program start, serve and stop.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_supervisor_and_a_health_check_follow_a_gateway() {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::net::UnixDatagram;
+    use std::process::Stdio;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(120))).unwrap();
+    let hear = || {
+        let mut room = [0; 256];
+        let length = socket.recv(&mut room).unwrap();
+        text(&room[..length])
+    };
+    let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
+        .args(["demo", "--port", "0", "--json"])
+        .env("NOTIFY_SOCKET", &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert!(hear().starts_with("READY=1\n"));
+
+    let metrics = ready["metrics"].as_str().unwrap();
+    let health = |url: &str| narrows(folder.path(), &["health", "--url", url, "--timeout", "60s"]);
+    let well = health(&format!("{metrics}/readyz"));
+    assert_eq!(well.status.code(), Some(0), "{}", text(&well.stderr));
+    assert!(text(&well.stdout).contains("\"status\":\"ready\""), "{}", text(&well.stdout));
+    let unwell = health(&format!("{metrics}/unheard-of"));
+    assert_eq!((unwell.status.code(), text(&unwell.stdout)), (Some(1), String::new()));
+
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(hear().starts_with("STOPPING=1\n"));
+    assert!(child.wait().unwrap().success());
+}

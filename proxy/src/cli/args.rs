@@ -2,6 +2,7 @@
 
 use super::remote::RemoteArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Print every problem of a configuration, with its place and what to do.
     Check(CheckArguments),
+    /// Ask a running gateway whether it is well: for containers and supervisors that have no HTTP client.
+    Health(HealthArguments),
     /// Create and manage virtual keys, the keys that clients of the gateway use.
     Keys(KeysArguments),
     /// Point a client at the gateway: print its settings, or write them.
@@ -62,7 +65,11 @@ pub(crate) struct RunArguments {
     after_help = "Examples:\n  narrows demo\n  narrows demo --port 0 --json    free ports, one JSON line when ready"
 )]
 pub(crate) struct DemoArguments {
-    /// Port of the gateway on 127.0.0.1; 0 picks free ports for everything.
+    /// Address at which the gateway and its metrics listen; 0.0.0.0 in a container. The administration API stays at
+    /// 127.0.0.1.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) host: IpAddr,
+    /// Port of the gateway; 0 picks free ports for everything.
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub(crate) port: u16,
     /// Keep keys and records in this file; without it they are in a temporary folder and gone at the end.
@@ -84,6 +91,20 @@ pub(crate) struct CheckArguments {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code 1 if there is no answer in time, or any but 200.\n\nExamples:\n  narrows health\n  \
+    narrows health --url http://127.0.0.1:9464/healthz --timeout 500ms"
+)]
+pub(crate) struct HealthArguments {
+    /// What is asked: /readyz (requests may be sent to it) or /healthz (it is alive) of the metrics listener.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464/readyz")]
+    pub(crate) url: String,
+    /// How long everything may take.
+    #[arg(long, value_name = "TIME", default_value = "2s")]
+    pub(crate) timeout: String,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use narrows_fake::FakeProvider;
 use narrows_ledger::{Ledger, LedgerOptions, NewKey};
 use serde_json::json;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,10 +23,12 @@ const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts everything and stays until it is stopped.
 pub(crate) fn demo(arguments: &DemoArguments, console: &mut Console<'_>) -> Result<Outcome> {
-    if arguments.port != 0 && !is_free(arguments.port) {
+    let gateway = SocketAddr::new(arguments.host, arguments.port);
+    if gateway.port() != 0 && !is_free(gateway) {
         bail!(
-            "port {} of 127.0.0.1 is taken by another program; `narrows demo --port 0` picks a free one",
-            arguments.port
+            "port {} of {} is taken by another program; `narrows demo --port 0` picks a free one",
+            gateway.port(),
+            gateway.ip()
         );
     }
     let folder = Folder::new(arguments.store.as_deref())?;
@@ -39,7 +41,7 @@ pub(crate) fn demo(arguments: &DemoArguments, console: &mut Console<'_>) -> Resu
         .context("cannot start the fake provider")?;
     let provider =
         runtime.block_on(async { FakeProvider::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) })?;
-    let settings = settings(arguments.port, provider.addr(), &folder.store)?;
+    let settings = settings(gateway, provider.addr(), &folder.store)?;
     let key = key(&folder.store)?;
     log::start(&settings.log);
     let as_json = arguments.json;
@@ -58,8 +60,8 @@ pub(crate) fn demo(arguments: &DemoArguments, console: &mut Console<'_>) -> Resu
     Ok(Outcome::Fine)
 }
 
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+fn is_free(address: SocketAddr) -> bool {
+    TcpListener::bind(address).is_ok()
 }
 
 /// Where the store is; a folder made for it goes with it.
@@ -107,23 +109,26 @@ const ANTHROPIC: &str = "[claude-opus-4-1, claude-sonnet-4-5, claude-haiku-4-5, 
 const GEMINI: &str = "[gemini-2.5-pro, gemini-2.5-flash, 'gemini-*']";
 
 /// The demo's configuration, as it would stand in a file.
-pub(crate) fn settings(port: u16, provider: SocketAddr, store: &Path) -> Result<Settings> {
-    let side = |preferred: u16| if port != 0 && is_free(preferred) { preferred } else { 0 };
+pub(crate) fn settings(gateway: SocketAddr, provider: SocketAddr, store: &Path) -> Result<Settings> {
+    let side = |host: IpAddr, preferred: u16| {
+        let address = SocketAddr::new(host, preferred);
+        if gateway.port() != 0 && is_free(address) { address } else { SocketAddr::new(host, 0) }
+    };
     let path = json!(std::path::absolute(store)?.display().to_string());
     let text = format!(
         "version: 1\n\
          listen:\n  \
-           gateway: [{{address: 127.0.0.1:{port}}}]\n  \
-           metrics: {{address: 127.0.0.1:{metrics}}}\n  \
-           admin: {{address: 127.0.0.1:{admin}}}\n\
+           gateway: [{{address: '{gateway}'}}]\n  \
+           metrics: {{address: '{metrics}'}}\n  \
+           admin: {{address: '{admin}'}}\n\
          log: {{level: warn}}\n\
          store: {{path: {path}}}\n\
          providers:\n  \
            openai: {{kind: openai, base_url: 'http://{provider}/v1', api_key: demo, models: {OPENAI}}}\n  \
            anthropic: {{kind: anthropic, base_url: 'http://{provider}', api_key: demo, models: {ANTHROPIC}}}\n  \
            gemini: {{kind: gemini, base_url: 'http://{provider}/v1beta', api_key: demo, models: {GEMINI}}}\n",
-        metrics = side(METRICS_PORT),
-        admin = side(ADMIN_PORT),
+        metrics = side(gateway.ip(), METRICS_PORT),
+        admin = side(IpAddr::V4(Ipv4Addr::LOCALHOST), ADMIN_PORT),
         path = path.to_string().replace('$', "$$"),
     );
     let loaded = config::parse("demo", Path::new("."), &text, &|_| None);
@@ -223,10 +228,13 @@ mod tests {
     fn the_configuration_of_the_demo_has_no_problem() {
         let folder = tempfile::tempdir().unwrap();
         let provider = SocketAddr::from((Ipv4Addr::LOCALHOST, 4000));
-        let settings = settings(0, provider, &folder.path().join("a $b \"c\".db")).unwrap();
+        let gateway = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let settings = settings(gateway, provider, &folder.path().join("a $b \"c\".db")).unwrap();
         assert_eq!(settings.providers.len(), 3);
         assert_eq!(settings.store.path, folder.path().join("a $b \"c\".db"));
-        assert_eq!(settings.listen.gateway[0].address.port(), 0);
+        assert_eq!(settings.listen.gateway[0].address, gateway);
+        assert_eq!(settings.listen.metrics.address, gateway);
+        assert!(settings.listen.admin.unwrap().address.ip().is_loopback(), "the administration stays inside");
         for provider in &settings.providers {
             assert_eq!(provider.base_url.port(), 4000);
         }

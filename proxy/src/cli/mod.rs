@@ -7,6 +7,7 @@ mod args;
 mod config;
 mod connect;
 mod demo;
+mod health;
 mod keys;
 mod meter;
 mod remote;
@@ -66,6 +67,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Run(arguments) => run::run(&arguments, console),
         Command::Demo(arguments) => demo::demo(&arguments, console),
         Command::Check(arguments) => config::check(&arguments, console),
+        Command::Health(arguments) => health::health(&arguments, console),
         Command::Config(arguments) => config::config(&arguments, console),
         Command::Keys(arguments) => keys::keys(&arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
