@@ -24,6 +24,9 @@ pub const VERSION: usize = 1;
 /// Most worker threads.
 const WORKERS_MAX: usize = 1024;
 
+/// Most gateways that one configuration may speak of.
+const REPLICAS_MAX: usize = 1024;
+
 /// Largest file that a `file:` reference may name, in bytes.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
 
@@ -38,6 +41,10 @@ settings! {
         pub(super) listen: Listen = "{}",
         /// Threads that serve requests. Without it: one per processor core.
         pub(super) workers: Option<usize> as Option<Count<1, WORKERS_MAX>> = optional,
+        /// Gateways that serve the same callers, each with this configuration. More than one is refused while keys
+        /// and records are in a file (`store.path`), which machines cannot share: half of the keys would be unknown
+        /// to each of them.
+        pub(super) replicas: usize as Count<1, REPLICAS_MAX> = "1",
         /// Where keys, records and aggregates are kept.
         pub(super) store: Store = "{}",
         /// How records are kept.

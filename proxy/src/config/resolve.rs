@@ -129,6 +129,16 @@ impl Check<'_, '_> {
     }
 
     fn stores(&mut self, document: &Document) {
+        if document.replicas > 1 {
+            let message = format!(
+                "{} gateways cannot share the store at {}: it is a file of one machine",
+                document.replicas,
+                document.store.path.display()
+            );
+            let suggestion =
+                "run one replica and give it more cores; a store that is shared does not exist yet";
+            self.problem(&Path::of(&["replicas"]), message, suggestion);
+        }
         self.writable(&["store", "path"], &document.store.path);
         if let JsonRecords::File(file) = &document.records.json {
             self.writable(&["records", "json"], file);
