@@ -139,7 +139,7 @@ impl Plans {
 
     /// Does it; gives every file with what became of it.
     pub(crate) fn carry_out(self) -> Result<Vec<(PathBuf, Done)>, PlanError> {
-        self.0.into_iter().map(|plan| plan.carry_out().map(|(path, done)| (path, done))).collect()
+        self.0.into_iter().map(Plan::carry_out).collect()
     }
 }
 
