@@ -1,9 +1,10 @@
 //! The configuration as exchanges use it: immutable, swapped whole; one exchange sees one snapshot.
 
 use crate::config::pattern::Pattern;
-use crate::config::settings::{self, AskForUsage, ClientCredentials, Limits, Settings, Timeouts};
-use crate::upstream::connect::Connect;
+use crate::config::settings::{self, AskForUsage, ClientCredentials, Http2, Limits, Settings, Timeouts};
+use crate::upstream::connect::{Connect, Offer};
 use crate::upstream::dns::Dns;
+use crate::upstream::h2;
 use crate::upstream::pool::Pool;
 use bytes::{BufMut, Bytes, BytesMut};
 use narrows_llm::Dialect;
@@ -262,7 +263,8 @@ impl Provider {
             Some(previous) if previous.way == way => Arc::clone(&previous.pool),
             _ => {
                 let connect = Connect::new(settings, dns)?;
-                let pool = Pool::new(connect, general.limits.keepalive_pool, settings.timeouts.keepalive);
+                let (idle_max, keepalive) = (general.limits.keepalive_pool, settings.timeouts.keepalive);
+                let pool = Pool::new(connect, idle_max, keepalive, shared_connections(settings));
                 Arc::new(match previous {
                     Some(previous) => pool.after(&previous.pool),
                     None => pool,
@@ -307,4 +309,20 @@ impl Provider {
     fn specificity(&self, model: &str) -> Option<(bool, usize)> {
         self.models.iter().filter(|pattern| pattern.matches(model)).map(Pattern::specificity).max()
     }
+}
+
+/// How connections to the provider are shared, if it is to be spoken to in HTTP/2.
+fn shared_connections(settings: &settings::Provider) -> Option<(Offer, h2::Options)> {
+    let offer = match settings.http2 {
+        Http2::Never => return None,
+        Http2::Auto => Offer::Either,
+        Http2::PriorKnowledge => Offer::H2,
+    };
+    let options = h2::Options {
+        streams: settings.http2_streams,
+        ping: settings.http2_ping,
+        answer_within: settings.timeouts.connect,
+        tls: settings.base_url.is_tls(),
+    };
+    Some((offer, options))
 }

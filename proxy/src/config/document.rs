@@ -7,7 +7,7 @@ use super::macros::settings;
 use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
-    AskForUsage, ClientCredentials, Dns, Limits, Listen, Log, Records, Reload, Store, Timeouts,
+    AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, Records, Reload, Store, Timeouts,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -26,6 +26,9 @@ const WORKERS_MAX: usize = 1024;
 
 /// Most gateways that one configuration may speak of.
 const REPLICAS_MAX: usize = 1024;
+
+/// Most exchanges over one HTTP/2 connection. Each may hold a window of bytes that were not read yet.
+const HTTP2_STREAMS_MAX: usize = 1000;
 
 /// Largest file that a `file:` reference may name, in bytes.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
@@ -93,6 +96,13 @@ settings! {
         pub(super) client_credentials: ClientCredentials = "refuse",
         /// Whether it is asked to report usage in a stream when the client did not ask.
         pub(super) ask_for_usage: AskForUsage = "auto",
+        /// Whether HTTP/2 is spoken with it.
+        pub(super) http2: Http2 = "never",
+        /// Most exchanges at a time over one HTTP/2 connection; the provider may allow fewer. More connections are made
+        /// when it is reached.
+        pub(super) http2_streams: usize as Count<1, HTTP2_STREAMS_MAX> = "100",
+        /// How often an HTTP/2 connection is asked whether it is alive. Without it: only when an answer did not come.
+        pub(super) http2_ping: Option<Duration> = optional,
     }
 
     /// Time-outs that differ for one provider. What is absent is taken from the general `timeouts`.

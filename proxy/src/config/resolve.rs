@@ -7,7 +7,7 @@ use super::form::Reader;
 use super::forms::folder;
 use super::kinds;
 use super::path::Path;
-use super::settings::{JsonRecords, Provider, Settings, Timeouts, TlsFiles};
+use super::settings::{Http2, JsonRecords, Provider, Settings, Timeouts, TlsFiles};
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
 use http::HeaderName;
@@ -172,6 +172,7 @@ impl Check<'_, '_> {
         let server_name = base_url.as_ref().and_then(|url| self.server_name(&path, document, url));
         self.credential(&path, document);
         let ca_digest = document.ca_file.as_ref().and_then(|ca_file| self.bundle(&path, ca_file));
+        self.http2(&path, document, base_url.as_ref());
         Some(Provider {
             name: Arc::from(name),
             kind: kind.kind,
@@ -186,6 +187,9 @@ impl Check<'_, '_> {
             timeouts: overlaid(general, &document.timeouts),
             client_credentials: document.client_credentials,
             ask_for_usage: document.ask_for_usage,
+            http2: document.http2,
+            http2_streams: document.http2_streams,
+            http2_ping: document.http2_ping,
         })
     }
 
@@ -245,6 +249,22 @@ impl Check<'_, '_> {
             );
         }
         document.server_name.clone().or_else(|| Some(url.host().to_owned()))
+    }
+
+    /// Whether the keys about HTTP/2 fit the URL and each other.
+    fn http2(&mut self, path: &Path, document: &ProviderDocument, url: Option<&BaseUrl>) {
+        if document.http2 == Http2::Auto && url.is_some_and(|url| !url.is_tls()) {
+            let suggestion = "write `prior_knowledge` if it speaks HTTP/2 in clear text, or `never`";
+            self.problem(
+                &path.key("http2"),
+                "a plain http URL has no handshake to choose HTTP/2 in",
+                suggestion,
+            );
+        }
+        if document.http2 == Http2::Never && document.http2_ping.is_some() {
+            let suggestion = "add `http2: auto` or `http2: prior_knowledge`, or remove it";
+            self.problem(&path.key("http2_ping"), "http2_ping has no effect without HTTP/2", suggestion);
+        }
     }
 
     fn credential(&mut self, path: &Path, document: &ProviderDocument) {

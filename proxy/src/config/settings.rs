@@ -82,6 +82,12 @@ pub struct Provider {
     pub client_credentials: ClientCredentials,
     /// Whether the provider is asked to report usage when the client did not ask.
     pub ask_for_usage: AskForUsage,
+    /// Whether HTTP/2 is spoken with it.
+    pub http2: Http2,
+    /// Most exchanges at a time over one HTTP/2 connection, at least 1.
+    pub http2_streams: usize,
+    /// How often an HTTP/2 connection is asked whether it is alive.
+    pub http2_ping: Option<Duration>,
 }
 
 /// Another name for a model of a provider.
@@ -258,6 +264,16 @@ words! {
         Refuse = "refuse",
         /// With the virtual key in `x-narrows-api-key`, the client's own credential passes untouched.
         Pass = "pass",
+    }
+
+    /// Whether HTTP/2 is spoken with a provider.
+    pub enum Http2 {
+        /// HTTP/1.1: the cheapest, and no answer waits behind another one.
+        Never = "never",
+        /// HTTP/2 if the provider chooses it in the TLS handshake (ALPN), else HTTP/1.1. For https URLs.
+        Auto = "auto",
+        /// HTTP/2 without asking.
+        PriorKnowledge = "prior_knowledge",
     }
 
     /// Whether a provider is asked to report usage in a stream when the client did not ask.

@@ -47,6 +47,8 @@ pub(crate) struct H1 {
     body: BodyDecoder,
     answer: Answer,
     keep_alive: bool,
+    /// Whether the client reads fields behind a body.
+    trailers: bool,
     write_timeout: Duration,
     /// One timer for everything that is waited for; it is moved only when it fires.
     timer: Option<Pin<Box<Sleep>>>,
@@ -88,6 +90,7 @@ impl H1 {
             body: BodyDecoder::new(Framing::Empty),
             answer: Answer::None,
             keep_alive: true,
+            trailers: false,
             write_timeout: HEAD_TIME_MAX,
             timer: None,
         }
@@ -265,6 +268,7 @@ impl H1 {
             Length::Open => Answer::UntilClose,
         };
         self.keep_alive &= self.answer != Answer::UntilClose;
+        self.trailers = self.answer == Answer::Chunked && super::takes_trailers(&self.head.headers);
         self.put_head(head);
         if more_follows && self.answer != Answer::Done { Ok(()) } else { self.flush().await }
     }
@@ -357,6 +361,22 @@ impl H1 {
         self.flush_with(part).await?;
         self.outbox.extend_from_slice(after);
         if more_follows { Ok(()) } else { self.flush().await }
+    }
+
+    /// See [`Session::takes_trailers`](super::Session::takes_trailers).
+    pub(crate) fn takes_trailers(&self) -> bool {
+        self.head.version == Version::HTTP_11 && super::takes_trailers(&self.head.headers)
+    }
+
+    /// Ends the body with these fields behind it, if it goes in chunks and the client reads them.
+    pub(crate) async fn finish_with(&mut self, lines: &[u8]) -> Result<(), Lost> {
+        if self.answer == Answer::Chunked && self.trailers {
+            for part in [&b"0\r\n"[..], lines, b"\r\n"] {
+                self.outbox.extend_from_slice(part);
+            }
+            self.answer = Answer::Done;
+        }
+        self.finish_body().await
     }
 
     /// Ends the body and writes what waits.

@@ -10,7 +10,7 @@ mod head;
 use bytes::Bytes;
 use h1::H1;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use memchr::memchr;
 use narrows_policy::Reason;
 use pingora_core::protocols::http::ServerSession;
@@ -202,6 +202,30 @@ impl Session<'_> {
         }
     }
 
+    /// Whether fields behind an answer's body reach the client: over HTTP/1.1 if it said so, over HTTP/2 always.
+    /// Ask before the head is written.
+    pub(crate) fn takes_trailers(&self) -> bool {
+        match self {
+            Session::H1(h1) => h1.takes_trailers(),
+            Session::H2(_) => true,
+        }
+    }
+
+    /// Ends the body with these fields, lines as in a head, where they reach the client.
+    pub(crate) async fn finish_with(&mut self, trailers: Option<&[u8]>) -> Result<(), Lost> {
+        match (self, trailers) {
+            (Session::H1(h1), Some(lines)) => h1.finish_with(lines).await,
+            (Session::H2(h2), Some(lines)) => {
+                let mut fields = HeaderMap::new();
+                for (name, value) in lines_of(lines) {
+                    fields.append(name, value);
+                }
+                Ok(h2.write_response_trailers(fields).await?)
+            }
+            (session, None) => session.finish_body().await,
+        }
+    }
+
     /// Takes what the client still sends of a body that nobody wants, within bounds.
     pub(crate) async fn drain(&mut self) {
         let drained = async {
@@ -218,17 +242,30 @@ impl Session<'_> {
     }
 }
 
+/// Whether these fields of a request say that fields behind the body will be read.
+pub(crate) fn takes_trailers(headers: &HeaderMap) -> bool {
+    let said = |value: &HeaderValue| {
+        let mut words = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        words.any(|word| word.eq_ignore_ascii_case(b"trailers"))
+    };
+    headers.get_all(header::TE).iter().any(said)
+}
+
+/// The fields that lines hold.
+fn lines_of(lines: &[u8]) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    lines.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let (name, value) = line.split_at(memchr(b':', line)?);
+        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default().trim_ascii());
+        Some((HeaderName::from_bytes(name).ok()?, value.ok()?))
+    })
+}
+
 /// A head as HTTP/2 needs it.
 fn header_map(head: &OutHead<'_>) -> pingora_error::Result<Box<ResponseHeader>> {
     let mut out = ResponseHeader::build_no_case(head.status, Some(16))?;
-    for line in head.fields.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(colon) = memchr(b':', line) else { continue };
-        let (name, value) = line.split_at(colon);
-        let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default().trim_ascii());
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
-            out.append_header(name, value)?;
-        }
+    for (name, value) in lines_of(head.fields) {
+        out.append_header(name, value)?;
     }
     if !head.has_date {
         out.insert_header(

@@ -3,7 +3,7 @@
 use super::clients;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
-use crate::upstream::h1::Head;
+use crate::upstream::head::Head;
 use bytes::BytesMut;
 use http::request::Parts;
 use narrows_ledger::{Attempt, Record};

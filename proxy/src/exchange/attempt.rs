@@ -4,11 +4,12 @@ use super::account::{Account, micros};
 use super::identify::carries_key;
 use super::inspect::Inspected;
 use super::route::Target;
-use crate::downstream::Session;
+use crate::downstream::{Session, takes_trailers};
 use crate::respond::Refusal;
 use crate::snapshot::Provider;
 use crate::upstream::Fault;
-use crate::upstream::h1::{H1, Head};
+use crate::upstream::connection::Connection;
+use crate::upstream::head::Head;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, header};
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 /// An accepted head, and the connection that its body follows on.
 pub(crate) struct Answered {
     pub(crate) target: Target,
-    pub(crate) connection: H1,
+    pub(crate) connection: Connection,
     pub(crate) head: Head,
 }
 
@@ -58,7 +59,7 @@ pub(crate) async fn attempt(
         400.. => Reason::ProviderError,
         _ => Reason::Completed,
     };
-    note(account, &provider, Some(status), reason, waited, connection.reused);
+    note(account, &provider, Some(status), reason, waited, connection.reused());
     account.provider_request_id.clone_from(&head.request_id);
     if refused_us {
         // The provider's words can echo a part of our key, and a 401 makes clients throw valid keys away.
@@ -138,13 +139,13 @@ async fn ask(
     provider: &Provider,
     head: &Bytes,
     body: &[Bytes],
-) -> Result<(H1, Head), Failure> {
+) -> Result<(Connection, Head), Failure> {
     let limit = provider.timeouts.first_byte;
     let total_left = provider.timeouts.total.saturating_sub(account.started.elapsed());
     let on_time = async {
         let mut connection = provider.pool.get().await?;
         match exchange_heads(&mut connection, head, body).await {
-            Err(Fault::Cut | Fault::Write(_)) if connection.reused && !connection.answered => {
+            Err(fault) if connection.may_repeat(&fault) => {
                 let mut connection = Box::pin(provider.pool.connect()).await?;
                 let answer = exchange_heads(&mut connection, head, body).await?;
                 Ok((connection, answer))
@@ -163,7 +164,7 @@ async fn ask(
     }
 }
 
-async fn exchange_heads(connection: &mut H1, head: &Bytes, body: &[Bytes]) -> Result<Head, Fault> {
+async fn exchange_heads(connection: &mut Connection, head: &Bytes, body: &[Bytes]) -> Result<Head, Fault> {
     connection.send(head, body).await?;
     connection.read_head().await
 }
@@ -211,6 +212,10 @@ fn request_head(
             put_header(&mut wire, field.name.as_bytes(), field.value.as_bytes());
         }
     }
+    if takes_trailers(&client.headers) {
+        wire.reserve(TRAILERS_WELCOME.len());
+        wire.put_slice(TRAILERS_WELCOME);
+    }
     // A compressed answer could not be metered as it passes.
     wire.reserve(TAIL_ROOM);
     wire.put_slice(b"accept-encoding: identity\r\ncontent-length: ");
@@ -218,6 +223,9 @@ fn request_head(
     wire.put_slice(b"\r\n\r\n");
     Ok(wire.freeze())
 }
+
+/// What tells a provider that fields behind the body will be read (RFC 9110 §10.1.4).
+const TRAILERS_WELCOME: &[u8] = b"te: trailers\r\nconnection: te\r\n";
 
 /// Room for the last lines of a head, in bytes.
 const TAIL_ROOM: usize = 96;

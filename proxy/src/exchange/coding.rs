@@ -1,6 +1,6 @@
 //! Content codings: whole bodies of requests, and copies of answers made for metering. Every decoder has a cap.
 
-use crate::upstream::h1::Coding;
+use crate::upstream::head::Coding;
 use std::io::{Read, Write};
 
 /// Why a body was not decoded.

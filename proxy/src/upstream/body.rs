@@ -49,6 +49,8 @@ enum State {
 #[derive(Debug)]
 pub struct BodyDecoder {
     state: State,
+    /// The trailer section as far as it was read; it costs nothing until there is one.
+    trailers: Vec<u8>,
 }
 
 const CHUNK_START: State = State::ChunkSize { size: 0, digits: 0, line: 0, extension: false };
@@ -62,7 +64,7 @@ impl BodyDecoder {
             Framing::Chunked => CHUNK_START,
             Framing::UntilClose => State::UntilClose,
         };
-        BodyDecoder { state }
+        BodyDecoder { state, trailers: Vec::new() }
     }
 
     /// Whether the whole body was seen. A body that runs until close is complete when the connection is.
@@ -73,6 +75,11 @@ impl BodyDecoder {
     /// Whether a connection that closes now ends the body properly.
     pub fn may_close(&self) -> bool {
         matches!(self.state, State::Done | State::UntilClose)
+    }
+
+    /// The trailer section: lines, each with its line end; empty when there is none.
+    pub fn trailers(&self) -> &[u8] {
+        &self.trailers
     }
 
     /// How many bytes are known to follow, if the framing tells.
@@ -164,6 +171,9 @@ impl BodyDecoder {
                 if total >= TRAILER_BYTES_MAX {
                     return Err(FramingFault::TooLong);
                 }
+                if line > 0 || !matches!(byte, b'\r' | b'\n') {
+                    self.trailers.push(byte);
+                }
                 match byte {
                     b'\n' if line == 0 => State::Done,
                     b'\n' => State::Trailer { line: 0, total: total + 1 },
@@ -225,6 +235,19 @@ mod tests {
     fn extensions_and_trailers_are_not_payload() {
         let wire = b"5;a=\"b\"\r\nhello\r\n0\r\nDigest: x\r\n\r\n";
         assert_eq!(decode_all(Framing::Chunked, wire, &[]).unwrap(), (b"hello".to_vec(), true, Vec::new()));
+    }
+
+    #[test]
+    fn a_trailer_section_is_kept_as_it_came_at_any_split() {
+        let wire = b"1\r\nx\r\n0\r\nA: b\r\nc:  d \n\r\nnext";
+        for cut in 0..wire.len() {
+            let mut decoder = BodyDecoder::new(Framing::Chunked);
+            for part in [&wire[..cut], &wire[cut..]] {
+                let mut buf = BytesMut::from(part);
+                decoder.decode(&mut buf).unwrap();
+            }
+            assert_eq!(decoder.trailers(), b"A: b\r\nc:  d \n", "cut at {cut}");
+        }
     }
 
     #[test]

@@ -18,13 +18,32 @@ const ADDRESSES_MAX: usize = 4;
 /// A connected transport to a provider; under TLS its name was verified.
 pub(crate) type Wire = Io<TlsStream<TcpStream>>;
 
+/// Which versions of HTTP a connection may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// HTTP/1.1.
+    H1,
+    /// HTTP/2, or HTTP/1.1 if the provider chooses so under TLS (ALPN, RFC 7301).
+    Either,
+    /// HTTP/2, without asking (RFC 9113 §3.3); under TLS nothing else is offered.
+    H2,
+}
+
 /// How to reach one provider.
 pub(crate) struct Connect {
     host: String,
     port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
     timeout: Duration,
     dns: Dns,
+}
+
+/// TLS towards a provider. The three share their sessions, so that a connection costs a full handshake once.
+struct Tls {
+    h1: TlsConnector,
+    either: TlsConnector,
+    h2: TlsConnector,
+    name: ServerName<'static>,
 }
 
 impl Connect {
@@ -36,7 +55,7 @@ impl Connect {
             let name = provider.server_name.clone().ok_or_else(|| {
                 anyhow::anyhow!("provider {} has no name to verify; set server_name", provider.name)
             })?;
-            Some((TlsConnector::from(tls_config(provider)?), ServerName::try_from(name)?))
+            Some(Tls::new(tls_config(provider)?, ServerName::try_from(name)?))
         } else {
             None
         };
@@ -49,23 +68,25 @@ impl Connect {
         })
     }
 
-    /// Makes a connection, handshake included, within the connect time-out.
-    pub(crate) async fn connect(&self) -> Result<Wire, Fault> {
-        match tokio::time::timeout(self.timeout, self.connect_untimed()).await {
+    /// Makes a connection, handshake included, within the connect time-out. The word beside it says whether HTTP/2
+    /// is to be spoken.
+    pub(crate) async fn connect(&self, offer: Offer) -> Result<(Wire, bool), Fault> {
+        match tokio::time::timeout(self.timeout, self.connect_untimed(offer)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(Fault::ConnectTimeout(self.timeout)),
         }
     }
 
-    async fn connect_untimed(&self) -> Result<Wire, Fault> {
+    async fn connect_untimed(&self, offer: Offer) -> Result<(Wire, bool), Fault> {
         let tcp = self.tcp().await?;
         // A stalled small write would cost 40 ms (Nagle and delayed acknowledgement); we write whole messages.
         tcp.set_nodelay(true).map_err(Fault::Connect)?;
         match &self.tls {
-            None => Ok(Wire::Plain(tcp)),
-            Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), tcp).await.map_err(Fault::Tls)?;
-                Ok(Wire::Tls(Box::new(stream)))
+            None => Ok((Wire::Plain(tcp), offer == Offer::H2)),
+            Some(tls) => {
+                let stream = tls.offering(offer).connect(tls.name.clone(), tcp).await.map_err(Fault::Tls)?;
+                let chosen = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                Ok((Wire::Tls(Box::new(stream)), chosen || offer == Offer::H2))
             }
         }
     }
@@ -88,8 +109,32 @@ impl Connect {
     }
 }
 
+impl Tls {
+    fn new(config: rustls::ClientConfig, name: ServerName<'static>) -> Tls {
+        let offering = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            TlsConnector::from(Arc::new(config))
+        };
+        Tls {
+            h1: offering(&[b"http/1.1"]),
+            either: offering(&[b"h2", b"http/1.1"]),
+            h2: offering(&[b"h2"]),
+            name,
+        }
+    }
+
+    fn offering(&self, offer: Offer) -> &TlsConnector {
+        match offer {
+            Offer::H1 => &self.h1,
+            Offer::Either => &self.either,
+            Offer::H2 => &self.h2,
+        }
+    }
+}
+
 /// Trust for `provider`: the system's roots, and its own bundle beside them.
-fn tls_config(provider: &Provider) -> anyhow::Result<Arc<rustls::ClientConfig>> {
+fn tls_config(provider: &Provider) -> anyhow::Result<rustls::ClientConfig> {
     let mut roots = system_roots().clone();
     if let Some(path) = &provider.ca_file {
         let describe = |error| {
@@ -100,12 +145,11 @@ fn tls_config(provider: &Provider) -> anyhow::Result<Arc<rustls::ClientConfig>> 
         }
     }
     let crypto = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(crypto)
+    let config = rustls::ClientConfig::builder_with_provider(crypto)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// The system's trust store, read once; certificates that do not parse are left out.

@@ -6,9 +6,13 @@
 
 pub mod body;
 pub(crate) mod connect;
+pub(crate) mod connection;
 pub(crate) mod dns;
 pub(crate) mod h1;
+pub(crate) mod h2;
+pub(crate) mod head;
 pub(crate) mod pool;
+mod trailers;
 
 use narrows_policy::Reason;
 
@@ -38,6 +42,16 @@ pub(crate) enum Fault {
     /// The connection closed or broke before the answer was complete.
     #[error("the provider closed the connection before its answer was complete")]
     Cut,
+    /// The provider said that it did not begin work on the request (HTTP/2: a refused stream, a connection that is
+    /// going away). It is safe to send it again.
+    #[error("the provider did not begin work on the request: {0}")]
+    NotBegun(String),
+    /// The provider gave the request up (HTTP/2).
+    #[error("the provider reset the stream: {0}")]
+    Reset(String),
+    /// A connection that several requests waited for could not be made.
+    #[error(transparent)]
+    Shared(std::sync::Arc<Fault>),
     /// The answer is not valid HTTP.
     #[error("the provider's answer is not valid HTTP: {0}")]
     Protocol(String),
@@ -50,7 +64,8 @@ impl Fault {
             Fault::Dns { .. } => Reason::ProviderDns,
             Fault::Connect(_) | Fault::ConnectTimeout(_) => Reason::ProviderConnect,
             Fault::Tls(_) => Reason::ProviderTls,
-            Fault::Write(_) | Fault::Cut => Reason::ProviderCut,
+            Fault::Write(_) | Fault::Cut | Fault::NotBegun(_) | Fault::Reset(_) => Reason::ProviderCut,
+            Fault::Shared(fault) => fault.reason(),
             Fault::Protocol(_) => Reason::ProviderProtocol,
         }
     }

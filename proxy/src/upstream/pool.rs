@@ -1,19 +1,26 @@
-//! Idle connections to one provider.
+//! Connections to one provider.
 
 use super::Fault;
-use super::connect::Connect;
+use super::connect::{Connect, Offer, Wire};
+use super::connection::Connection;
 use super::h1::H1;
+use super::h2::{Claim, Link, Options, Stream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
-/// Connections to one provider: idle ones are used again last in, first out, so that a quiet period lets the
-/// rest grow old together.
+/// Times that a request waits for a shared connection that others wait for too. Beyond it, it makes one of its own.
+const FLIGHTS_MAX: usize = 3;
+
+/// Connections to one provider: idle ones of HTTP/1.1, used again last in, first out, so that a quiet period lets the
+/// rest grow old together; and shared ones of HTTP/2, where the provider is configured for them.
 pub(crate) struct Pool {
-    connect: Connect,
+    connect: Arc<Connect>,
     idle: Mutex<Vec<Idle>>,
     idle_max: usize,
     keepalive: Duration,
+    shared: Option<Arc<Shared>>,
     /// Whether another pool has taken its place: nothing is kept any more.
     retired: AtomicBool,
     /// Connections made, by this pool and those before it.
@@ -27,14 +34,52 @@ struct Idle {
     since: Instant,
 }
 
+/// Connections that several exchanges use at a time.
+struct Shared {
+    options: Options,
+    /// What is offered to the provider.
+    offer: Offer,
+    links: Mutex<Vec<Link>>,
+    /// The connection being made, for all that wait for one.
+    flight: Mutex<Option<watch::Receiver<Option<Landed>>>>,
+    /// Whether the provider turned out not to speak HTTP/2.
+    only_h1: AtomicBool,
+}
+
+/// How making a connection for several requests went.
+#[derive(Clone)]
+enum Landed {
+    /// There is a new link.
+    Link,
+    /// The provider chose HTTP/1.1; one of those that wait gets the connection.
+    H1(Arc<Mutex<Option<H1>>>),
+    /// It failed, for all of them.
+    Failed(Arc<Fault>),
+}
+
 impl Pool {
-    /// A pool that keeps at most `idle_max` connections, each for `keepalive`.
-    pub(crate) fn new(connect: Connect, idle_max: usize, keepalive: Duration) -> Pool {
+    /// A pool that keeps at most `idle_max` connections, each for `keepalive`. With `shared` it offers HTTP/2.
+    pub(crate) fn new(
+        connect: Connect,
+        idle_max: usize,
+        keepalive: Duration,
+        shared: Option<(Offer, Options)>,
+    ) -> Pool {
+        let shared = shared.map(|(offer, options)| {
+            Arc::new(Shared {
+                options,
+                offer,
+                links: Mutex::default(),
+                flight: Mutex::default(),
+                only_h1: AtomicBool::new(false),
+            })
+        });
         Pool {
-            connect,
+            connect: Arc::new(connect),
             idle: Mutex::new(Vec::new()),
             idle_max,
             keepalive,
+            shared,
             retired: AtomicBool::new(false),
             opened: Arc::default(),
             reused: Arc::default(),
@@ -52,30 +97,120 @@ impl Pool {
         self.retired.store(true, Ordering::Relaxed);
         let idle = std::mem::take(&mut *self.lock());
         drop(idle);
+        if let Some(shared) = &self.shared {
+            let links = std::mem::take(&mut *shared.links());
+            drop(links);
+        }
     }
 
-    /// A connection: an idle one that is still alive, or a new one.
-    pub(crate) async fn get(&self) -> Result<H1, Fault> {
+    /// A connection: an idle one that is still alive, room on a shared one, or a new one.
+    pub(crate) async fn get(&self) -> Result<Connection, Fault> {
+        if let Some(shared) = &self.shared
+            && let Some(claim) = shared.claim()
+        {
+            self.reused.fetch_add(u64::from(claim.is_reuse()), Ordering::Relaxed);
+            return Ok(Connection::H2(Box::new(Stream::new(claim))));
+        }
         while let Some(mut connection) = self.take_idle() {
             if connection.is_quiet() {
                 self.reused.fetch_add(1, Ordering::Relaxed);
                 connection.reused = true;
-                return Ok(connection);
+                return Ok(Connection::H1(connection));
             }
         }
         // Connecting is rare and its future is large: every request would carry it.
-        Box::pin(self.connect()).await
+        match self.shared.as_ref().filter(|shared| !shared.only_h1.load(Ordering::Relaxed)) {
+            Some(shared) => Box::pin(self.wait_for_shared(shared)).await,
+            None => Box::pin(self.connect()).await,
+        }
     }
 
     /// A new connection.
-    pub(crate) async fn connect(&self) -> Result<H1, Fault> {
-        let wire = self.connect.connect().await?;
+    pub(crate) async fn connect(&self) -> Result<Connection, Fault> {
+        let Some(shared) = &self.shared else { return Ok(Connection::H1(self.connect_h1().await?)) };
+        match shared.make(&self.connect).await? {
+            Made::Link(link) => {
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                let claim = link.claim().ok_or(Fault::Cut)?;
+                shared.links().push(link);
+                Ok(Connection::H2(Box::new(Stream::new(claim))))
+            }
+            Made::H1(wire) => {
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                Ok(Connection::H1(H1::new(wire)))
+            }
+        }
+    }
+
+    /// A new connection that speaks HTTP/1.1, whatever else the provider speaks.
+    pub(crate) async fn connect_h1(&self) -> Result<H1, Fault> {
+        let (wire, _) = self.connect.connect(Offer::H1).await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(H1::new(wire))
     }
 
-    /// Keeps `connection` for later, if there is room. Give back only one whose answer was read to its end.
-    pub(crate) fn put(&self, connection: H1) {
+    /// Waits for a connection that is being made, or has one made. Many requests at once make one connection and not
+    /// one each; when it fails it has failed for all of them, so that nobody waits longer than the connect time-out.
+    async fn wait_for_shared(&self, shared: &Arc<Shared>) -> Result<Connection, Fault> {
+        for _ in 0..FLIGHTS_MAX {
+            let mut flight = self.board(shared);
+            let landed = match flight.wait_for(Option::is_some).await {
+                Ok(landed) => landed.clone(),
+                Err(_gone) => None,
+            };
+            match landed {
+                Some(Landed::Failed(fault)) => return Err(Fault::Shared(fault)),
+                Some(Landed::H1(first)) => {
+                    let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    return match first {
+                        Some(h1) => Ok(Connection::H1(h1)),
+                        None => self.connect().await,
+                    };
+                }
+                Some(Landed::Link) | None => {}
+            }
+            if let Some(claim) = shared.claim() {
+                return Ok(Connection::H2(Box::new(Stream::new(claim))));
+            }
+        }
+        self.connect().await
+    }
+
+    /// The connection being made; begins one if there is none. It is made by a task of its own: whoever asked for it
+    /// may leave, and the others still get it.
+    fn board(&self, shared: &Arc<Shared>) -> watch::Receiver<Option<Landed>> {
+        let mut flight = shared.flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flight.as_ref() {
+            return flight.clone();
+        }
+        let (land, receiver) = watch::channel(None);
+        *flight = Some(receiver.clone());
+        let (shared, connect, opened) =
+            (Arc::clone(shared), Arc::clone(&self.connect), Arc::clone(&self.opened));
+        tokio::spawn(async move {
+            let landing = Landing { shared, land };
+            let made = landing.shared.make(&connect).await;
+            opened.fetch_add(u64::from(made.is_ok()), Ordering::Relaxed);
+            let landed = match made {
+                Ok(Made::Link(link)) => {
+                    landing.shared.links().push(link);
+                    Landed::Link
+                }
+                Ok(Made::H1(wire)) => Landed::H1(Arc::new(Mutex::new(Some(H1::new(wire))))),
+                Err(fault) => Landed::Failed(Arc::new(fault)),
+            };
+            landing.land.send_replace(Some(landed));
+        });
+        receiver
+    }
+
+    /// Keeps `connection` for later, if it can serve again and there is room.
+    pub(crate) fn put(&self, connection: Connection) {
+        // A stream of a shared connection gives its room back when it is dropped.
+        let Connection::H1(connection) = connection else { return };
+        if !connection.stays() {
+            return;
+        }
         let mut idle = self.lock();
         if idle.len() < self.idle_max && !self.retired.load(Ordering::Relaxed) {
             idle.push(Idle { connection, since: Instant::now() });
@@ -97,15 +232,71 @@ impl Pool {
                 .collect()
         };
         drop(stale);
+        if let Some(shared) = &self.shared {
+            let stale: Vec<Link> = {
+                let mut links = shared.links();
+                links.extract_if(.., |link| link.is_closed() || link.is_idle_for(self.keepalive)).collect()
+            };
+            drop(stale);
+        }
     }
 
     /// How many connections are idle.
     pub(crate) fn idle_len(&self) -> usize {
-        self.lock().len()
+        let shared = self.shared.as_ref();
+        let links = shared.map_or(0, |shared| shared.links().iter().filter(|link| link.is_idle()).count());
+        self.lock().len() + links
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
         // Nothing panics while it is held; a poisoned list of connections is still a list of connections.
-        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Clears the flight when its task ends, however it ends: the next request begins another.
+struct Landing {
+    shared: Arc<Shared>,
+    land: watch::Sender<Option<Landed>>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        *self.shared.flight.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// A connection that was made.
+enum Made {
+    Link(Link),
+    H1(Wire),
+}
+
+impl Shared {
+    fn links(&self) -> MutexGuard<'_, Vec<Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room on a connection, the oldest that has any: so that in a quiet period the others grow old.
+    fn claim(&self) -> Option<Claim> {
+        self.links().iter().find_map(Link::claim)
+    }
+
+    /// Makes a connection, within the connect time-out, the proof that it speaks HTTP/2 included.
+    async fn make(&self, connect: &Connect) -> Result<Made, Fault> {
+        let offer = if self.only_h1.load(Ordering::Relaxed) { Offer::H1 } else { self.offer };
+        let limit = self.options.answer_within;
+        let made = async {
+            let (wire, speaks_h2) = connect.connect(offer).await?;
+            if !speaks_h2 {
+                self.only_h1.store(true, Ordering::Relaxed);
+                return Ok(Made::H1(wire));
+            }
+            Link::open(wire, &self.options).await.map(Made::Link)
+        };
+        match tokio::time::timeout(limit, made).await {
+            Ok(made) => made,
+            Err(_elapsed) => Err(Fault::ConnectTimeout(limit)),
+        }
     }
 }

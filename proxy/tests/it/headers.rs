@@ -59,7 +59,7 @@ async fn what_belongs_to_this_hop_or_to_us_does_not_reach_the_provider() {
         ("connection", "keep-alive, X-Nominated"),
         ("x-nominated", "hop"),
         ("keep-alive", "timeout=5"),
-        ("te", "trailers"),
+        ("te", "gzip;q=0.5"),
         ("trailer", "x-checksum"),
         ("upgrade", "websocket"),
         ("proxy-connection", "keep-alive"),

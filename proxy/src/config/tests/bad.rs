@@ -50,6 +50,28 @@ fn rows() -> Vec<Row> {
         row(after("---\nversion: 1"), 4, "", "second YAML document", "remove"),
         row(after("organization: ''"), 4, "organization", "is not a text", "not empty"),
         row(after("organization: [a]"), 4, "organization", "expected a text, found a list", "give a text"),
+        // HTTP/2 towards providers.
+        row(
+            provider("{kind: openai, base_url: 'http://h', http2: auto}").replace("p:\n    ", "p: "),
+            3,
+            "providers.p.http2",
+            "no handshake",
+            "prior_knowledge",
+        ),
+        row(
+            provider("kind: openai\napi_key: k\nhttp2_ping: 5s"),
+            6,
+            "providers.p.http2_ping",
+            "no effect without HTTP/2",
+            "http2: auto",
+        ),
+        row(
+            provider("kind: openai\napi_key: k\nhttp2: auto\nhttp2_streams: 0"),
+            7,
+            "providers.p.http2_streams",
+            "whole number from 1 to 1000",
+            "digits",
+        ),
         // Interpolation.
         row(
             after("organization: ${NOPE}"),

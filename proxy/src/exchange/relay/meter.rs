@@ -3,7 +3,7 @@
 use crate::exchange::account::Account;
 use crate::exchange::coding::Decoder;
 use crate::exchange::route::Target;
-use crate::upstream::h1::{Coding, Head};
+use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
 use narrows_llm::endpoint::Operation;
 use narrows_llm::stream::{StreamDecoder, StreamEnd, StreamOptions};

@@ -14,7 +14,7 @@ use super::attempt::Answered;
 use crate::downstream::{Length, Lost, OutHead, Session};
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
-use crate::upstream::h1::{Content, Head};
+use crate::upstream::head::{Content, Head};
 use narrows_llm::Dialect;
 use narrows_policy::Reason;
 use stream::Stream;
@@ -52,7 +52,7 @@ pub(crate) async fn relay(
     let array = target.stream && target.dialect == Dialect::GeminiGenerate;
     account.streamed = success && (head.content == Content::Events || array);
     session.set_write_timeout(target.provider.timeouts.idle);
-    let upstream = Upstream::new(account, &target.provider, connection, &head);
+    let upstream = Upstream::new(account, &target.provider, connection);
     if account.streamed {
         return Ok(Stream::new(account, upstream, &target, &head).run(session, account, head).await);
     }

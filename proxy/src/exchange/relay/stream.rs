@@ -6,7 +6,7 @@ use super::{Ending, error_reason, head_is_error, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
 use crate::exchange::route::Target;
-use crate::upstream::h1::Head;
+use crate::upstream::head::Head;
 use bytes::Bytes;
 use narrows_llm::fault::{self, Fault as ErrorBody};
 use narrows_llm::stream::StreamEnd;
@@ -48,7 +48,7 @@ impl Stream {
             match next {
                 Ok(Some(chunk)) => {
                     self.meter.push(chunk, &mut self.parts);
-                    if self.upstream.decoder.is_done() {
+                    if self.upstream.is_done() {
                         return self.end(session, account).await;
                     }
                     if let Err(lost) = self.write(session, account, false).await {
@@ -102,7 +102,7 @@ impl Stream {
         };
         let mut written = self.write(session, account, true).await;
         if written.is_ok() {
-            written = session.finish_body().await;
+            written = session.finish_with(self.upstream.trailers().as_deref()).await;
         }
         self.upstream.release();
         Ending::from_write(written, reason)
@@ -154,7 +154,7 @@ impl Stream {
             match self.upstream.next(session, account).await {
                 Ok(Some(part)) => self.parts.push(part),
                 Ok(None) => {
-                    written = session.finish_body().await;
+                    written = session.finish_with(self.upstream.trailers().as_deref()).await;
                     self.upstream.release();
                     return Ending::from_write(written, reason);
                 }

@@ -5,8 +5,7 @@ use crate::exchange::account::{Account, micros};
 use crate::gateway::CutSignal;
 use crate::snapshot::Provider;
 use crate::upstream::Fault;
-use crate::upstream::body::BodyDecoder;
-use crate::upstream::h1::{H1, Head};
+use crate::upstream::connection::Connection;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use narrows_policy::Reason;
@@ -22,9 +21,7 @@ pub(super) struct Upstream {
     pub(super) provider: Arc<Provider>,
     /// Raised when the gateway stops and waits no longer; made when something has to be waited for.
     cut: Option<CutSignal>,
-    connection: H1,
-    pub(super) decoder: BodyDecoder,
-    reusable: bool,
+    connection: Connection,
     idle: Duration,
     total_until: Instant,
     last_read: Instant,
@@ -69,7 +66,7 @@ impl Stop {
 }
 
 impl Upstream {
-    pub(super) fn new(account: &Account, provider: &Arc<Provider>, connection: H1, head: &Head) -> Upstream {
+    pub(super) fn new(account: &Account, provider: &Arc<Provider>, connection: Connection) -> Upstream {
         let now = Instant::now();
         let total_until = Instant::from_std(account.started) + provider.timeouts.total;
         let idle = provider.timeouts.idle;
@@ -77,8 +74,6 @@ impl Upstream {
             provider: Arc::clone(provider),
             cut: None,
             connection,
-            decoder: BodyDecoder::new(head.framing),
-            reusable: head.keep_alive,
             idle,
             total_until,
             last_read: now,
@@ -88,7 +83,7 @@ impl Upstream {
 
     /// What can be had without waiting.
     pub(super) fn ready(&mut self) -> Option<Result<Option<Bytes>, Stop>> {
-        let read = self.connection.read_body(&mut self.decoder).now_or_never()?;
+        let read = self.connection.read_body().now_or_never()?;
         Some(read.map_err(Stop::Upstream))
     }
 
@@ -98,8 +93,8 @@ impl Upstream {
         session: &mut Session<'_>,
         account: &mut Account,
     ) -> Result<Option<Bytes>, Stop> {
-        let Upstream { connection, decoder, timer, cut, idle, total_until, last_read, .. } = self;
-        let mut read = pin!(connection.read_body(decoder));
+        let Upstream { connection, timer, cut, idle, total_until, last_read, .. } = self;
+        let mut read = pin!(connection.read_body());
         let mut gone = pin!(session.gone());
         let mut waiting = None;
         // One pass over everything that can happen, the likely first; nothing is set up before it is waited for.
@@ -136,10 +131,23 @@ impl Upstream {
         outcome
     }
 
+    /// Whether the body was read to its end.
+    pub(super) fn is_done(&self) -> bool {
+        self.connection.is_done()
+    }
+
+    /// How many bytes of the body are known to follow.
+    pub(super) fn left(&self) -> Option<u64> {
+        self.connection.left()
+    }
+
+    /// The fields behind the body, as lines, once it was read to its end.
+    pub(super) fn trailers(&self) -> Option<Bytes> {
+        self.connection.trailers()
+    }
+
     /// Gives a connection whose answer was read to its end back to the pool.
     pub(super) fn release(self) {
-        if self.reusable && self.decoder.is_done() && !self.connection.has_leftover() {
-            self.provider.pool.put(self.connection);
-        }
+        self.provider.pool.put(self.connection);
     }
 }

@@ -10,7 +10,7 @@ use crate::exchange::coding;
 use crate::exchange::route::Target;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
-use crate::upstream::h1::{Coding, Head};
+use crate::upstream::head::{Coding, Head};
 use bytes::{Bytes, BytesMut};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::unary;
@@ -30,7 +30,7 @@ pub(super) async fn whole(
     let mut held = Held::default();
     let complete = loop {
         match upstream.next(session, account).await {
-            Ok(Some(part)) => held.push(part, upstream.decoder.left()),
+            Ok(Some(part)) => held.push(part, upstream.left()),
             Ok(None) => break true,
             Err(stop) => {
                 // The provider has read the prompt and begun to answer: that is not free because the rest is missing.
@@ -47,7 +47,8 @@ pub(super) async fn whole(
         if head.status.is_success() {
             meter_whole(account, target, &head, &body);
         }
-        let written = send_whole(session, account, &head, body).await;
+        let trailers = upstream.trailers().filter(|_| session.takes_trailers());
+        let written = send_whole(session, account, &head, body, trailers).await;
         upstream.release();
         let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
         return Ok(Ending::from_write(written, reason));
@@ -82,12 +83,16 @@ async fn send_whole(
     account: &mut Account,
     head: &Head,
     body: Bytes,
+    trailers: Option<Bytes>,
 ) -> Result<(), Lost> {
-    send_head(session, account, head, Length::Known(body.len() as u64), true).await?;
+    // Over HTTP/1.1 only a body in chunks can have fields behind it.
+    let in_chunks = trailers.is_some() && matches!(session, Session::H1(_));
+    let length = if in_chunks { Length::Open } else { Length::Known(body.len() as u64) };
+    send_head(session, account, head, length, true).await?;
     account.first_byte();
     account.response_bytes += body.len() as u64;
     session.write_body(body, true).await?;
-    session.finish_body().await
+    session.finish_with(trailers.as_deref()).await
 }
 
 /// Parts of an answer: one is kept as it came, several are joined.

@@ -198,6 +198,12 @@ impl Client {
         }
     }
 
+    /// Everything until the gateway closes the connection, as it came.
+    pub(crate) async fn all(&mut self) -> Vec<u8> {
+        while self.fill().await > 0 {}
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Whether the gateway closes the connection, having sent nothing more.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && self.fill().await == 0

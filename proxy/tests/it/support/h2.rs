@@ -83,6 +83,11 @@ fn request(ask: &Ask, feed: mpsc::Receiver<Bytes>) -> Request<Fed> {
 
 /// Reads a whole answer.
 pub(crate) async fn answer(response: http::Response<Incoming>) -> Answer {
+    answer_and_trailers(response).await.0
+}
+
+/// Reads a whole answer, and the fields behind its body.
+pub(crate) async fn answer_and_trailers(response: http::Response<Incoming>) -> (Answer, http::HeaderMap) {
     let headers = response.headers().iter();
     let head = client::Head {
         status: response.status().as_u16(),
@@ -91,11 +96,15 @@ pub(crate) async fn answer(response: http::Response<Incoming>) -> Answer {
             .collect(),
     };
     let (mut body, mut whole) = (Vec::new(), true);
+    let mut trailers = http::HeaderMap::new();
     let mut incoming = response.into_body();
     loop {
         let frame = std::future::poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx));
         match patient("an HTTP/2 frame", frame).await {
-            Some(Ok(frame)) => body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => body.extend_from_slice(&data),
+                Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+            },
             Some(Err(_reset)) => {
                 whole = false;
                 break;
@@ -103,5 +112,5 @@ pub(crate) async fn answer(response: http::Response<Incoming>) -> Answer {
             None => break,
         }
     }
-    Answer { head, body, whole }
+    (Answer { head, body, whole }, trailers)
 }

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod kinds;
+pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod scripted;
 pub(crate) mod sse;
