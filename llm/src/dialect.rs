@@ -53,6 +53,14 @@ impl Dialect {
         self.row().2
     }
 
+    /// Whether its clients pass over comments in a stream of events, as the standard says
+    /// (html.spec.whatwg.org, "Interpreting an event stream"). The SDKs of OpenAI and Anthropic, and Codex, do.
+    /// Google's for Python (`google-genai`, up to 3.6.1 seen 2026-11, `_RawJsonLineBuffer`) reads any line that does
+    /// not begin with `data: ` as a JSON answer, and fails.
+    pub fn takes_comments(self) -> bool {
+        self.family() != Family::Gemini
+    }
+
     /// The dialect with this word.
     pub fn from_word(word: &str) -> Option<Dialect> {
         DIALECTS.iter().find(|row| row.1 == word).map(|row| row.0)

@@ -37,6 +37,8 @@ pub(crate) struct Provider {
     pub(crate) ask_for_usage: bool,
     /// Time-outs.
     pub(crate) timeouts: Timeouts,
+    /// After how much silence of its streams a client hears from the gateway; `None` for never.
+    pub(crate) ping: Option<Duration>,
     /// Its connections; shared with the snapshot before if nothing that concerns them has changed.
     pub(crate) pool: Arc<Pool>,
     /// What the pool was made from.
@@ -286,6 +288,7 @@ impl Provider {
                 AskForUsage::Always => true,
             },
             timeouts: settings.timeouts.clone(),
+            ping: settings.streams.ping,
             pool,
             way,
             models: settings.models.clone(),

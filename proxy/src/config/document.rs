@@ -1,13 +1,14 @@
 //! The document: every key of the file, with its meaning and default, before references are resolved.
 
 use super::form::{Form, Reader, Shape};
-use super::forms::{Count, Map};
+use super::forms::{Count, Map, Switch};
 use super::kinds;
 use super::macros::settings;
 use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
-    AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, Records, Reload, Store, Timeouts,
+    AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, Records, Reload, Store, Streams,
+    Timeouts,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -60,6 +61,8 @@ settings! {
         pub(super) limits: Limits = "{}",
         /// Time-outs of an exchange; a provider may override its own.
         pub(super) timeouts: Timeouts = "{}",
+        /// How streams are passed on; a provider may override its own.
+        pub(super) streams: Streams = "{}",
         /// How names of providers are resolved.
         pub(super) dns: Dns = "{}",
         /// Where requests go. The name is yours; it is also the path prefix `/NAME` and the label in records and
@@ -92,6 +95,8 @@ settings! {
         pub(super) models: Option<Vec<Pattern>> as Option<Vec<Pattern>> = optional,
         /// Time-outs that differ for this provider.
         pub(super) timeouts: ProviderTimeouts = "{}",
+        /// How its streams are passed on, where that differs.
+        pub(super) streams: ProviderStreams = "{}",
         /// Whether a client may bring its own credential (a subscription login, say).
         pub(super) client_credentials: ClientCredentials = "refuse",
         /// Whether it is asked to report usage in a stream when the client did not ask.
@@ -117,6 +122,12 @@ settings! {
         pub(super) total: Option<Duration> = optional,
         /// How long an idle connection to it is kept.
         pub(super) keepalive: Option<Duration> = optional,
+    }
+
+    /// How streams of one provider are passed on. What is absent is taken from the general `streams`.
+    pub(super) struct ProviderStreams {
+        /// Silence after which the client gets a comment line; `off` sends none.
+        pub(super) ping: Option<Option<Duration>> as Option<Switch<Duration>> = optional,
     }
 
     /// An alias in its long form.

@@ -7,7 +7,7 @@ use super::form::Reader;
 use super::forms::folder;
 use super::kinds;
 use super::path::Path;
-use super::settings::{Http2, JsonRecords, Provider, Settings, Timeouts, TlsFiles};
+use super::settings::{Http2, JsonRecords, Provider, Settings, Streams, Timeouts, TlsFiles};
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
 use http::HeaderName;
@@ -31,7 +31,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
     let providers: Vec<Provider> = document
         .providers
         .iter()
-        .filter_map(|(name, provider)| check.provider(name, provider, &document.timeouts))
+        .filter_map(|(name, provider)| check.provider(name, provider, document))
         .collect();
     let aliases = check.aliases(&document.models, &names);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
@@ -45,6 +45,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         reload: document.reload.clone(),
         limits: document.limits.clone(),
         timeouts: document.timeouts.clone(),
+        streams: document.streams.clone(),
         dns: document.dns.clone(),
         providers,
         aliases,
@@ -155,7 +156,7 @@ impl Check<'_, '_> {
         }
     }
 
-    fn provider(&mut self, name: &str, document: &ProviderDocument, general: &Timeouts) -> Option<Provider> {
+    fn provider(&mut self, name: &str, document: &ProviderDocument, general: &Document) -> Option<Provider> {
         let path = Path::of(&["providers", name]);
         self.provider_name(&path, name, document);
         let kind = document.kind;
@@ -184,7 +185,8 @@ impl Check<'_, '_> {
             server_name,
             headers: document.headers.iter().filter_map(header).collect(),
             models: document.models.clone().unwrap_or_else(|| kinds::models(kind)),
-            timeouts: overlaid(general, &document.timeouts),
+            timeouts: overlaid(&general.timeouts, &document.timeouts),
+            streams: Streams { ping: document.streams.ping.unwrap_or(general.streams.ping) },
             client_credentials: document.client_credentials,
             ask_for_usage: document.ask_for_usage,
             http2: document.http2,

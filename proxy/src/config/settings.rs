@@ -34,6 +34,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Time-outs for providers that do not override them, and for the client's side.
     pub timeouts: Timeouts,
+    /// How streams are passed on, for providers that do not override it.
+    pub streams: Streams,
     /// How names of providers are resolved.
     pub dns: Dns,
     /// Providers, in the order of the file. At least one.
@@ -78,6 +80,8 @@ pub struct Provider {
     pub models: Vec<Pattern>,
     /// Time-outs, with the provider's own laid over the general ones.
     pub timeouts: Timeouts,
+    /// How streams are passed on, with the provider's own laid over the general.
+    pub streams: Streams,
     /// Whether a client may bring its own credential for this provider.
     pub client_credentials: ClientCredentials,
     /// Whether the provider is asked to report usage when the client did not ask.
@@ -214,6 +218,14 @@ settings! {
         pub keepalive: Duration = "75s",
         /// After a signal to stop: how long open exchanges may still run.
         pub shutdown_grace: Duration as Grace = "30s",
+    }
+
+    /// How streams are passed on.
+    pub struct Streams {
+        /// After so much silence of a provider, and again and again, the client gets a comment line between two
+        /// events, which keeps proxies on the way from closing the connection; `off` sends none. It moves no
+        /// time-out. Clients of Gemini never get one, because Google's SDK for Python takes it for an answer.
+        pub ping: Option<Duration> as Switch<Duration> = "15s",
     }
 
     /// How names of providers are resolved.

@@ -91,7 +91,8 @@ impl BodyDecoder {
     }
 
     /// Takes the payload at the front of `buf`, over as many chunks as are there, and leaves what belongs to
-    /// no body. Chunks are joined by moving their payload down over the framing between them.
+    /// no body. Chunks are joined by moving their payload down over the framing between them. What precedes a fault
+    /// is given out first; the next call finds the fault.
     pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Bytes, FramingFault> {
         match self.state {
             State::Done => Ok(Bytes::new()),
@@ -126,8 +127,11 @@ impl BodyDecoder {
                 self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData { left } };
             } else {
                 let byte = buf.get(position).copied().unwrap_or_default();
-                self.step(byte)?;
-                position += 1;
+                match self.step(byte) {
+                    Ok(()) => position += 1,
+                    Err(fault) if start == end => return Err(fault),
+                    Err(_found_again) => break,
+                }
             }
         }
         buf.advance(start);
@@ -207,7 +211,13 @@ mod tests {
             let to = to.clamp(from, wire.len());
             buf.extend_from_slice(&wire[from..to]);
             from = to;
-            payload.extend_from_slice(&decoder.decode(&mut buf)?);
+            loop {
+                let part = decoder.decode(&mut buf)?;
+                if part.is_empty() {
+                    break;
+                }
+                payload.extend_from_slice(&part);
+            }
         }
         Ok((payload, decoder.is_done(), buf.to_vec()))
     }
@@ -261,6 +271,14 @@ mod tests {
         ] {
             assert_eq!(decode_all(Framing::Chunked, wire, &[]), Err(fault), "{}", wire.escape_ascii());
         }
+    }
+
+    #[test]
+    fn what_precedes_a_fault_is_given_out_before_it_is_found() {
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        let mut buf = BytesMut::from(&b"5\r\nhello\r\n1\r\n!\r\nx\r\n"[..]);
+        assert_eq!(decoder.decode(&mut buf).unwrap(), "hello!");
+        assert_eq!(decoder.decode(&mut buf), Err(FramingFault::ChunkSize));
     }
 
     #[test]

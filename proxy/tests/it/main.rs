@@ -22,6 +22,7 @@ mod reload;
 mod routes;
 mod routing;
 mod sizes;
+mod streams;
 mod sums;
 mod unreachable;
 mod upstream_h2;

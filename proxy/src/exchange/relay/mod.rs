@@ -4,6 +4,7 @@
 //! readable together is written together, and nothing is waited for. Any other answer is held whole and sent with
 //! its length, so that a provider that fails half-way gives the client an error and not half a body.
 
+mod boundary;
 mod meter;
 mod stream;
 mod upstream;

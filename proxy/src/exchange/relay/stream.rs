@@ -1,16 +1,22 @@
 //! A stream passes as it comes.
 
+use super::boundary::Boundary;
 use super::meter::Meter;
-use super::upstream::{Stop, Upstream};
+use super::upstream::{Next, Stop, Upstream};
 use super::{Ending, error_reason, head_is_error, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
 use crate::exchange::route::Target;
-use crate::upstream::head::Head;
+use crate::upstream::Fault;
+use crate::upstream::head::{Coding, Content, Head};
 use bytes::Bytes;
 use narrows_llm::fault::{self, Fault as ErrorBody};
 use narrows_llm::stream::StreamEnd;
 use narrows_policy::Reason;
+
+/// What the client gets while the provider is silent: a comment, which its parser passes over, and a blank line, so
+/// that what follows starts a line of its own. It is none of the provider's bytes and is not counted among them.
+const PING: Bytes = Bytes::from_static(b": ping\n\n");
 
 /// A stream on its way.
 pub(super) struct Stream {
@@ -19,12 +25,17 @@ pub(super) struct Stream {
     /// Parts to write, reused from chunk to chunk.
     pub(super) parts: Vec<Bytes>,
     /// Whether the bytes sent so far end between two events.
-    pub(super) at_boundary: bool,
+    pub(super) boundary: Boundary,
 }
 
 impl Stream {
-    pub(super) fn new(account: &Account, upstream: Upstream, target: &Target, head: &Head) -> Stream {
-        Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), at_boundary: true }
+    pub(super) fn new(account: &Account, mut upstream: Upstream, target: &Target, head: &Head) -> Stream {
+        let readable = head.content == Content::Events && head.coding == Coding::Identity;
+        if readable && target.dialect.takes_comments() {
+            upstream.tell_quiet(target.provider.ping);
+        }
+        let boundary = if readable { Boundary::of_events() } else { Boundary::of_no_events() };
+        Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), boundary }
     }
 
     pub(super) async fn run(
@@ -46,7 +57,7 @@ impl Stream {
         };
         loop {
             match next {
-                Ok(Some(chunk)) => {
+                Ok(Next::Part(chunk)) => {
                     self.meter.push(chunk, &mut self.parts);
                     if self.upstream.is_done() {
                         return self.end(session, account).await;
@@ -55,7 +66,12 @@ impl Stream {
                         return self.stopped(account, lost.reason());
                     }
                 }
-                Ok(None) => return self.end(session, account).await,
+                Ok(Next::End) => return self.end(session, account).await,
+                Ok(Next::Quiet) => {
+                    if let Err(lost) = self.ping(session).await {
+                        return self.stopped(account, lost.reason());
+                    }
+                }
                 Err(stop) => return self.stop(session, account, &stop).await,
             }
             next = self.upstream.next(session, account).await;
@@ -72,6 +88,12 @@ impl Stream {
         send_head(session, account, &head, Length::Open, more_follows).await
     }
 
+    /// Tells the client, and whatever stands between, that the stream is alive: it is, for its connection is open and
+    /// the provider has time left. Never within an event.
+    async fn ping(&mut self, session: &mut Session<'_>) -> Result<(), Lost> {
+        if self.boundary.is_between() { session.write_body(PING, false).await } else { Ok(()) }
+    }
+
     /// Writes the parts in one go. With `end_follows` they leave together with the end of the body.
     async fn write(
         &mut self,
@@ -86,7 +108,7 @@ impl Stream {
             }
             account.first_byte();
             account.response_bytes += part.len() as u64;
-            self.at_boundary = part.ends_with(b"\n\n") || part.ends_with(b"\r\n\r\n");
+            self.boundary.sent(&part);
             session.write_body(part, end_follows || index < last).await?;
         }
         Ok(())
@@ -95,6 +117,10 @@ impl Stream {
     /// The provider's body came to its end.
     async fn end(mut self, session: &mut Session<'_>, account: &mut Account) -> Ending {
         let end = self.meter.finish(account, &mut self.parts);
+        if end == Some(StreamEnd::Cut) && !self.upstream.is_done() {
+            // Nothing but its closing told that the answer has ended, and it has not.
+            return self.stop(session, account, &Stop::Upstream(Fault::Cut)).await;
+        }
         let reason = match end {
             Some(StreamEnd::ErrorEvent { .. }) => Reason::ProviderErrorEvent,
             Some(StreamEnd::Cut) => Reason::ProviderCut,
@@ -116,7 +142,9 @@ impl Stream {
         if reason != Reason::ClientGone {
             let message = stop.message(&self.upstream.provider);
             tracing::warn!(exchange = %account.id_text(), "a stream was cut: {message}");
-            if let Some(dialect) = account.dialect.filter(|_| self.at_boundary && self.parts.is_empty()) {
+            if let Some(dialect) = account.dialect.filter(|_| self.boundary.is_between()) {
+                // What was held back is the beginning of an event that never came whole.
+                self.parts.clear();
                 let request_id = account.id_text();
                 let body = ErrorBody {
                     status: 502,
@@ -152,8 +180,9 @@ impl Stream {
                 break;
             }
             match self.upstream.next(session, account).await {
-                Ok(Some(part)) => self.parts.push(part),
-                Ok(None) => {
+                Ok(Next::Part(part)) => self.parts.push(part),
+                Ok(Next::Quiet) => {}
+                Ok(Next::End) => {
                     written = session.finish_with(self.upstream.trailers().as_deref()).await;
                     self.upstream.release();
                     return Ending::from_write(written, reason);

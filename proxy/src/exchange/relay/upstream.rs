@@ -24,10 +24,26 @@ pub(super) struct Upstream {
     connection: Connection,
     idle: Duration,
     total_until: Instant,
-    last_read: Instant,
+    /// When the waiting for the part that is to come next began.
+    waiting: Option<Instant>,
+    /// After so much silence a wait is interrupted by [`Next::Quiet`].
+    quiet: Option<Duration>,
+    /// When it last was.
+    quiet_from: Instant,
     /// One timer for the whole body, made when something has to be waited for. It is moved only when it fires, so a
     /// chunk costs no timer work.
     timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What the waiting for a body gave.
+pub(super) enum Next {
+    /// The next part.
+    Part(Bytes),
+    /// The body is at its end.
+    End,
+    /// Nothing came for a while, and nothing is wrong: the connection is open and there is time left. Comes only
+    /// after [`Upstream::tell_quiet`].
+    Quiet,
 }
 
 /// Why no more of a body comes.
@@ -65,6 +81,12 @@ impl Stop {
     }
 }
 
+impl Next {
+    fn of(read: Option<Bytes>) -> Next {
+        read.map_or(Next::End, Next::Part)
+    }
+}
+
 impl Upstream {
     pub(super) fn new(account: &Account, provider: &Arc<Provider>, connection: Connection) -> Upstream {
         let now = Instant::now();
@@ -76,31 +98,38 @@ impl Upstream {
             connection,
             idle,
             total_until,
-            last_read: now,
+            waiting: None,
+            quiet: None,
+            quiet_from: now,
             timer: None,
         }
     }
 
-    /// What can be had without waiting.
-    pub(super) fn ready(&mut self) -> Option<Result<Option<Bytes>, Stop>> {
-        let read = self.connection.read_body().now_or_never()?;
-        Some(read.map_err(Stop::Upstream))
+    /// From now on, silence of this length is told, again and again. It does not move what the provider has to keep
+    /// to: the idle time-out counts from when the waiting began.
+    pub(super) fn tell_quiet(&mut self, after: Option<Duration>) {
+        self.quiet = after;
     }
 
-    /// The next part of the body; `None` is its end.
+    /// What can be had without waiting.
+    pub(super) fn ready(&mut self) -> Option<Result<Next, Stop>> {
+        let read = self.connection.read_body().now_or_never()?;
+        Some(read.map(Next::of).map_err(Stop::Upstream))
+    }
+
+    /// The next part of the body.
     pub(super) async fn next(
         &mut self,
         session: &mut Session<'_>,
         account: &mut Account,
-    ) -> Result<Option<Bytes>, Stop> {
-        let Upstream { connection, timer, cut, idle, total_until, last_read, .. } = self;
+    ) -> Result<Next, Stop> {
+        let Upstream { connection, timer, cut, idle, total_until, waiting, quiet, quiet_from, .. } = self;
         let mut read = pin!(connection.read_body());
         let mut gone = pin!(session.gone());
-        let mut waiting = None;
         // One pass over everything that can happen, the likely first; nothing is set up before it is waited for.
         let outcome = poll_fn(|cx| {
             if let Poll::Ready(read) = read.as_mut().poll(cx) {
-                return Poll::Ready(read.map_err(Stop::Upstream));
+                return Poll::Ready(read.map(Next::of).map_err(Stop::Upstream));
             }
             let since = *waiting.get_or_insert_with(Instant::now);
             if gone.as_mut().poll(cx).is_ready() {
@@ -109,24 +138,31 @@ impl Upstream {
             if cut.get_or_insert_with(|| account.cut_signal()).poll_raised(cx).is_ready() {
                 return Poll::Ready(Err(Stop::ShuttingDown));
             }
-            let limit = (*total_until).min(*last_read + *idle);
+            let idle_until = since + *idle;
+            let quiet_until = quiet.map(|quiet| since.max(*quiet_from) + quiet);
+            let limit = (*total_until).min(idle_until).min(quiet_until.unwrap_or(idle_until));
             let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(limit)));
             while timer.as_mut().poll(cx).is_ready() {
                 let now = Instant::now().max(since);
                 if now >= *total_until {
                     return Poll::Ready(Err(Stop::Total));
                 }
-                if now >= *last_read + *idle {
+                if now >= idle_until {
                     return Poll::Ready(Err(Stop::Idle));
+                }
+                if quiet_until.is_some_and(|until| now >= until) {
+                    *quiet_from = now;
+                    return Poll::Ready(Ok(Next::Quiet));
                 }
                 timer.as_mut().reset(limit);
             }
             Poll::Pending
         })
         .await;
-        if let Some(since) = waiting {
-            *last_read = Instant::now();
-            account.upstream_wait_us += micros(*last_read - since);
+        if !matches!(outcome, Ok(Next::Quiet))
+            && let Some(since) = waiting.take()
+        {
+            account.upstream_wait_us += micros(since.elapsed());
         }
         outcome
     }

@@ -1,8 +1,9 @@
 //! An answer that is no stream is held whole.
 
+use super::boundary::Boundary;
 use super::meter::Meter;
 use super::stream::Stream;
-use super::upstream::Upstream;
+use super::upstream::{Next, Upstream};
 use super::{Ending, error_reason, head_is_error, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
@@ -30,8 +31,9 @@ pub(super) async fn whole(
     let mut held = Held::default();
     let complete = loop {
         match upstream.next(session, account).await {
-            Ok(Some(part)) => held.push(part, upstream.left()),
-            Ok(None) => break true,
+            Ok(Next::Part(part)) => held.push(part, upstream.left()),
+            Ok(Next::End) => break true,
+            Ok(Next::Quiet) => continue,
             Err(stop) => {
                 // The provider has read the prompt and begun to answer: that is not free because the rest is missing.
                 account.take_prompt_if_asked(head.status.is_success());
@@ -53,7 +55,8 @@ pub(super) async fn whole(
         let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
         return Ok(Ending::from_write(written, reason));
     }
-    let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], at_boundary: false };
+    let boundary = Boundary::of_no_events();
+    let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], boundary };
     account.take_prompt_if_asked(head.status.is_success());
     Ok(passing.run_from_held(session, account, head).await)
 }

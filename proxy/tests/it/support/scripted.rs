@@ -13,6 +13,8 @@ pub(crate) enum Act {
     Say(Vec<u8>),
     /// These bytes are written and the connection is closed.
     SayAndClose(Vec<u8>),
+    /// These bytes are written, and nothing more until the other side closes.
+    SayAndHold(Vec<u8>),
     /// The connection is reset.
     Reset,
 }
@@ -105,6 +107,13 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, shared: &Shared
             Act::SayAndClose(bytes) => {
                 stream.write_all(&bytes).await.ok()?;
                 stream.shutdown().await.ok()?;
+                return None;
+            }
+            Act::SayAndHold(bytes) => {
+                stream.write_all(&bytes).await.ok()?;
+                stream.flush().await.ok()?;
+                // Nothing more is asked of it; this ends when the connection does.
+                while !matches!(stream.read(&mut [0; 64]).await, Ok(0) | Err(_)) {}
                 return None;
             }
             Act::Reset => return Some(stream),
