@@ -112,6 +112,8 @@ reasons! {
     /// The key may not use this model.
     ModelNotAllowed = "model_not_allowed", Policy;
 
+    /// More exchanges are asked for than the gateway can serve in time; try again shortly.
+    Overloaded = "overloaded", Gateway;
     /// All room for buffered bodies is taken; try again shortly.
     BuffersFull = "buffers_full", Gateway;
     /// Records are required and cannot be kept at the moment.

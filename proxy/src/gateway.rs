@@ -2,6 +2,7 @@
 
 use crate::buffers::Buffers;
 use crate::configuration::Configuration;
+use crate::overload::Overload;
 use crate::room::Room;
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
@@ -10,9 +11,23 @@ use futures_util::task::AtomicWaker;
 use narrows_ledger::Ledger;
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use tokio::sync::watch;
+
+/// How far the gateway is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It is not.
+    Serving,
+    /// Not ready any more, and still serving all who come: balancers take notice meanwhile.
+    Leaving,
+    /// Nobody new is let in; open exchanges finish.
+    Closing,
+    /// Nothing is open any more.
+    Ended,
+}
 
 /// The state of a running gateway.
 pub(crate) struct Shared {
@@ -27,7 +42,11 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Room>,
     /// Where the snapshot came from.
     pub(crate) configuration: Configuration,
-    stopping: AtomicBool,
+    /// How late the workers are.
+    pub(crate) overload: Overload,
+    phase: watch::Sender<Phase>,
+    /// The same, for a look at every request.
+    phase_now: AtomicU8,
     cuts: Cuts,
     exchanges: AtomicUsize,
 }
@@ -53,7 +72,9 @@ impl Gateway {
             buffers,
             room,
             configuration,
-            stopping: AtomicBool::new(false),
+            overload: Overload::default(),
+            phase: watch::Sender::new(Phase::Serving),
+            phase_now: AtomicU8::new(Phase::Serving as u8),
             cuts: Cuts::default(),
             exchanges: AtomicUsize::new(0),
         }))
@@ -126,9 +147,30 @@ impl Shared {
         before
     }
 
-    /// Whether the gateway is shutting down.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+    /// Whether the gateway is on its way out: it is not ready any more, and answers end their connections.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase_now.load(Ordering::Relaxed) >= Phase::Leaving as u8
+    }
+
+    /// Whether new exchanges are refused because the gateway is on its way out.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.phase_now.load(Ordering::Relaxed) >= Phase::Closing as u8
+    }
+
+    /// Enters a phase of the end. There is no way back.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase_now.fetch_max(phase as u8, Ordering::Relaxed);
+        self.phase.send_if_modified(|now| {
+            let later = phase > *now;
+            *now = phase.max(*now);
+            later
+        });
+    }
+
+    /// Resolves when `phase` is reached.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // The sender lives as long as `self`.
+        drop(self.phase.subscribe().wait_for(|now| *now >= phase).await);
     }
 
     /// A signal for one relay.
@@ -162,10 +204,5 @@ impl Shared {
     pub(crate) fn exchange_closed(&self) {
         self.exchanges.fetch_sub(1, Ordering::Relaxed);
         self.metrics.exchange_closed();
-    }
-
-    /// From now on the gateway is shutting down.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod buffers;
 pub(crate) mod id;
 pub(crate) mod net;
 pub(crate) mod notify;
+pub(crate) mod overload;
 pub(crate) mod room;
 pub mod upstream;
 

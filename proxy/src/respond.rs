@@ -74,7 +74,7 @@ fn status_of(reason: Reason) -> u16 {
         | Reason::BodyMalformed
         | Reason::ModelMissing
         | Reason::DialectUnsupported => 400,
-        Reason::BuffersFull | Reason::AuditUnavailable | Reason::ShuttingDown => 503,
+        Reason::Overloaded | Reason::BuffersFull | Reason::AuditUnavailable | Reason::ShuttingDown => 503,
         Reason::ProviderFirstByteTimeout | Reason::ProviderIdleTimeout | Reason::TotalTimeout => 504,
         Reason::ProviderDns
         | Reason::ProviderConnect
@@ -138,7 +138,7 @@ pub(crate) async fn refuse(
     let body = Bytes::from(fault::render(account.family, &fault));
     tracing::debug!(reason = refusal.reason.as_str(), message = %refusal.message, "refused");
     // A body that was not read would be taken for the next request; Pingora drains a short one and closes else.
-    if refusal.close || gateway.is_stopping() {
+    if refusal.close || gateway.is_leaving() {
         session.close_after();
     }
     let answer = write(session, account, refusal.status, &body, refusal.header).await;

@@ -4,24 +4,21 @@ use crate::admin::{self, AdminParts};
 use crate::config::Loaded;
 use crate::config::settings::{JsonRecords, Settings};
 use crate::configuration::{Configuration, Trigger};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Phase};
 use crate::listen::accept::Bound;
+use crate::listen::h2::H2;
 use crate::listen::tls;
 use crate::notify::{State, Supervisor};
+use crate::overload;
 use crate::reload::{self, Outcome};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context;
 use narrows_ledger::{JsonLines, Ledger, LedgerOptions, Secret};
-use pingora_core::apps::HttpServerApp;
-use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora_core::server::configuration::ServerConf;
-use pingora_proxy::{HttpProxy, http_proxy};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How often idle connections to providers are looked over.
@@ -32,9 +29,6 @@ const DRAIN_POLL: Duration = Duration::from_millis(20);
 const CUT_TIME_MAX: Duration = Duration::from_secs(1);
 /// Time the store has to write what is queued, at the end.
 const FLUSH_TIME_MAX: Duration = Duration::from_secs(10);
-/// HTTP/2 flow-control window of a stream and of a connection, in bytes. The protocol's default of 64 KiB makes the
-/// upload of a long prompt wait for round trips.
-const H2_WINDOW_BYTES: u32 = 1 << 20;
 
 /// Where a gateway that has started can be reached.
 #[derive(Debug)]
@@ -59,18 +53,25 @@ pub fn run(from: impl Into<Start>, ready: impl FnOnce(Ready)) -> anyhow::Result<
     let runtime = runtime(from.settings().workers)?;
     runtime.block_on(async {
         let (mut running, addresses) = start(from)?;
-        // Before anybody knows that the gateway runs: until then the signal would end it.
+        // Before anybody knows that the gateway runs: without them a signal would end it as it stands.
         let hangup = signal(SignalKind::hangup())?;
+        let mut stops = StopSignals::new()?;
         running.tasks.spawn(reload_on(hangup, running.gateway.clone()));
         ready(addresses);
         let supervisor = Supervisor::from_environment();
         supervisor.tell(State::Ready);
-        stop_signal().await?;
+        let wait = match stops.next().await {
+            Stop::Asked => running.gateway.snapshot().timeouts.shutdown_wait,
+            // A person at the keyboard has no balancer.
+            Stop::Interrupted => Duration::ZERO,
+        };
         supervisor.tell(State::Stopping);
-        tracing::info!("stopping: open exchanges may finish");
         tokio::select! {
-            outcome = running.stop() => outcome,
-            second = stop_signal() => second.context("stopped at once, on a second signal"),
+            outcome = running.stop_after(wait) => outcome,
+            _second = stops.next() => {
+                tracing::warn!("stopped at once, on a second signal");
+                Ok(())
+            }
         }
     })
 }
@@ -87,14 +88,32 @@ pub fn runtime(workers: usize) -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Who wants an end.
+enum Stop {
+    /// SIGTERM: a process manager.
+    Asked,
+    /// SIGINT: Ctrl-C.
+    Interrupted,
+}
+
+/// The signals that say so.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<StopSignals> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(StopSignals { terminate, interrupt })
     }
-    Ok(())
+
+    async fn next(&mut self) -> Stop {
+        tokio::select! {
+            _ = self.terminate.recv() => Stop::Asked,
+            _ = self.interrupt.recv() => Stop::Interrupted,
+        }
+    }
 }
 
 /// Reads the configuration again at each SIGHUP.
@@ -144,11 +163,8 @@ impl From<Loaded> for Start {
 /// A gateway that serves.
 pub struct Running {
     gateway: Gateway,
-    proxy: Arc<HttpProxy<Gateway>>,
-    stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     admin: Option<std::thread::JoinHandle<()>>,
-    grace: Duration,
 }
 
 /// Starts a gateway on the current runtime.
@@ -164,7 +180,6 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     let admin_token = ledger.ensure_admin_token()?;
     let configuration = Configuration::new(loaded);
     let gateway = Gateway::new(Snapshot::new(&settings, None)?, configuration, ledger, Metrics::new()?);
-    let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
 
     // Everything is bound before anything is served: a start that fails leaves nothing behind.
@@ -184,17 +199,16 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
         metrics: metrics.local_addr()?,
         admin_token,
     };
-    let parts = AdminParts { metrics, admin, gateway: gateway.clone(), stop: stopped.clone() };
+    let parts = AdminParts { metrics, admin, gateway: gateway.clone() };
     let admin = admin::spawn(parts).context("the administration thread did not start")?;
 
-    let proxy = proxy(&gateway, settings.workers);
+    let h2 = H2::new(&gateway, settings.workers);
     for (listener, bound) in settings.listen.gateway.iter().zip(bound) {
-        let h2 = listener.h2.then(|| Arc::clone(&proxy));
-        tasks.spawn(bound.serve(gateway.clone(), h2, stopped.clone()));
+        tasks.spawn(bound.serve(gateway.clone(), listener.h2.then(|| Arc::clone(&h2))));
     }
-    tasks.spawn(sweep(gateway.clone(), stopped));
-    let grace = settings.timeouts.shutdown_grace;
-    Ok((Running { gateway, proxy, stop, tasks, admin: Some(admin), grace }, ready))
+    tasks.spawn(sweep(gateway.clone()));
+    tasks.spawn(measure(gateway.clone()));
+    Ok((Running { gateway, tasks, admin: Some(admin) }, ready))
 }
 
 fn open_ledger(settings: &Settings) -> anyhow::Result<Ledger> {
@@ -212,49 +226,65 @@ fn bind_std(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     Ok(crate::listen::accept::bind(address)?.into_std()?)
 }
 
-/// The one Pingora proxy, for HTTP/2.
-fn proxy(gateway: &Gateway, workers: usize) -> Arc<HttpProxy<Gateway>> {
-    let conf = ServerConf { threads: workers, ..ServerConf::default() };
-    let mut proxy = http_proxy(&Arc::new(conf), gateway.clone());
-    let mut options = pingora_core::apps::HttpServerOptions::default();
-    options.h2c = true;
-    options.h2_idle_timeout = Some(gateway.snapshot().timeouts.keepalive);
-    proxy.server_options = Some(options);
-    proxy.h2_options = Some(h2_options());
-    Arc::new(proxy)
-}
-
-fn h2_options() -> H2Options {
-    let mut options = default_h2_options();
-    options.initial_window_size(H2_WINDOW_BYTES).initial_connection_window_size(H2_WINDOW_BYTES * 4);
-    options
-}
-
 /// Closes connections to providers that were idle for too long, or closed by them.
-async fn sweep(gateway: Gateway, mut stopped: watch::Receiver<bool>) {
+async fn sweep(gateway: Gateway) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = every.tick() => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
-        }
+        every.tick().await;
         for provider in gateway.snapshot().providers() {
             provider.pool.sweep();
         }
     }
 }
 
+/// Measures how late the workers are.
+async fn measure(gateway: Gateway) {
+    let mut machine = overload::Machine::default();
+    loop {
+        let due = tokio::time::Instant::now() + overload::SAMPLE_EVERY;
+        tokio::time::sleep_until(due).await;
+        let delay = due.elapsed();
+        let shed = machine.push(delay, gateway.snapshot().limits.scheduling_delay);
+        gateway.overload.set(shed, delay);
+    }
+}
+
 impl Running {
-    /// Stops: refuses new connections, lets open exchanges finish within the grace, writes what is queued.
+    /// Stops, as SIGTERM does: says that it is not ready, serves on for `timeouts.shutdown_wait`, lets nobody new in,
+    /// lets open exchanges finish within the grace, writes what is queued.
     ///
     /// # Errors
     /// When the store could not write everything.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.gateway.stop();
-        let _ = self.stop.send(true);
-        self.proxy.http_cleanup().await;
-        let until = Instant::now() + self.grace;
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let wait = self.gateway.snapshot().timeouts.shutdown_wait;
+        self.stop_after(wait).await
+    }
+
+    async fn stop_after(mut self, wait: Duration) -> anyhow::Result<()> {
+        self.gateway.enter(Phase::Leaving);
+        tracing::info!(?wait, "stopping: not ready any more, and serving on until balancers have noticed");
+        tokio::time::sleep(wait).await;
+        self.gateway.enter(Phase::Closing);
+        tracing::info!(exchanges = self.gateway.exchanges_open(), "closed: open exchanges may finish");
+        self.drain().await;
+        self.gateway.enter(Phase::Ended);
+        self.tasks.shutdown().await;
+        let (gateway, admin) = (self.gateway.clone(), self.admin.take());
+        let flushed = tokio::task::spawn_blocking(move || {
+            if let Some(thread) = admin
+                && thread.join().is_err()
+            {
+                tracing::error!("the administration thread had panicked");
+            }
+            gateway.ledger.flush(FLUSH_TIME_MAX)
+        });
+        flushed.await?.context("not every record could be written")
+    }
+
+    /// Waits for open exchanges, and cuts those that outlast the grace.
+    async fn drain(&self) {
+        let until = Instant::now() + self.gateway.snapshot().timeouts.shutdown_grace;
         while self.gateway.exchanges_open() > 0 && Instant::now() < until {
             tokio::time::sleep(DRAIN_POLL).await;
         }
@@ -267,16 +297,12 @@ impl Running {
                 tokio::time::sleep(DRAIN_POLL).await;
             }
         }
-        self.tasks.shutdown().await;
-        let (gateway, admin) = (self.gateway.clone(), self.admin.take());
-        let flushed = tokio::task::spawn_blocking(move || {
-            if let Some(thread) = admin
-                && thread.join().is_err()
-            {
-                tracing::error!("the administration thread had panicked");
-            }
-            gateway.ledger.flush(FLUSH_TIME_MAX)
-        });
-        flushed.await?.context("not every record could be written")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whether or not it was stopped, nobody is to serve on.
+        self.gateway.enter(Phase::Ended);
     }
 }

@@ -65,6 +65,8 @@ impl Way {
             idle: Duration::ZERO,
             total: Duration::ZERO,
             request_body: Duration::ZERO,
+            client_keepalive: Duration::ZERO,
+            shutdown_wait: Duration::ZERO,
             shutdown_grace: Duration::ZERO,
         };
         let provider = settings::Provider {

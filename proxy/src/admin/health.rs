@@ -30,7 +30,7 @@ async fn alive() -> Response {
 /// Whether requests may be sent here. What is degraded is told and does not make it unready: another instance would
 /// be no better off, and exchanges are still served.
 async fn ready(State(context): State<Arc<Context>>) -> Response {
-    let stopping = context.gateway.is_stopping();
+    let stopping = context.gateway.is_leaving();
     let (status, word) =
         if stopping { (StatusCode::SERVICE_UNAVAILABLE, "stopping") } else { (StatusCode::OK, "ready") };
     (status, Json(json!({"status": word, "degraded": degraded(&context.gateway)}))).into_response()
@@ -45,6 +45,7 @@ pub(super) fn degraded(gateway: &Gateway) -> Vec<&'static str> {
         (ledger.failing, "store_failing"),
         (full, "records_queue_full"),
         (unkept, "refusing_for_want_of_records"),
+        (gateway.overload.shed() > 0, "overloaded"),
         (gateway.configuration.is_rejected(), "configuration_rejected"),
     ];
     parts.into_iter().filter(|(is, _)| *is).map(|(_, word)| word).collect()

@@ -18,19 +18,16 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Phase};
 use axum::Router;
 use connection::Incoming;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
 
 /// Threads for questions to the store, which block on disk.
 const STORE_THREADS_MAX: usize = 4;
-/// How often a drain looks whether everything has ended.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// Time that open requests and idle connections have once the listeners close.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -42,8 +39,6 @@ pub(crate) struct AdminParts {
     pub(crate) admin: Option<(TcpListener, Option<Arc<rustls::ServerConfig>>)>,
     /// The gateway to tell about.
     pub(crate) gateway: Gateway,
-    /// Turns true when the gateway stops.
-    pub(crate) stop: watch::Receiver<bool>,
 }
 
 /// What every request to these listeners may need.
@@ -56,12 +51,12 @@ pub(crate) struct Context {
     pub(crate) admin: Option<SocketAddr>,
 }
 
-/// Starts the thread. It ends after `stop` turned true and open exchanges ended, or their grace did.
+/// Starts the thread. It ends when the gateway has.
 ///
 /// # Errors
 /// The system's, when a listener cannot be used or the thread cannot be made.
 pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
-    let AdminParts { metrics, admin, gateway, stop } = parts;
+    let AdminParts { metrics, admin, gateway } = parts;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(STORE_THREADS_MAX)
         .thread_name("narrows-store-reader")
@@ -81,7 +76,8 @@ pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
     };
     std::thread::Builder::new().name("narrows-admin".into()).spawn(move || {
         runtime.block_on(async {
-            let drained = drained(Arc::clone(&context), stop);
+            let ended_of = context.gateway.clone();
+            let ended = ended_of.reached(Phase::Ended);
             // Here and not among the workers: it reads files.
             tokio::spawn(crate::reload::watch(context.gateway.clone()));
             let serving = async {
@@ -93,7 +89,7 @@ pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
             };
             tokio::select! {
                 () = serving => {}
-                () = drained => {}
+                () = ended => {}
             }
         });
         runtime.shutdown_timeout(CLOSE_TIME_MAX);
@@ -103,14 +99,4 @@ pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
 async fn serve(incoming: Incoming, router: Router) {
     // It serves until it is dropped and has no way to fail.
     drop(axum::serve(incoming, router).await);
-}
-
-/// Ends when the gateway was told to stop and nothing is open any more.
-async fn drained(context: Arc<Context>, mut stop: watch::Receiver<bool>) {
-    // A sender that is gone is a gateway that is gone.
-    drop(stop.wait_for(|stop| *stop).await.map(|_stopped| ()));
-    let until = Instant::now() + context.gateway.snapshot().timeouts.shutdown_grace;
-    while context.gateway.exchanges_open() > 0 && Instant::now() < until {
-        tokio::time::sleep(DRAIN_POLL).await;
-    }
 }

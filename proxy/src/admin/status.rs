@@ -29,9 +29,14 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Json<Value> {
         "configuration": config::view(&context),
         "now": narrows_ledger::time(jiff::Timestamp::now().as_microsecond()),
         "uptime_seconds": context.started.elapsed().as_secs(),
-        "stopping": gateway.is_stopping(),
+        "stopping": gateway.is_leaving(),
         "degraded": health::degraded(gateway),
         "exchanges_in_flight": gateway.exchanges_open(),
+        "exchanges_limit": snapshot.limits.exchanges,
+        "overload": {
+            "scheduling_delay_seconds": gateway.overload.delay().as_secs_f64(),
+            "shed_ratio": f64::from(gateway.overload.shed()) / 1000.0,
+        },
         "buffered_bytes": gateway.buffers.used(),
         "buffered_bytes_limit": snapshot.limits.buffered_bodies,
         "listeners": {

@@ -116,7 +116,7 @@ pub(crate) fn settings(gateway: SocketAddr, provider: SocketAddr, store: &Path) 
     };
     let path = json!(std::path::absolute(store)?.display().to_string());
     let text = format!(
-        "version: 1\n\
+        "version: 1\ntimeouts: {{shutdown_wait: 0s}}\n\
          listen:\n  \
            gateway: [{{address: '{gateway}'}}]\n  \
            metrics: {{address: '{metrics}'}}\n  \

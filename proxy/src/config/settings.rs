@@ -198,6 +198,14 @@ settings! {
         pub metered_copy: usize as Size = "8MiB",
         /// Open connections of clients, over all listeners.
         pub connections: usize as Count<1, 16_777_216> = "65536",
+        /// Age after which a connection of a client is ended at the next occasion (up to a fifth earlier, by chance), so that
+        /// balancers spread anew: `connection: close` with an answer, or GOAWAY, and streams finish. `off` for never.
+        pub connection_age_max: Option<Duration> as Switch<Duration> = "off",
+        /// Exchanges open at once; more are refused with 503 `overloaded` before their body is read.
+        pub exchanges: usize as Count<1, 16_777_216> = "65536",
+        /// How late the workers may be at what they do, steadily for half a second. Beyond it a growing part of new exchanges
+        /// is refused with 503 `overloaded`, until they are on time again. `off` for never.
+        pub scheduling_delay: Option<Duration> as Switch<Duration> = "500ms",
         /// Idle connections kept open to each provider.
         pub keepalive_pool: usize as Count<0, 1_048_576> = "1024",
     }
@@ -214,9 +222,15 @@ settings! {
         pub total: Duration = "1h",
         /// For the client to send the whole body.
         pub request_body: Duration = "60s",
-        /// How long an idle connection is kept, on both sides.
+        /// How long an idle connection to a provider is kept.
         pub keepalive: Duration = "75s",
-        /// After a signal to stop: how long open exchanges may still run.
+        /// How long an idle connection of a client is kept. Longer than balancers keep theirs, or they send requests into
+        /// connections that are being closed: AWS ALB 60 s, NLB 350 s, Google Cloud 600 s.
+        pub client_keepalive: Duration = "620s",
+        /// After SIGTERM: how long everything is still served, new connections included, while readiness already says no and
+        /// balancers take notice.
+        pub shutdown_wait: Duration as Grace = "5s",
+        /// After that: how long open exchanges may still run.
         pub shutdown_grace: Duration as Grace = "30s",
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct Account {
     gateway: Arc<Shared>,
     /// The configuration this exchange runs under, from its first step to its last.
     pub(crate) snapshot: Arc<Snapshot>,
-    id: u128,
+    pub(super) id: u128,
     /// UTC microseconds since the epoch.
     pub(crate) started_at_us: i64,
     pub(crate) started: Instant,
@@ -290,7 +290,7 @@ impl Drop for Account {
     fn drop(&mut self) {
         // The future of a request is dropped when its connection's task ends: the caller is gone, or the runtime is.
         // A panic is caught and settled before it gets here.
-        self.settle(if self.gateway.is_stopping() { Reason::ShuttingDown } else { Reason::ClientGone });
+        self.settle(if self.gateway.is_closing() { Reason::ShuttingDown } else { Reason::ClientGone });
         self.gateway.exchange_closed();
     }
 }

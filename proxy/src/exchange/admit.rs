@@ -11,7 +11,7 @@ pub(crate) struct Admitted(pub(crate) Upstream);
 
 /// Admits the request, unless the gateway is stopping or records are required and cannot be kept.
 pub(crate) fn admit(gateway: &Gateway, account: &Account, upstream: Upstream) -> Result<Admitted, Refusal> {
-    if gateway.is_stopping() {
+    if gateway.is_closing() {
         return Err(Refusal::new(Reason::ShuttingDown, "the gateway is shutting down; try again").closing());
     }
     if account.snapshot.audit_required && !gateway.ledger.accepting() {

@@ -17,6 +17,7 @@ mod read;
 mod receive;
 mod relay;
 mod route;
+mod shed;
 
 pub(crate) use account::Account;
 pub(crate) use relay::Ending;
@@ -77,6 +78,7 @@ async fn steps(
         return Box::pin(respond::page(session, account, page)).await;
     }
     let identified = identify::identify(gateway, session, account, received)?;
+    let identified = shed::shed(gateway, account, identified)?;
     let request = read::read(gateway, session, account, identified).await?;
     let routed = route::route(account, request)?;
     let routed = match routed {

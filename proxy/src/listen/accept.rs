@@ -2,21 +2,21 @@
 //! holds nobody up, and a drain can be told from a stop.
 
 use super::conn::Conn;
+use super::h2::H2;
 use super::serve;
 use super::tls;
 use crate::config::settings::Listener;
 use crate::downstream::h1::Transport;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Phase};
 use crate::net::Io;
 use crate::room::{Place, Room};
 use anyhow::Context;
-use pingora_proxy::HttpProxy;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 /// Time a client has for its TLS handshake.
@@ -45,25 +45,21 @@ impl Bound {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Accepts until `stop` turns true. At the limit of the process's connections nothing is accepted, and
+    /// Accepts until the gateway closes. At the limit of the process's connections nothing is accepted, and
     /// clients wait in the kernel's queue.
-    pub(crate) async fn serve(
-        self,
-        gateway: Gateway,
-        h2: Option<Arc<HttpProxy<Gateway>>>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    pub(crate) async fn serve(self, gateway: Gateway, h2: Option<Arc<H2>>) {
+        let mut closing = pin!(gateway.reached(Phase::Closing));
         loop {
             let accepted = tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = &mut closing => return,
                 accepted = accept(&self.listener, &gateway.room) => accepted,
             };
             let Some((tcp, peer, place)) = accepted else { continue };
-            let (gateway, h2, tls, stop) = (gateway.clone(), h2.clone(), self.tls.clone(), stop.clone());
+            let (gateway, h2, tls) = (gateway.clone(), h2.clone(), self.tls.clone());
             tokio::spawn(async move {
                 if let Some(transport) = handshake(tcp, tls).await {
-                    serve::serve(gateway, h2, Conn::new(transport, peer), stop).await;
+                    serve::serve(gateway, h2, Conn::new(transport, peer)).await;
                 }
                 drop(place);
             });

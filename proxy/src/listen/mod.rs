@@ -2,5 +2,6 @@
 
 pub(crate) mod accept;
 pub(crate) mod conn;
+pub(crate) mod h2;
 pub(crate) mod serve;
 pub(crate) mod tls;

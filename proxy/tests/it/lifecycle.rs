@@ -83,7 +83,7 @@ async fn a_gateway_that_was_stopped_starts_again_with_its_keys_and_records() {
     assert_eq!(gate.ask_as_key(Ask::unary(&CHAT)).await.status(), 200);
     patient("the gateway to stop", gate.stop()).await.unwrap().unwrap();
     let text = format!(
-        "version: 1\nstore: {{path: narrows.db}}\nworkers: 1\nlisten:\n  gateway: [{{address: 127.0.0.1:0}}]\n  \
+        "version: 1\ntimeouts: {{shutdown_wait: 0s}}\nstore: {{path: narrows.db}}\nworkers: 1\nlisten:\n  gateway: [{{address: 127.0.0.1:0}}]\n  \
          metrics: {{address: 127.0.0.1:0}}\n  admin: {{address: 127.0.0.1:0}}\nproviders:\n  \
          openai: {{kind: openai, base_url: 'http://{}/v1', api_key: sk-1}}\n",
         gate.fake.addr()

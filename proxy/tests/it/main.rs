@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod canary;
 mod desktop;
+mod drain;
 mod endings;
 mod fidelity;
 mod headers;

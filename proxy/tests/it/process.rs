@@ -5,7 +5,10 @@ use narrows_ledger::{Filter, PageRequest};
 
 #[tokio::test]
 async fn sighup_reads_the_configuration_again() {
-    let mut process = Process::start("reload: {watch: off}\nmodels: {fast: openai/gpt-4o-mini}").await;
+    let mut process = Process::start(
+        "timeouts: {shutdown_wait: 0s}\nreload: {watch: off}\nmodels: {fast: openai/gpt-4o-mini}",
+    )
+    .await;
     let mut client = Client::connect(process.gateway).await;
     let ask = Ask::unary(&CHAT).key(&process.key);
     let quick = ask.clone().body(r#"{"model":"quick","messages":[{"role":"user","content":"hi"}]}"#);
@@ -20,7 +23,7 @@ async fn sighup_reads_the_configuration_again() {
     process.edit("quick: openai", "quick: nobody");
     process.signal("HUP");
     let line = process.logged("configuration rejected").await;
-    assert!(line.contains("narrows.yaml:8:"), "{line}");
+    assert!(line.contains("narrows.yaml:9:"), "{line}");
     let ready = process.health("/readyz").await;
     assert_eq!((ready.status(), &ready.json()["degraded"][0]), (200, &"configuration_rejected".into()));
     assert_eq!(client.ask(&quick).await.status(), 200, "the old one stays in force");

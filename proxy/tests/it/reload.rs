@@ -80,7 +80,7 @@ async fn a_rejected_configuration_changes_nothing_and_shows_everywhere() {
     assert_eq!((&json["result"], &json["snapshot"]), (&"rejected".into(), &before["snapshot"]));
     assert_eq!(json["error"]["code"], "configuration_rejected");
     let problem = &json["problems"][0];
-    assert_eq!((&problem["line"], &problem["path"]), (&10.into(), &"log.level".into()), "{problem}");
+    assert_eq!((&problem["line"], &problem["path"]), (&11.into(), &"log.level".into()), "{problem}");
     assert!(problem["suggestion"].as_str().unwrap().contains("info"), "{problem}");
 
     let shown = gate.admin("/admin/v1/config").await.json();

@@ -1,4 +1,5 @@
 use super::{House, ask};
+use crate::gateway::Phase;
 use crate::telemetry::metrics::tests::exposition::Exposition;
 use crate::telemetry::metrics::tests::record;
 use std::net::TcpStream;
@@ -14,7 +15,7 @@ fn health_needs_no_token_and_tells_when_it_ends() {
     assert_eq!(ask(house.metrics, "POST", "/healthz", "", "").refusal(405).0, "method_not_allowed");
     assert_eq!(get("/admin/v1/keys").status, 404, "the administration API is not here");
 
-    house.gateway.stop();
+    house.gateway.enter(Phase::Leaving);
     let stopping = get("/readyz");
     assert_eq!((stopping.status, stopping.json()["status"].as_str()), (503, Some("stopping")));
     assert_eq!(get("/healthz").status, 200, "it is alive to its end");
@@ -23,15 +24,24 @@ fn health_needs_no_token_and_tells_when_it_ends() {
 }
 
 #[test]
-fn it_serves_on_while_an_exchange_is_open() {
+fn it_serves_on_until_everything_has_ended() {
     let mut house = House::new();
-    house.gateway.exchange_opened();
-    house.gateway.stop();
-    house.stop.send(true).unwrap();
-    assert_eq!(ask(house.metrics, "GET", "/readyz", "", "").status, 503);
-    assert!(!house.thread.as_ref().unwrap().is_finished());
-    house.gateway.exchange_closed();
+    for phase in [Phase::Leaving, Phase::Closing] {
+        house.gateway.enter(phase);
+        assert_eq!(ask(house.metrics, "GET", "/readyz", "", "").status, 503);
+        assert!(!house.thread.as_ref().unwrap().is_finished());
+    }
+    house.gateway.enter(Phase::Serving);
+    assert_eq!(ask(house.metrics, "GET", "/readyz", "", "").status, 503, "there is no way back");
     house.stop();
+}
+
+#[test]
+fn what_is_degraded_is_told_and_does_not_make_it_unready() {
+    let house = House::new();
+    house.gateway.overload.set(100, super::PATIENCE);
+    let ready = ask(house.metrics, "GET", "/readyz", "", "").ok();
+    assert_eq!((&ready["status"], &ready["degraded"][0]), (&"ready".into(), &"overloaded".into()));
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod reports;
 use super::{AdminParts, spawn};
 use crate::config;
 use crate::configuration::Configuration;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Phase};
 use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Metrics;
 use narrows_ledger::{Ledger, LedgerOptions};
@@ -19,7 +19,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How long a step may take before a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -30,7 +29,6 @@ struct House {
     token: String,
     metrics: SocketAddr,
     admin: SocketAddr,
-    stop: watch::Sender<bool>,
     thread: Option<std::thread::JoinHandle<()>>,
     folder: tempfile::TempDir,
 }
@@ -56,16 +54,13 @@ impl House {
         );
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (metrics, admin) = (bind(), bind());
-        let (stop, stopped) = watch::channel(false);
         let (metrics_address, admin_address) = (metrics.local_addr().unwrap(), admin.local_addr().unwrap());
-        let parts =
-            AdminParts { metrics, admin: Some((admin, tls)), gateway: gateway.clone(), stop: stopped };
+        let parts = AdminParts { metrics, admin: Some((admin, tls)), gateway: gateway.clone() };
         House {
             gateway,
             token,
             metrics: metrics_address,
             admin: admin_address,
-            stop,
             thread: Some(spawn(parts).unwrap()),
             folder,
         }
@@ -83,8 +78,7 @@ impl House {
 
     /// Stops, and waits for the thread.
     fn stop(&mut self) {
-        self.gateway.stop();
-        self.stop.send(true).unwrap();
+        self.gateway.enter(Phase::Ended);
         self.thread.take().unwrap().join().unwrap();
     }
 }

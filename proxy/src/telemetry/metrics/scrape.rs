@@ -38,6 +38,9 @@ impl Metrics {
             samples.labelled(&table::CONNECTIONS_REUSED, name, pool.reused.load(Ordering::Relaxed));
             samples.labelled(&table::CONNECTIONS_IDLE, name, pool.idle_len());
         }
+        samples.add(&table::EXCHANGES_LIMIT, snapshot.limits.exchanges);
+        samples.add(&table::SCHEDULING_DELAY, shared.overload.delay().as_secs_f64());
+        samples.add(&table::SHED_RATIO, f64::from(shared.overload.shed()) / 1000.0);
         samples.add(&table::BUFFERED, shared.buffers.used());
         samples.add(&table::BUFFERED_LIMIT, snapshot.limits.buffered_bodies);
         let ledger = shared.ledger.stats();
@@ -50,7 +53,7 @@ impl Metrics {
         samples.add(&table::JSON_FAILURES, ledger.json_errors);
         samples.add(&table::KEYS, shared.ledger.keys().len());
         samples.add(&table::MODEL_LABELS, self.series.unnamed_models());
-        samples.add(&table::STOPPING, u8::from(shared.is_stopping()));
+        samples.add(&table::STOPPING, u8::from(shared.is_leaving()));
         samples.labelled(&table::CONFIG, &format!("{:016x}", snapshot.hash), 1);
         let configuration = &shared.configuration;
         samples.add(&table::CONFIG_LOADED, configuration.loaded_at_seconds());

@@ -44,6 +44,8 @@ pub(crate) enum Unit {
     Count,
     /// 0 or 1.
     Flag,
+    /// From 0 to 1.
+    Ratio,
     /// Always 1; what it says stands in the labels.
     Info,
 }
@@ -58,6 +60,7 @@ impl Unit {
             Unit::Tokens => "tokens",
             Unit::Count => "",
             Unit::Flag => "0 or 1",
+            Unit::Ratio => "0 to 1",
             Unit::Info => "1",
         }
     }
@@ -197,6 +200,12 @@ metrics! {
         "Times a connection to a provider was used again since the process started or the provider was added.";
     CONNECTIONS_IDLE = Scraped Kind::Gauge, Count, "narrows_upstream_connections_idle", &[&PROVIDER],
         "Idle connections kept open to a provider.";
+    EXCHANGES_LIMIT = Scraped Kind::Gauge, Count, "narrows_exchanges_limit", &[],
+        "Most exchanges that may be open; beyond it they are refused with `overloaded`.";
+    SCHEDULING_DELAY = Scraped Kind::Gauge, Seconds, "narrows_scheduling_delay_seconds", &[],
+        "How late the workers were at the last look, ten times a second.";
+    SHED_RATIO = Scraped Kind::Gauge, Ratio, "narrows_shed_ratio", &[],
+        "Part of new exchanges that is refused with `overloaded` because the workers are late, from 0 to 1.";
     BUFFERED = Scraped Kind::Gauge, Bytes, "narrows_buffered_bytes", &[],
         "Bytes of bodies held in memory.";
     BUFFERED_LIMIT = Scraped Kind::Gauge, Bytes, "narrows_buffered_limit_bytes", &[],
@@ -220,7 +229,7 @@ metrics! {
     MODEL_LABELS = Scraped Kind::Gauge, Count, "narrows_model_series", &[],
         "Groups of `gen_ai_*` series with a model of their own that no configuration names; beyond 200 the model is `other`.";
     STOPPING = Scraped Kind::Gauge, Flag, "narrows_stopping", &[],
-        "1 while the gateway is shutting down.";
+        "1 from the signal to stop on.";
     CONFIG = Scraped Kind::Gauge, Info, "narrows_config_info", &[&SNAPSHOT],
         "The configuration in force.";
     CONFIG_LOADED = Scraped Kind::Gauge, Seconds, "narrows_config_loaded_timestamp_seconds", &[],

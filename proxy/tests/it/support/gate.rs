@@ -115,6 +115,7 @@ impl Plan {
 
     fn text(&self, dir: &Path, fake: SocketAddr) -> String {
         let usual = &self.usual;
+        let top = without_wait(&self.top);
         let text = format!(
             "version: 1\n\
              organization: acme\n\
@@ -131,10 +132,20 @@ impl Plan {
                gemini: {{kind: gemini, base_url: 'http://{{fake}}/v1beta', api_key: {PROVIDER_KEY}{usual}}}\n\
              {providers}",
             listen = self.listen,
-            top = self.top,
             providers = self.providers,
         );
         text.replace("{fake}", &fake.to_string()).replace("{dir}", &dir.display().to_string())
+    }
+}
+
+/// No balancer has to notice that a test ends.
+fn without_wait(top: &str) -> String {
+    if top.contains("shutdown_wait") {
+        top.to_owned()
+    } else if top.contains("timeouts: {") {
+        top.replacen("timeouts: {", "timeouts: {shutdown_wait: 0s, ", 1)
+    } else {
+        format!("timeouts: {{shutdown_wait: 0s}}\n{top}")
     }
 }
 
@@ -231,6 +242,11 @@ impl Gate {
         let mut found: Vec<_> = self.records().await.into_iter().filter(|record| record.id == id).collect();
         assert_eq!(found.len(), 1, "{found:#?}");
         found.remove(0)
+    }
+
+    /// The record of the exchange with this answer, while others may still be open.
+    pub(crate) async fn ledger_record(&self, answer: &Answer) -> Record {
+        until("the record to be written", async || self.ledger.record(answer.id()).unwrap()).await
     }
 
     /// The metrics, as Prometheus reads them.

@@ -39,6 +39,16 @@ impl H2 {
         H2(sender)
     }
 
+    /// Waits until the gateway has ended the connection.
+    pub(crate) async fn ended(&mut self) {
+        patient("the end of an HTTP/2 connection", async {
+            while self.0.ready().await.is_ok() && !self.0.is_closed() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Begins a request; its body is what is sent into the channel until that is dropped.
     pub(crate) async fn begin(&mut self, ask: &Ask) -> (mpsc::Sender<Bytes>, http::Response<Incoming>) {
         let (parts, feed) = mpsc::channel(64);

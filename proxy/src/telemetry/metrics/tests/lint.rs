@@ -30,6 +30,7 @@ fn names_units_and_kinds_fit() {
         let suffix = match metric.unit {
             Unit::Seconds => "_seconds",
             Unit::Bytes => "_bytes",
+            Unit::Ratio => "_ratio",
             Unit::Info => "_info",
             // The conventions count tokens without a suffix.
             Unit::Tokens if name.starts_with("gen_ai_") => "_token_usage",
