@@ -56,6 +56,12 @@ pub enum LedgerError {
         /// The id that was asked for.
         id: String,
     },
+    /// No admin token has this id.
+    #[error("no admin token has the id `{id}`; `narrows tokens list` shows all")]
+    AdminTokenNotFound {
+        /// The id that was asked for.
+        id: String,
+    },
     /// The key was deleted and cannot be changed any more.
     #[error("the key `{id}` was deleted; create a new one")]
     KeyDeleted {

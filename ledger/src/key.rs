@@ -1,5 +1,6 @@
 //! Virtual keys: what is asked for, what is kept, and the snapshot that requests are checked against.
 
+use crate::admin::{AdminEntry, AdminFault};
 use crate::token::{Malformed, PresentedKey, PublicId, Secret, SecretHash, TokenKind};
 use narrows_policy::{Caller, Reason};
 use std::collections::HashMap;
@@ -120,7 +121,12 @@ impl NewKey {
     }
 }
 
-fn at_most(field: &'static str, len: usize, limit: usize, unit: &'static str) -> Result<(), InvalidKey> {
+pub(crate) fn at_most(
+    field: &'static str,
+    len: usize,
+    limit: usize,
+    unit: &'static str,
+) -> Result<(), InvalidKey> {
     if len > limit { Err(InvalidKey::TooLong { field, limit, unit }) } else { Ok(()) }
 }
 
@@ -265,7 +271,7 @@ fn same_hash(one: &SecretHash, other: &SecretHash) -> subtle::Choice {
 #[derive(Debug, Default)]
 pub struct KeyRing {
     pub(crate) keys: HashMap<PublicId, Arc<KeyEntry>, BuildHasherDefault<IdHasher>>,
-    pub(crate) admins: HashMap<PublicId, SecretHash, BuildHasherDefault<IdHasher>>,
+    pub(crate) admins: HashMap<PublicId, Arc<AdminEntry>, BuildHasherDefault<IdHasher>>,
     /// The store's count of changes to keys when this was read.
     pub(crate) version: i64,
 }
@@ -298,11 +304,24 @@ impl KeyRing {
         self.keys.get(&PublicId::from_text(id)?)
     }
 
-    /// Whether `presented` is an admin token of this store; its public id if so.
-    pub fn verify_admin<'a>(&self, presented: &'a str) -> Option<&'a str> {
-        let token = PresentedKey::parse(presented).ok().filter(|token| token.kind() == TokenKind::Admin)?;
-        let hash = self.admins.get(&token.public_id())?;
-        bool::from(same_hash(hash, &token.secret_hash())).then(|| token.id())
+    /// Checks an admin token as it was presented, at `now_us` (UTC microseconds since the epoch).
+    ///
+    /// # Errors
+    /// [`AdminFault`] when it must be refused. The secret is checked before anything about the token is told.
+    pub fn verify_admin(&self, presented: &str, now_us: i64) -> Result<&Arc<AdminEntry>, AdminFault> {
+        let token = PresentedKey::parse(presented).ok().filter(|token| token.kind() == TokenKind::Admin);
+        let token = token.ok_or(AdminFault::Unknown)?;
+        let entry = self.admins.get(&token.public_id()).ok_or(AdminFault::Unknown)?;
+        if !bool::from(same_hash(&entry.hash, &token.secret_hash())) {
+            return Err(AdminFault::Unknown);
+        }
+        entry.usable(now_us)?;
+        Ok(entry)
+    }
+
+    /// How many keys an organization has, deleted ones included.
+    pub fn count_of(&self, organization: &str) -> usize {
+        self.keys.values().filter(|entry| entry.caller.organization == organization).count()
     }
 
     /// How many keys there are, deleted ones included.

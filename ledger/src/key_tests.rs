@@ -66,9 +66,22 @@ fn a_rotated_secret_works_until_its_time_and_not_at_it() {
 fn an_admin_token_is_not_a_virtual_key_nor_the_reverse() {
     let (mut ring, key) = ring_with(|_| {});
     let admin = issue(TokenKind::Admin, None).unwrap();
-    ring.admins.insert(PublicId::from_text(&admin.id).unwrap(), admin.hash);
-    assert_eq!(ring.verify_admin(admin.text.expose()), Some(admin.id.as_str()));
-    assert_eq!(ring.verify_admin(key.expose()), None);
+    let entry = AdminEntry {
+        id: admin.id.as_str().into(),
+        name: "ops".into(),
+        organization: None,
+        role: crate::admin::Role::Write,
+        hash: admin.hash,
+        expires_at_us: Some(NOW),
+        revoked: false,
+        noted_us: 0.into(),
+    };
+    ring.admins.insert(PublicId::from_text(&admin.id).unwrap(), Arc::new(entry));
+    let verify =
+        |token: &Secret, now| ring.verify_admin(token.expose(), now).map(|entry| entry.id.to_string());
+    assert_eq!(verify(&admin.text, NOW - 1), Ok(admin.id.clone()));
+    assert_eq!(verify(&admin.text, NOW), Err(AdminFault::Expired));
+    assert_eq!(verify(&key, NOW - 1), Err(AdminFault::Unknown));
     assert!(matches!(ring.verify(admin.text.expose(), NOW), Err(KeyFault::Malformed(_))));
 }
 

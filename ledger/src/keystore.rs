@@ -1,10 +1,12 @@
 //! Keys at work: changes go to the store, requests look at a snapshot in memory.
 
+use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken, Role};
+use crate::audit::AuditEntry;
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::now_us;
-use crate::store::{self, keys, keys::Event};
-use crate::token::{self, Secret, TokenKind};
+use crate::store::{self, admins, audit, keys};
+use crate::token::{self, IssuedToken, Secret, TokenKind};
 use arc_swap::ArcSwap;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
@@ -41,9 +43,9 @@ impl KeyStore {
         let issued = token::issue(TokenKind::VirtualKey, None)?;
         let info = self.change(|transaction, now| {
             keys::insert(transaction, &issued, new, now)?;
-            let detail = Some(new.name.clone());
-            leave(transaction, now, actor, "key_created", &issued.id, detail)?;
-            keys::get(transaction, &issued.id)
+            let info = keys::get(transaction, &issued.id)?;
+            leave(transaction, now, &key_event(actor, "key_created", &info, Some(info.name.clone())))?;
+            Ok(info)
         })?;
         Ok(CreatedKey { info, key: issued.text })
     }
@@ -59,9 +61,9 @@ impl KeyStore {
     pub(crate) fn set_disabled(&self, id: &str, disabled: bool, actor: &str) -> Result<KeyInfo, LedgerError> {
         let action = if disabled { "key_disabled" } else { "key_enabled" };
         self.change(|transaction, now| {
-            keys::get_living(transaction, id)?;
+            let info = keys::get_living(transaction, id)?;
             keys::set_disabled(transaction, id, disabled)?;
-            leave(transaction, now, actor, action, id, None)?;
+            leave(transaction, now, &key_event(actor, action, &info, None))?;
             keys::get(transaction, id)
         })
     }
@@ -70,10 +72,10 @@ impl KeyStore {
         let issued = token::issue(TokenKind::VirtualKey, Some(id))?;
         let overlap_us = i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX);
         let info = self.change(|transaction, now| {
-            keys::get_living(transaction, id)?;
+            let info = keys::get_living(transaction, id)?;
             keys::rotate(transaction, id, &issued.hash, now.saturating_add(overlap_us))?;
             let detail = Some(format!("overlap {} s", overlap.as_secs()));
-            leave(transaction, now, actor, "key_rotated", id, detail)?;
+            leave(transaction, now, &key_event(actor, "key_rotated", &info, detail))?;
             keys::get(transaction, id)
         })?;
         Ok(CreatedKey { info, key: issued.text })
@@ -81,28 +83,73 @@ impl KeyStore {
 
     pub(crate) fn delete(&self, id: &str, actor: &str) -> Result<KeyInfo, LedgerError> {
         self.change(|transaction, now| {
-            keys::get_living(transaction, id)?;
+            let info = keys::get_living(transaction, id)?;
             keys::delete(transaction, id, now)?;
-            leave(transaction, now, actor, "key_deleted", id, None)?;
+            leave(transaction, now, &key_event(actor, "key_deleted", &info, None))?;
             keys::get(transaction, id)
         })
     }
 
     pub(crate) fn ensure_admin(&self) -> Result<Option<Secret>, LedgerError> {
-        if keys::has_admin(&self.lock())? {
+        if admins::any(&self.lock())? {
             return Ok(None);
         }
         let issued = token::issue(TokenKind::Admin, None)?;
+        let new = NewAdminToken {
+            name: "first".to_owned(),
+            organization: None,
+            role: Role::Write,
+            expires_at_us: None,
+        };
         let first = self.change(|transaction, now| {
             // Another process may have been faster between the look above and this transaction.
-            if keys::has_admin(transaction)? {
+            if admins::any(transaction)? {
                 return Ok(false);
             }
-            keys::insert_admin(transaction, &issued, now)?;
-            leave(transaction, now, "narrows", "admin_token_created", &issued.id, None)?;
-            Ok(true)
+            create_admin(transaction, now, &issued, &new, "narrows").map(|_info| true)
         })?;
         Ok(first.then_some(issued.text))
+    }
+
+    pub(crate) fn create_admin(&self, new: &NewAdminToken, actor: &str) -> Result<CreatedAdmin, LedgerError> {
+        new.validate()?;
+        let issued = token::issue(TokenKind::Admin, None)?;
+        let info = self.change(|transaction, now| create_admin(transaction, now, &issued, new, actor))?;
+        Ok(CreatedAdmin { info, token: issued.text })
+    }
+
+    pub(crate) fn list_admins(&self) -> Result<Vec<AdminInfo>, LedgerError> {
+        Ok(admins::list(&self.lock())?)
+    }
+
+    pub(crate) fn show_admin(&self, id: &str) -> Result<AdminInfo, LedgerError> {
+        admins::get(&self.lock(), id)
+    }
+
+    pub(crate) fn revoke_admin(&self, id: &str, actor: &str) -> Result<AdminInfo, LedgerError> {
+        self.change(|transaction, now| {
+            let info = admins::get(transaction, id)?;
+            admins::revoke(transaction, id, now)?;
+            let entry = AuditEntry {
+                actor,
+                action: "admin_token_revoked",
+                target: id,
+                organization: info.organization.as_deref(),
+                detail: Some(info.name.clone()),
+                rows: None,
+            };
+            leave(transaction, now, &entry)?;
+            admins::get(transaction, id)
+        })
+    }
+
+    pub(crate) fn admin_used(&self, id: &str, now_us: i64) -> Result<(), LedgerError> {
+        Ok(admins::used(&self.lock(), id, now_us)?)
+    }
+
+    /// Writes down what changed nothing here: reads, and changes of other parts.
+    pub(crate) fn audit(&self, entry: &AuditEntry<'_>) -> Result<(), LedgerError> {
+        Ok(audit::insert(&self.lock(), now_us(), entry)?)
     }
 
     /// One change: an immediate transaction, then the ring, so that the next request already sees it.
@@ -133,15 +180,39 @@ impl KeyStore {
     }
 }
 
-fn leave(
+fn create_admin(
     transaction: &Transaction<'_>,
-    at_us: i64,
+    now_us: i64,
+    issued: &IssuedToken,
+    new: &NewAdminToken,
     actor: &str,
-    action: &'static str,
-    target: &str,
+) -> Result<AdminInfo, LedgerError> {
+    admins::insert(transaction, issued, new, now_us)?;
+    let entry = AuditEntry {
+        actor,
+        action: "admin_token_created",
+        target: &issued.id,
+        organization: new.organization.as_deref(),
+        detail: Some(format!("{}, {}", new.name, new.role.as_str())),
+        rows: None,
+    };
+    leave(transaction, now_us, &entry)?;
+    admins::get(transaction, &issued.id)
+}
+
+fn key_event<'a>(
+    actor: &'a str,
+    action: &'a str,
+    info: &'a KeyInfo,
     detail: Option<String>,
-) -> rusqlite::Result<()> {
-    keys::leave_event(transaction, &Event { at_us, actor, action, target, detail })
+) -> AuditEntry<'a> {
+    AuditEntry { actor, action, target: &info.id, organization: Some(&info.organization), detail, rows: None }
+}
+
+/// Writes down a change of keys or tokens, and makes every process read them again.
+fn leave(transaction: &Transaction<'_>, at_us: i64, entry: &AuditEntry<'_>) -> rusqlite::Result<()> {
+    audit::insert(transaction, at_us, entry)?;
+    keys::touch(transaction)
 }
 
 /// The thread that notices changes made by other processes.

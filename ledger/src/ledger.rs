@@ -1,5 +1,7 @@
 //! The ledger: one handle for keys, records and questions.
 
+use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken};
+use crate::audit::{AuditEntry, AuditFilter, AuditPage};
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::keystore::{KeyStore, Refresher};
@@ -185,9 +187,58 @@ impl Ledger {
         self.keys.ensure_admin()
     }
 
-    /// Whether `presented` is an admin token of this store.
+    /// Creates an admin token. `actor` says who did it, in the trail of changes.
+    ///
+    /// # Errors
+    /// [`LedgerError::InvalidKey`] when a limit is passed, or a failure of the store.
+    pub fn create_admin_token(&self, new: &NewAdminToken, actor: &str) -> Result<CreatedAdmin, LedgerError> {
+        self.keys.create_admin(new, actor)
+    }
+
+    /// All admin tokens, oldest first, revoked ones included.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn list_admin_tokens(&self) -> Result<Vec<AdminInfo>, LedgerError> {
+        self.keys.list_admins()
+    }
+
+    /// One admin token by its public id.
+    ///
+    /// # Errors
+    /// [`LedgerError::AdminTokenNotFound`], or a failure of the store.
+    pub fn show_admin_token(&self, id: &str) -> Result<AdminInfo, LedgerError> {
+        self.keys.show_admin(id)
+    }
+
+    /// Ends an admin token for good. Revoking twice is fine.
+    ///
+    /// # Errors
+    /// [`LedgerError::AdminTokenNotFound`], or a failure of the store.
+    pub fn revoke_admin_token(&self, id: &str, actor: &str) -> Result<AdminInfo, LedgerError> {
+        self.keys.revoke_admin(id, actor)
+    }
+
+    /// Notes that an admin token was used at `now_us` (UTC microseconds since the epoch).
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn admin_token_used(&self, id: &str, now_us: i64) -> Result<(), LedgerError> {
+        self.keys.admin_used(id, now_us)
+    }
+
+    /// Writes an entry into the trail of administration, for reads and for changes outside of the store. It is
+    /// committed when this returns.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn audit(&self, entry: &AuditEntry<'_>) -> Result<(), LedgerError> {
+        self.keys.audit(entry)
+    }
+
+    /// Whether `presented` is an admin token of this store that may be used now.
     pub fn verify_admin_token(&self, presented: &str) -> bool {
-        self.keys.ring().verify_admin(presented).is_some()
+        self.keys.ring().verify_admin(presented, crate::now_us()).is_ok()
     }
 
     /// The file of the store.
@@ -225,6 +276,19 @@ impl Ledger {
     /// As [`Reader::record`].
     pub fn record(&self, id: u128) -> Result<Option<Record>, LedgerError> {
         self.reader()?.record(id)
+    }
+
+    /// [`Reader::audit`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::audit`].
+    pub fn audit_trail(
+        &self,
+        filter: &AuditFilter,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<AuditPage, LedgerError> {
+        self.reader()?.audit(filter, limit, before)
     }
 
     /// [`Reader::verify`] over a connection of its own.

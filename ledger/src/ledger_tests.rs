@@ -1,5 +1,7 @@
 use super::*;
 use crate::Sums;
+use crate::admin::Role;
+use crate::token::{TokenKind, issue};
 use crate::{now_us, sample};
 use rusqlite::Connection;
 use std::time::Instant;
@@ -128,10 +130,22 @@ fn the_schema_before_is_readable_and_migrates() {
     let mut connection = store::connect(&path, PATIENCE).unwrap();
     connection.pragma_update(None, "application_id", 0x4E52_5753).unwrap();
     store::migrate::run(&mut connection, &path, store::migrate::LATEST - 1).unwrap();
-    let keys = KeyStore::new(connection).unwrap();
-    let new = NewKey { name: "old".into(), organization: "acme".into(), ..NewKey::default() };
-    let key = keys.create(&new, "test").unwrap();
-    drop(keys);
+    // As the program before wrote them.
+    let (key, admin) = (issue(TokenKind::VirtualKey, None).unwrap(), issue(TokenKind::Admin, None).unwrap());
+    connection
+        .execute(
+            "INSERT INTO keys (id, secret_hash, name, organization, metadata, created_at_us)
+             VALUES (?1, ?2, 'old', 'acme', '[]', 1)",
+            rusqlite::params![key.id, key.hash],
+        )
+        .unwrap();
+    connection
+        .execute(
+            "INSERT INTO admin_tokens (id, secret_hash, created_at_us) VALUES (?1, ?2, 1)",
+            rusqlite::params![admin.id, admin.hash],
+        )
+        .unwrap();
+    drop(connection);
 
     let reader = Reader::open(&path).unwrap();
     assert!(reader.usage(&Filter::default(), &[]).unwrap().is_empty());
@@ -146,7 +160,10 @@ fn the_schema_before_is_readable_and_migrates() {
     );
 
     let ledger = Ledger::open(&path, LedgerOptions::default()).unwrap();
-    assert!(ledger.keys().verify(key.key.expose(), now_us()).is_ok());
+    assert!(ledger.keys().verify(key.text.expose(), now_us()).is_ok());
+    assert!(ledger.verify_admin_token(admin.text.expose()), "it may do all that it could");
+    let info = ledger.show_admin_token(&admin.id).unwrap();
+    assert_eq!((info.organization, info.role), (None, Role::Write));
     ledger.submit(sample::record(1));
     ledger.flush(PATIENCE).unwrap();
     assert_eq!(ledger.verify().unwrap().records.requests, 1);

@@ -10,11 +10,13 @@
 
 pub mod record;
 
+pub mod audit;
 mod json;
 mod rollup;
 mod segment;
 mod token;
 
+pub mod admin;
 pub mod error;
 pub mod key;
 mod key_json;
@@ -34,6 +36,8 @@ mod ledger;
 #[cfg(test)]
 mod sample;
 
+pub use admin::{AdminEntry, AdminFault, AdminInfo, CreatedAdmin, NewAdminToken, Role};
+pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage};
 pub use error::LedgerError;
 pub use json::{read_time, time};
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};

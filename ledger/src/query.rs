@@ -3,6 +3,7 @@
 mod records;
 mod usage;
 
+use crate::audit::{AUDIT_PAGE_LIMIT, AuditFilter, AuditPage};
 use crate::error::LedgerError;
 use crate::options::BUSY_TIMEOUT;
 use crate::record::Record;
@@ -216,5 +217,25 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Reader, LedgerError> {
         let (connection, version) = store::open_reader(path, BUSY_TIMEOUT)?;
         Ok(Reader { connection, version })
+    }
+
+    /// The trail of administration, the newest first; `before` is the `next` of the page before. Empty for a store
+    /// whose schema is older than the trail.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadQuery`] for a limit out of range, or a failure of the store.
+    pub fn audit(
+        &self,
+        filter: &AuditFilter,
+        limit: usize,
+        before: Option<i64>,
+    ) -> Result<AuditPage, LedgerError> {
+        if limit == 0 || limit > AUDIT_PAGE_LIMIT {
+            return Err(LedgerError::BadQuery("a page has 1 to 1000 events"));
+        }
+        if self.version < store::migrate::WITH_AUDIT {
+            return Ok(AuditPage { events: Vec::new(), next: None });
+        }
+        Ok(store::audit::page(&self.connection, filter, limit, before)?)
     }
 }

@@ -1,7 +1,8 @@
-//! Keys and admin tokens in the store. Every change bumps `keys_version` and leaves an admin event.
+//! Keys in the store. Every change bumps `keys_version`.
 
 use crate::error::LedgerError;
 use crate::key::{KeyEntry, KeyInfo, KeyRing, NewKey};
+use crate::store::admins;
 use crate::token::{IssuedToken, PublicId, SecretHash};
 use narrows_policy::{Caller, CallerKind};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -10,24 +11,9 @@ use std::sync::Arc;
 const COLUMNS: &str = "id, name, organization, team, user, service_account, project, metadata, models, \
     created_at_us, expires_at_us, disabled, previous_until_us, deleted_at_us, secret_hash, previous_hash";
 
-/// One line of the trail of administrative changes.
-pub(crate) struct Event<'a> {
-    pub(crate) at_us: i64,
-    /// Who did it, as the caller of the operation says.
-    pub(crate) actor: &'a str,
-    pub(crate) action: &'static str,
-    pub(crate) target: &'a str,
-    pub(crate) detail: Option<String>,
-}
-
-/// Writes the event and makes every process read the keys again.
-pub(crate) fn leave_event(transaction: &Transaction<'_>, event: &Event<'_>) -> rusqlite::Result<()> {
-    transaction.execute(
-        "INSERT INTO admin_events (at_us, actor, action, target, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![event.at_us, event.actor, event.action, event.target, event.detail],
-    )?;
-    transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'keys_version'", [])?;
-    Ok(())
+/// Makes every process read the keys again.
+pub(crate) fn touch(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'keys_version'", []).map(drop)
 }
 
 pub(crate) fn insert(
@@ -114,20 +100,6 @@ pub(crate) fn delete(transaction: &Transaction<'_>, id: &str, now_us: i64) -> ru
         .map(drop)
 }
 
-pub(crate) fn insert_admin(
-    transaction: &Transaction<'_>,
-    issued: &IssuedToken,
-    now_us: i64,
-) -> rusqlite::Result<()> {
-    transaction
-        .execute("INSERT INTO admin_tokens VALUES (?1, ?2, ?3)", params![issued.id, issued.hash, now_us])
-        .map(drop)
-}
-
-pub(crate) fn has_admin(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT EXISTS (SELECT 1 FROM admin_tokens)", [], |row| row.get(0))
-}
-
 /// The store's count of changes to keys.
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection
@@ -157,14 +129,7 @@ pub(crate) fn load_ring(connection: &mut Connection, before: &KeyRing) -> rusqli
         };
         ring.keys.insert(id, Arc::new(entry));
     }
-    let mut statement = transaction.prepare("SELECT id, secret_hash FROM admin_tokens")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let id: String = row.get(0)?;
-        if let Some(id) = PublicId::from_text(&id) {
-            ring.admins.insert(id, row.get(1)?);
-        }
-    }
+    admins::load(&transaction, &mut ring, before)?;
     Ok(ring)
 }
 

@@ -6,13 +6,19 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
 /// The migrations in order; the position, counted from one, is the schema version they lead to.
-const MIGRATIONS: &[&str] =
-    &[include_str!("0001_keys.sql"), include_str!("0002_records.sql"), include_str!("0003_objects.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("0001_keys.sql"),
+    include_str!("0002_records.sql"),
+    include_str!("0003_objects.sql"),
+    include_str!("0004_administration.sql"),
+];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 3;
+pub(crate) const LATEST: u32 = 4;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
+/// The first schema whose trail of administration can be asked.
+pub(crate) const WITH_AUDIT: u32 = 4;
 
 /// The schema version of the file; 0 when it is empty.
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {

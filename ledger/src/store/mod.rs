@@ -1,5 +1,7 @@
 //! The embedded store: one SQLite file in write-ahead-log mode, one writing process, any number of readers.
 
+pub(crate) mod admins;
+pub(crate) mod audit;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod objects;

@@ -1,12 +1,13 @@
-//! The administration API, `/admin/v1`: who may use it, its paths, and what holds for all of them.
+//! The administration API, `/admin/v1`: what holds for all of its endpoints.
 
+use super::Context;
+use super::actor::{self, Actor};
+use super::endpoints::ENDPOINTS;
 use super::error::ApiError;
-use super::{Context, config, keys, openapi, reports, status};
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Extension, Router};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,54 +17,20 @@ pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Time for one request, its body and its work included.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The public id of the admin token that made a request; it is written beside every change.
-#[derive(Clone)]
-pub(super) struct Actor(pub(super) Arc<str>);
-
 pub(super) fn router(context: Arc<Context>) -> Router {
-    Router::new()
-        .route("/admin/v1/keys", get(keys::list).post(keys::create))
-        .route("/admin/v1/keys/{id}", get(keys::show).delete(keys::delete))
-        .route("/admin/v1/keys/{id}/disable", post(keys::disable))
-        .route("/admin/v1/keys/{id}/enable", post(keys::enable))
-        .route("/admin/v1/keys/{id}/rotate", post(keys::rotate))
-        .route("/admin/v1/usage", get(reports::usage))
-        .route("/admin/v1/records", get(reports::records))
-        .route("/admin/v1/records/{id}", get(reports::record))
-        .route("/admin/v1/config", get(config::show))
-        .route("/admin/v1/config/reload", post(config::reload))
-        .route("/admin/v1/status", get(status::status))
-        .route("/admin/v1/openapi.json", get(openapi::document))
+    let mut router = Router::new();
+    for endpoint in ENDPOINTS {
+        let permitted = from_fn_with_state(endpoint, actor::permit);
+        router = router.route(endpoint.path, (endpoint.route)().route_layer(permitted));
+    }
+    router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         // The outermost, so that nobody without a token learns which paths and methods there are.
-        .layer(from_fn_with_state(Arc::clone(&context), authorize))
+        .layer(from_fn_with_state(Arc::clone(&context), actor::authorize))
         .layer(from_fn(in_time))
         .with_state(context)
-}
-
-/// Lets in who presents an admin token. The ledger compares in constant time.
-async fn authorize(State(context): State<Arc<Context>>, mut request: Request, next: Next) -> Response {
-    let actor = {
-        let keys = context.gateway.ledger.keys();
-        bearer(request.headers()).and_then(|token| keys.verify_admin(token)).map(Arc::from)
-    };
-    match actor {
-        Some(actor) => {
-            request.extensions_mut().insert(Actor(actor));
-            next.run(request).await
-        }
-        None => ApiError::unauthorized().into_response(),
-    }
-}
-
-/// The bearer token of a request that carries exactly one credential.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 async fn in_time(request: Request, next: Next) -> Response {

@@ -1,15 +1,17 @@
 //! The configuration in force, and reading it again.
 
+use super::api::Who;
+use super::audit::{Deed, audit};
 use super::error::ApiError;
 use super::input::Parameters;
 use super::{Context, api};
 use crate::config::Problem;
 use crate::configuration::{Rejection, Trigger};
 use crate::reload::{self, Outcome};
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ pub(super) async fn show(
 /// Reads the file again. The answer says which configuration is in force then, whatever came of it.
 pub(super) async fn reload(
     State(context): State<Arc<Context>>,
+    Extension(actor): Who,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     Parameters::new(query.as_deref())?.end()?;
@@ -39,6 +42,13 @@ pub(super) async fn reload(
         }
     };
     let snapshot = hash(&context);
+    let deed = Deed {
+        action: "configuration_reload",
+        target: "configuration".to_owned(),
+        detail: Some(format!("{word}; in force: {snapshot}")),
+        ..Deed::default()
+    };
+    audit(&context, &actor, deed).await?;
     let body = match rejection {
         None => json!({"result": word, "snapshot": snapshot}),
         Some(rejection) => {

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use narrows_ledger::LedgerError;
+use narrows_ledger::{AdminFault, LedgerError};
 use serde_json::json;
 
 /// A refusal.
@@ -30,13 +30,17 @@ impl ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "invalid_parameter", message)
     }
 
-    /// No admin token, or not one of ours.
-    pub(super) fn unauthorized() -> ApiError {
-        ApiError::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "send an admin token of this gateway: Authorization: Bearer nra_…; it was shown once, when the store was made",
-        )
+    /// No admin token, or one that may not be used.
+    pub(super) fn unauthorized(fault: AdminFault) -> ApiError {
+        let message = match fault {
+            AdminFault::Unknown => {
+                "send an admin token of this gateway: Authorization: Bearer nra_…; the first was shown once, when the \
+                 store was made, and `narrows tokens create` makes more"
+            }
+            AdminFault::Expired => "the admin token has expired; `narrows tokens create` makes another",
+            AdminFault::Revoked => "the admin token was revoked; `narrows tokens create` makes another",
+        };
+        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 }
 
@@ -55,6 +59,7 @@ impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> ApiError {
         let (status, code) = match &error {
             LedgerError::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "key_not_found"),
+            LedgerError::AdminTokenNotFound { .. } => (StatusCode::NOT_FOUND, "token_not_found"),
             LedgerError::KeyDeleted { .. } => (StatusCode::CONFLICT, "key_deleted"),
             LedgerError::InvalidKey(_) => (StatusCode::BAD_REQUEST, "invalid_key"),
             LedgerError::BadQuery(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),

@@ -139,6 +139,21 @@ pub(super) fn span(text: &str) -> Option<Duration> {
     days.map(|days| Duration::from_secs(days * 86_400)).or_else(|| crate::config::duration(text))
 }
 
+/// A time to come, UTC microseconds since the epoch.
+pub(super) fn future_us(text: &str) -> Result<i64, ApiError> {
+    let now_us = Timestamp::now().as_microsecond();
+    let at_us = span(text)
+        .and_then(|span| now_us.checked_add(i64::try_from(span.as_micros()).ok()?))
+        .or_else(|| point_us(text))
+        .ok_or_else(|| {
+            ApiError::body(format!("`expires_at` is `{text}`; it takes a length of time (90d), {TIME_FORMS}"))
+        })?;
+    if at_us <= now_us {
+        return Err(ApiError::body(format!("`expires_at` is `{text}`, which is in the past")));
+    }
+    Ok(at_us)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,15 +1,15 @@
 //! Virtual keys. A secret is in the answer that makes it and nowhere else; those answers are never cached.
 
 use super::Context;
+use super::actor::Actor;
 use super::api::{Who, store};
 use super::error::ApiError;
-use super::input::{self, Body, Parameters, TIME_FORMS};
+use super::input::{self, Body, Parameters};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use jiff::Timestamp;
-use narrows_ledger::{CreatedKey, NewKey};
+use narrows_ledger::{CreatedKey, KeyInfo, Ledger, LedgerError, NewKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -40,12 +40,14 @@ struct Rotation {
 
 pub(super) async fn list(
     State(context): State<Arc<Context>>,
+    Extension(actor): Who,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
     let deleted = parameters.flag("deleted")?;
     parameters.end()?;
-    let keys = store(&context, move |ledger| ledger.list_keys(deleted)).await?;
+    let mut keys = store(&context, move |ledger| ledger.list_keys(deleted)).await?;
+    keys.retain(|info| actor.sees(&info.organization));
     Ok(Json(json!({"keys": keys})))
 }
 
@@ -55,8 +57,8 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let asked: Asked = input::object(body)?;
-    let expires_at_us = asked.expires_at.as_deref().map(future_us).transpose()?;
-    let organization = asked.organization;
+    let expires_at_us = asked.expires_at.as_deref().map(input::future_us).transpose()?;
+    let organization = actor.within(asked.organization)?;
     let new = NewKey {
         name: asked.name,
         organization: organization.unwrap_or_else(|| context.gateway.snapshot().nobody.organization.clone()),
@@ -68,7 +70,7 @@ pub(super) async fn create(
         models: asked.models,
         expires_at_us,
     };
-    let created = store(&context, move |ledger| ledger.create_key(&new, &actor.0)).await?;
+    let created = store(&context, move |ledger| ledger.create_key(&new, actor.id())).await?;
     let location = HeaderValue::from_str(&format!("/admin/v1/keys/{}", created.info.id)).ok();
     let mut response = secret(StatusCode::CREATED, &created);
     if let Some(location) = location {
@@ -77,35 +79,58 @@ pub(super) async fn create(
     Ok(response)
 }
 
+/// A key that is there for the actor; another organization's is as good as none.
+fn own(ledger: &Ledger, actor: &Actor, id: &str) -> Result<KeyInfo, LedgerError> {
+    let info = ledger.show_key(id)?;
+    let found = actor.sees(&info.organization).then_some(info);
+    found.ok_or_else(|| LedgerError::KeyNotFound { id: id.to_owned() })
+}
+
+/// A change of one key that is there for the actor.
+async fn change<T: Send + 'static>(
+    context: &Arc<Context>,
+    actor: Actor,
+    id: String,
+    work: impl FnOnce(&Ledger, &str, &str) -> Result<T, LedgerError> + Send + 'static,
+) -> Result<T, ApiError> {
+    // A key never changes its organization, so looking first and changing then is safe.
+    store(context, move |ledger| {
+        own(ledger, &actor, &id)?;
+        work(ledger, &id, actor.id())
+    })
+    .await
+}
+
 pub(super) async fn show(
     State(context): State<Arc<Context>>,
+    Extension(actor): Who,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!(store(&context, move |ledger| ledger.show_key(&id)).await?)))
+) -> Result<Json<KeyInfo>, ApiError> {
+    store(&context, move |ledger| own(ledger, &actor, &id)).await.map(Json)
 }
 
 pub(super) async fn delete(
     State(context): State<Arc<Context>>,
     Extension(actor): Who,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!(store(&context, move |ledger| ledger.delete_key(&id, &actor.0)).await?)))
+) -> Result<Json<KeyInfo>, ApiError> {
+    change(&context, actor, id, |ledger, id, by| ledger.delete_key(id, by)).await.map(Json)
 }
 
 pub(super) async fn disable(
     State(context): State<Arc<Context>>,
     Extension(actor): Who,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!(store(&context, move |ledger| ledger.set_key_disabled(&id, true, &actor.0)).await?)))
+) -> Result<Json<KeyInfo>, ApiError> {
+    change(&context, actor, id, |ledger, id, by| ledger.set_key_disabled(id, true, by)).await.map(Json)
 }
 
 pub(super) async fn enable(
     State(context): State<Arc<Context>>,
     Extension(actor): Who,
     Path(id): Path<String>,
-) -> Result<Json<Value>, ApiError> {
-    Ok(Json(json!(store(&context, move |ledger| ledger.set_key_disabled(&id, false, &actor.0)).await?)))
+) -> Result<Json<KeyInfo>, ApiError> {
+    change(&context, actor, id, |ledger, id, by| ledger.set_key_disabled(id, false, by)).await.map(Json)
 }
 
 pub(super) async fn rotate(
@@ -121,23 +146,9 @@ pub(super) async fn rotate(
             "`overlap` is `{overlap}`; it takes a length of time: 30m, 24h, 7d"
         )));
     };
-    let rotated = store(&context, move |ledger| ledger.rotate_key(&id, overlap, &actor.0)).await?;
+    let rotated =
+        change(&context, actor, id, move |ledger, id, by| ledger.rotate_key(id, overlap, by)).await?;
     Ok(secret(StatusCode::OK, &rotated))
-}
-
-/// A time to come, UTC microseconds since the epoch.
-fn future_us(text: &str) -> Result<i64, ApiError> {
-    let now_us = Timestamp::now().as_microsecond();
-    let at_us = input::span(text)
-        .and_then(|span| now_us.checked_add(i64::try_from(span.as_micros()).ok()?))
-        .or_else(|| input::point_us(text))
-        .ok_or_else(|| {
-            ApiError::body(format!("`expires_at` is `{text}`; it takes a length of time (90d), {TIME_FORMS}"))
-        })?;
-    if at_us <= now_us {
-        return Err(ApiError::body(format!("`expires_at` is `{text}`, which is in the past")));
-    }
-    Ok(at_us)
 }
 
 /// A key with its secret: the only time it is seen.

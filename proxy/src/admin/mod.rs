@@ -4,9 +4,12 @@
 //! over millions of records never delays a token, and a gateway too busy to answer still says that it is alive. They
 //! serve on while open exchanges finish after a stop, so that the end of a drain can be watched.
 
+mod actor;
 mod api;
+mod audit;
 mod config;
 mod connection;
+mod endpoints;
 mod error;
 mod health;
 mod input;
@@ -14,6 +17,7 @@ mod keys;
 mod openapi;
 mod reports;
 mod status;
+mod tokens;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,14 @@
 //! Usage and records: questions to the store.
 
 use super::Context;
-use super::api::store;
+use super::actor::Actor;
+use super::api::{Who, store};
+use super::audit::{Deed, audit};
 use super::error::ApiError;
 use super::input::{Parameters, TIME_FORMS, point_us};
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use narrows_ledger::query::PAGE_LIMIT;
 use narrows_ledger::{Cursor, Dimension, Filter, PageRequest, Record, UsageRow};
 use serde::Serialize;
@@ -28,12 +30,12 @@ pub(super) struct Records {
     next: Option<String>,
 }
 
-/// The parameters that both questions take.
-fn filter(parameters: &mut Parameters) -> Result<Filter, ApiError> {
+/// The parameters that both questions take, within what the actor may see.
+fn filter(parameters: &mut Parameters, actor: &Actor) -> Result<Filter, ApiError> {
     Ok(Filter {
         from_us: parameters.take_as("from", TIME_FORMS, point_us)?,
         to_us: parameters.take_as("to", TIME_FORMS, point_us)?,
-        organization: parameters.take("organization"),
+        organization: actor.within(parameters.take("organization"))?,
         team: parameters.take("team"),
         user: parameters.take("user"),
         service_account: parameters.take("service_account"),
@@ -57,32 +59,52 @@ fn dimensions(text: &str) -> Option<Vec<Dimension>> {
 /// The sums of what matches, split as asked.
 pub(super) async fn usage(
     State(context): State<Arc<Context>>,
+    Extension(actor): Who,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Usage>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
-    let filter = filter(&mut parameters)?;
+    let filter = filter(&mut parameters, &actor)?;
     let words = Dimension::ALL.map(Dimension::as_str).join(", ");
     let accepted = format!("names of dimensions with commas between them, each once: {words}");
     let by = parameters.take_as("by", &accepted, dimensions)?.unwrap_or_default();
     parameters.end()?;
+    let organization = filter.organization.clone();
     let usage = store(&context, move |ledger| ledger.usage(&filter, &by)).await?;
+    let deed = Deed {
+        action: "usage_read",
+        target: "usage".to_owned(),
+        organization,
+        detail: query,
+        rows: Some(usage.len()),
+    };
+    audit(&context, &actor, deed).await?;
     Ok(Json(Usage { usage }))
 }
 
 /// One page of single records, the last settled first.
 pub(super) async fn records(
     State(context): State<Arc<Context>>,
+    Extension(actor): Who,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Records>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
-    let filter = filter(&mut parameters)?;
+    let filter = filter(&mut parameters, &actor)?;
     let accepted = format!("a number from 1 to {PAGE_LIMIT}");
     let in_range = |text: &str| text.parse().ok().filter(|limit| (1..=PAGE_LIMIT).contains(limit));
     let limit = parameters.take_as("limit", &accepted, in_range)?.unwrap_or(PAGE_DEFAULT);
     let read = |text: &str| text.parse::<Cursor>().ok();
     let cursor = parameters.take_as("cursor", "the `next` of a page before", read)?;
     parameters.end()?;
+    let organization = filter.organization.clone();
     let page = store(&context, move |ledger| ledger.records(&filter, PageRequest { limit, cursor })).await?;
+    let deed = Deed {
+        action: "records_read",
+        target: "records".to_owned(),
+        organization,
+        detail: query,
+        rows: Some(page.records.len()),
+    };
+    audit(&context, &actor, deed).await?;
     let next = page.next.map(|cursor| cursor.to_string());
     Ok(Json(Records { records: page.records, next }))
 }
@@ -90,6 +112,7 @@ pub(super) async fn records(
 /// One record, by the id that its caller saw as `x-narrows-request-id`.
 pub(super) async fn record(
     State(context): State<Arc<Context>>,
+    Extension(actor): Who,
     Path(id): Path<String>,
 ) -> Result<Json<Record>, ApiError> {
     let Ok(number) = uuid::Uuid::try_parse(&id).map(|id| id.as_u128()) else {
@@ -97,7 +120,17 @@ pub(super) async fn record(
             format!("`{id}` is not a record's id; it is a UUID, the x-narrows-request-id of an answer");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "invalid_id", message));
     };
-    match store(&context, move |ledger| ledger.record(number)).await? {
+    let found = store(&context, move |ledger| ledger.record(number)).await?;
+    let found = found.filter(|record| actor.sees(&record.caller.organization));
+    let deed = Deed {
+        action: "record_read",
+        target: id.clone(),
+        organization: found.as_ref().map(|record| record.caller.organization.clone()),
+        detail: None,
+        rows: Some(usize::from(found.is_some())),
+    };
+    audit(&context, &actor, deed).await?;
+    match found {
         Some(record) => Ok(Json(record)),
         None => {
             let message =

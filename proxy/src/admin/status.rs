@@ -1,13 +1,36 @@
 //! How the gateway is doing, on one page.
 
+use super::api::Who;
 use super::{Context, config, health};
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(super) async fn status(State(context): State<Arc<Context>>) -> Json<Value> {
+/// All of it for a token of every organization; for one of a single organization what concerns that one.
+pub(super) async fn status(State(context): State<Arc<Context>>, Extension(actor): Who) -> Json<Value> {
+    Json(match actor.organization() {
+        None => whole(&context),
+        Some(organization) => part(&context, organization),
+    })
+}
+
+fn part(context: &Context, organization: &str) -> Value {
+    let gateway = &context.gateway;
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "snapshot": format!("{:016x}", gateway.snapshot().hash),
+        "now": narrows_ledger::time(jiff::Timestamp::now().as_microsecond()),
+        "uptime_seconds": context.started.elapsed().as_secs(),
+        "stopping": gateway.is_leaving(),
+        "degraded": health::degraded(gateway),
+        "organization": organization,
+        "virtual_keys": gateway.ledger.keys().count_of(organization),
+    })
+}
+
+fn whole(context: &Context) -> Value {
     let gateway = &context.gateway;
     let snapshot = gateway.snapshot();
     let ledger = gateway.ledger.stats();
@@ -23,10 +46,10 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Json<Value> {
             },
         })
     });
-    Json(json!({
+    json!({
         "version": env!("CARGO_PKG_VERSION"),
         "snapshot": format!("{:016x}", snapshot.hash),
-        "configuration": config::view(&context),
+        "configuration": config::view(context),
         "now": narrows_ledger::time(jiff::Timestamp::now().as_microsecond()),
         "uptime_seconds": context.started.elapsed().as_secs(),
         "stopping": gateway.is_leaving(),
@@ -56,5 +79,5 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Json<Value> {
             "failing": ledger.failing,
             "last_error": ledger.last_error,
         },
-    }))
+    })
 }

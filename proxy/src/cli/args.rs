@@ -39,6 +39,10 @@ pub(crate) enum Command {
     Keys(KeysArguments),
     /// Point a client at the gateway: print its settings, or write them.
     Connect(Box<ConnectArguments>),
+    /// Create and revoke admin tokens, the credentials of the administration API.
+    Tokens(TokensArguments),
+    /// Show who changed what and who read which records, the newest first.
+    Audit(AuditArguments),
     /// Sum up requests, tokens and cost.
     Usage(UsageArguments),
     /// Show the records of exchanges, the newest first.
@@ -286,6 +290,74 @@ pub(crate) struct ConnectArguments {
     pub(crate) shell: bool,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    narrows tokens create --name grafana --role read --organization acme --expires 90d\n  \
+    narrows tokens list\n  \
+    narrows tokens revoke 4kX0bYw2mQ7d")]
+pub(crate) struct TokensArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    #[command(subcommand)]
+    pub(crate) command: TokensCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Create an admin token and print it, this one time.
+    Create {
+        /// A name for people.
+        #[arg(long)]
+        name: String,
+        /// The one organization it is for. Without: every one, and the gateway as a whole.
+        #[arg(long)]
+        organization: Option<String>,
+        /// What it may do: read, or write (which includes reading).
+        #[arg(long, value_name = "ROLE", default_value = "read")]
+        role: String,
+        /// When it stops working: after a time (90d), or at one (2026-12-31).
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// List admin tokens, with when each was used last.
+    List,
+    /// End an admin token for good.
+    Revoke {
+        /// Public id of the token.
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  narrows audit --limit 20\n  narrows audit --action records_read --from 7d --json"
+)]
+pub(crate) struct AuditArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// At or after: a time ago (24h, 7d), a day (2026-11-01) or a time (2026-11-01T08:00:00Z); UTC.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Before.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// About this organization.
+    #[arg(long)]
+    pub(crate) organization: Option<String>,
+    /// By the admin token with this public id, or by the program cli or narrows.
+    #[arg(long, value_name = "ID")]
+    pub(crate) actor: Option<String>,
+    /// Of this kind: key_created, records_read, configuration_applied, …
+    #[arg(long, value_name = "WORD")]
+    pub(crate) action: Option<String>,
+    /// Done to this.
+    #[arg(long, value_name = "ID")]
+    pub(crate) target: Option<String>,
+    /// Most events to show.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) limit: usize,
 }
 
 #[derive(Debug, Args)]

@@ -151,10 +151,7 @@ fn public_id(text: &str) -> Result<&str> {
 
 fn new_key(asked: &CreateArguments, organization: &str) -> Result<NewKey> {
     let expires = asked.expires.as_deref();
-    let expires_at_us = expires.map(|text| time::point_us(text, 1, time::now_us())).transpose()?;
-    if expires_at_us.is_some_and(|at| at <= time::now_us()) {
-        bail!("--expires is in the past; write 90d or a day to come");
-    }
+    let expires_at_us = expires.map(|text| time::future_us("--expires", text)).transpose()?;
     let pair = |text: &String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => bail!("`{text}` is not NAME=VALUE, as --metadata cost-center=42"),

@@ -16,6 +16,7 @@ mod run;
 mod store;
 mod table;
 mod time;
+mod tokens;
 
 use anyhow::Result;
 use args::{Arguments, Command};
@@ -71,6 +72,8 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Config(arguments) => config::config(&arguments, console),
         Command::Keys(arguments) => keys::keys(&arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
+        Command::Tokens(arguments) => tokens::tokens(&arguments, console),
+        Command::Audit(arguments) => tokens::audit(&arguments, console),
         Command::Usage(arguments) => report::usage(&arguments, console),
         Command::Records(arguments) => report::records(&arguments, console),
         Command::Meter(arguments) => meter::meter(&arguments, console),

@@ -21,9 +21,10 @@ fn help_tells_a_newcomer_where_to_start() {
     let (code, out, _) = narrows(&["--help"]);
     assert_eq!(code, 0);
     assert!(out.contains("narrows demo") && out.contains("narrows check --config narrows.yaml"), "{out}");
-    for command in
-        ["run", "demo", "check", "keys", "connect", "usage", "records", "config", "meter", "version"]
-    {
+    for command in [
+        "run", "demo", "check", "keys", "tokens", "audit", "connect", "usage", "records", "config", "meter",
+        "version",
+    ] {
         let (code, text, _) = narrows(&[command, "--help"]);
         assert_eq!(code, 0, "{command}");
         assert!(text.contains("Usage:"), "{text}");

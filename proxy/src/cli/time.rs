@@ -30,6 +30,16 @@ pub(crate) fn point_us(text: &str, sign: i64, now_us: i64) -> Result<i64> {
     Err(anyhow!("`{text}` is not a time; write 24h or 90d, a day as 2026-11-01, or 2026-11-01T08:00:00Z"))
 }
 
+/// A point in time to come, of the option with this name.
+pub(crate) fn future_us(option: &str, text: &str) -> Result<i64> {
+    let now_us = now_us();
+    let at_us = point_us(text, 1, now_us)?;
+    if at_us <= now_us {
+        return Err(anyhow!("{option} is in the past; write 90d or a day to come"));
+    }
+    Ok(at_us)
+}
+
 /// A length of time. Longer ones than a configuration may have are fine here: keys live for months.
 pub(crate) fn span(text: &str) -> Option<Duration> {
     let days =

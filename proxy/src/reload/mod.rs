@@ -10,6 +10,7 @@ use crate::configuration::{Rejection, Trigger};
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
 use crate::telemetry::log;
+use narrows_ledger::AuditEntry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -78,6 +79,16 @@ fn apply(gateway: &Gateway, snapshot: Snapshot, loaded: Loaded, trigger: Trigger
     gateway.configuration.applied(loaded);
     let (hash, before) = (format!("{hash:016x}"), format!("{:016x}", before.hash));
     tracing::info!(trigger = trigger.as_str(), snapshot = hash, before, "a new configuration is in force");
+    let entry = AuditEntry {
+        actor: "narrows",
+        action: "configuration_applied",
+        target: "configuration",
+        detail: Some(format!("{hash} after {before}, by {}", trigger.as_str())),
+        ..AuditEntry::default()
+    };
+    if let Err(error) = gateway.ledger.audit(&entry) {
+        tracing::error!("a change of configuration could not be written into the trail: {error}");
+    }
 }
 
 fn reject(

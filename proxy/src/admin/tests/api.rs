@@ -1,4 +1,5 @@
 use super::super::api::BODY_BYTES_MAX;
+use super::super::endpoints::ENDPOINTS;
 use super::super::openapi;
 use super::{House, PATIENCE, ask, exchange, request};
 use narrows_ledger::TOKEN_LEN;
@@ -78,11 +79,15 @@ fn the_description_names_every_path_and_method() {
     let wanted: Value = serde_json::from_str(openapi::DOCUMENT).unwrap();
     assert_eq!(document, wanted);
     let paths = document["paths"].as_object().unwrap();
-    let router = include_str!("../api.rs");
-    let routes = router.matches(".route(\"").count();
-    assert_eq!(paths.len(), routes);
+    for endpoint in ENDPOINTS {
+        assert!(
+            paths.get(endpoint.path).is_some_and(|item| item.get(endpoint.method).is_some()),
+            "describe {} {} in openapi.json",
+            endpoint.method,
+            endpoint.path
+        );
+    }
     for (path, item) in paths {
-        assert!(router.contains(&format!("\"{path}\"")), "{path}");
         for method in ["get", "post", "delete", "put", "patch"] {
             let probed = path.replace("{id}", "00000000-0000-7000-8000-000000000000");
             let status = house.ask(&method.to_ascii_uppercase(), &probed, "{\"no\": 1}").status;

@@ -3,8 +3,10 @@
 mod api;
 mod health;
 mod keys;
+mod organizations;
 mod remote;
 mod reports;
+mod tokens;
 
 use super::{AdminParts, spawn};
 use crate::config;
@@ -70,6 +72,11 @@ impl House {
     fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         let authorization = format!("authorization: Bearer {}\r\n", self.token);
         ask(self.admin, method, path, &authorization, body)
+    }
+
+    /// Asks with another token.
+    fn ask_as(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        ask(self.admin, method, path, &format!("authorization: Bearer {token}\r\n"), body)
     }
 
     fn get(&self, path: &str) -> Answer {

@@ -87,7 +87,12 @@ fn near_and_far_print_the_same() {
     let id =
         ways.json(&["keys", "create", "--name", "x", "--user", "ada"])["id"].as_str().unwrap().to_owned();
     for arguments in [
-        &["keys", "list"][..],
+        &["tokens", "list"][..],
+        &["tokens", "list", "--json"],
+        &["audit", "--action", "key_created"],
+        &["audit", "--action", "key_created", "--json"],
+        &["audit", "--action", "nothing"],
+        &["keys", "list"],
         &["keys", "list", "--deleted", "--json"],
         &["keys", "show", &id],
         &["keys", "show", &id, "--json"],
@@ -150,4 +155,25 @@ fn what_is_wrong_from_far_is_told() {
     let metrics = format!("http://{}", ways.house.metrics);
     let (_, _, err) = narrows(&["usage", "--admin", &metrics, "--token-file", token]);
     assert!(err.contains("no such path"), "{err}");
+}
+
+#[test]
+fn admin_tokens_are_made_and_revoked_near_and_far() {
+    let ways = Ways::new(House::new(), "http");
+    let made = ways.json(&["tokens", "create", "--name", "ops", "--organization", "acme", "--expires", "7d"]);
+    let (id, token) = (made["id"].as_str().unwrap(), made["token"].as_str().unwrap().to_owned());
+    assert_eq!((&made["role"], &made["organization"]), (&"read".into(), &"acme".into()));
+    let (_, list, _) = ways.far(&["tokens", "list"]);
+    assert!(list.contains("ops") && list.contains("acme") && list.contains("every one"), "{list}");
+    assert!(!list.contains(&token));
+    let (code, out, _) = ways.near(&["tokens", "create", "--name", "near", "--role", "write"]);
+    assert!(code == 0 && out.contains("nra_") && out.contains("every organization"), "{out}");
+    assert!(ways.far(&["tokens", "revoke", id]).1.contains("is revoked"));
+    std::fs::write(&ways.token_file, &token).unwrap();
+    let (code, _, err) = ways.far(&["tokens", "list"]);
+    assert!(code == 1 && err.contains("NARROWS_ADMIN_TOKEN"), "{err}");
+    let (code, _, err) = ways.near(&["tokens", "create", "--name", "x", "--role", "root"]);
+    assert!(code == 1 && err.contains("read or write"), "{err}");
+    let (_, trail, _) = ways.near(&["audit", "--target", id]);
+    assert!(trail.contains("admin_token_created") && trail.contains("admin_token_revoked"), "{trail}");
 }

@@ -1,0 +1,69 @@
+//! Every path of the administration API, with what a token must be for it. The router is made from this list and from
+//! nothing else; `tests/organizations.rs` asks each entry with the tokens of two organizations.
+
+use super::{Context, audit, config, keys, openapi, reports, status, tokens};
+use axum::routing::{self, MethodRouter};
+use narrows_ledger::Role;
+use std::sync::Arc;
+
+/// What a token must be for an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// What it must be allowed to do.
+    pub(super) role: Role,
+    /// Whether it must be one of every organization, because the answer or the change is about the whole gateway.
+    pub(super) whole: bool,
+}
+
+/// Looks, within the token's organization.
+const LOOK: Needs = Needs { role: Role::Read, whole: false };
+/// Changes, within the token's organization.
+const CHANGE: Needs = Needs { role: Role::Write, whole: false };
+/// Looks at the gateway as a whole.
+const LOOK_AT_ALL: Needs = Needs { role: Role::Read, whole: true };
+/// Changes the gateway as a whole.
+const CHANGE_ALL: Needs = Needs { role: Role::Write, whole: true };
+
+/// A method of a path.
+pub(super) struct Endpoint {
+    /// In lower case, as in the OpenAPI description.
+    pub(super) method: &'static str,
+    /// The whole path, with `{id}` for what varies.
+    pub(super) path: &'static str,
+    pub(super) needs: Needs,
+    pub(super) route: fn() -> MethodRouter<Arc<Context>>,
+}
+
+macro_rules! endpoints {
+    ($($method:ident $path:literal $needs:ident $handler:path,)+) => {
+        &[$(Endpoint {
+            method: stringify!($method),
+            path: concat!("/admin/v1", $path),
+            needs: $needs,
+            route: || routing::$method($handler),
+        },)+]
+    };
+}
+
+/// The list.
+pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
+    get "/keys" LOOK keys::list,
+    post "/keys" CHANGE keys::create,
+    get "/keys/{id}" LOOK keys::show,
+    delete "/keys/{id}" CHANGE keys::delete,
+    post "/keys/{id}/disable" CHANGE keys::disable,
+    post "/keys/{id}/enable" CHANGE keys::enable,
+    post "/keys/{id}/rotate" CHANGE keys::rotate,
+    get "/tokens" LOOK tokens::list,
+    post "/tokens" CHANGE tokens::create,
+    get "/tokens/{id}" LOOK tokens::show,
+    delete "/tokens/{id}" CHANGE tokens::revoke,
+    get "/usage" LOOK reports::usage,
+    get "/records" LOOK reports::records,
+    get "/records/{id}" LOOK reports::record,
+    get "/audit" LOOK audit::list,
+    get "/config" LOOK_AT_ALL config::show,
+    post "/config/reload" CHANGE_ALL config::reload,
+    get "/status" LOOK status::status,
+    get "/openapi.json" LOOK openapi::document,
+};
