@@ -65,6 +65,8 @@ reasons! {
     ProviderConnect = "provider_connect", Provider;
     /// The TLS handshake with the provider failed, or its certificate is not trusted.
     ProviderTls = "provider_tls", Provider;
+    /// The egress proxy on the way to the provider could not be reached, or refused.
+    EgressProxy = "egress_proxy", Provider;
     /// No response head came within the first-byte time-out.
     ProviderFirstByteTimeout = "provider_first_byte_timeout", Provider;
     /// The provider sent nothing for longer than the idle time-out.

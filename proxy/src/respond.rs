@@ -79,6 +79,7 @@ fn status_of(reason: Reason) -> u16 {
         Reason::ProviderDns
         | Reason::ProviderConnect
         | Reason::ProviderTls
+        | Reason::EgressProxy
         | Reason::ProviderCut
         | Reason::ProviderProtocol
         | Reason::ProviderCredentialRefused

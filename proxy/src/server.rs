@@ -186,10 +186,13 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     let bound = settings.listen.gateway.iter().map(Bound::new).collect::<anyhow::Result<Vec<_>>>()?;
     let addresses = bound.iter().map(Bound::address).collect::<anyhow::Result<Vec<_>>>()?;
     let metrics = bind_std(settings.listen.metrics.address)?;
+    let mut certificates: Vec<_> = bound.iter().filter_map(Bound::certificate).cloned().collect();
     let admin = match &settings.listen.admin {
         None => None,
         Some(admin) => {
             let tls = admin.tls.as_ref().map(|files| tls::server_config(files, false)).transpose()?;
+            let (tls, certificate) = tls.unzip();
+            certificates.extend(certificate);
             Some((bind_std(admin.address)?, tls))
         }
     };
@@ -199,7 +202,7 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
         metrics: metrics.local_addr()?,
         admin_token,
     };
-    let parts = AdminParts { metrics, admin, gateway: gateway.clone() };
+    let parts = AdminParts { metrics, admin, gateway: gateway.clone(), certificates };
     let admin = admin::spawn(parts).context("the administration thread did not start")?;
 
     let h2 = H2::new(&gateway, settings.workers);

@@ -43,6 +43,8 @@ pub(crate) struct AdminParts {
     pub(crate) admin: Option<(TcpListener, Option<Arc<rustls::ServerConfig>>)>,
     /// The gateway to tell about.
     pub(crate) gateway: Gateway,
+    /// Certificates of every listener, to be kept fresh.
+    pub(crate) certificates: Vec<Arc<crate::listen::tls::Certificate>>,
 }
 
 /// What every request to these listeners may need.
@@ -60,7 +62,7 @@ pub(crate) struct Context {
 /// # Errors
 /// The system's, when a listener cannot be used or the thread cannot be made.
 pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
-    let AdminParts { metrics, admin, gateway } = parts;
+    let AdminParts { metrics, admin, gateway, certificates } = parts;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(STORE_THREADS_MAX)
         .thread_name("narrows-store-reader")
@@ -84,6 +86,7 @@ pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
             let ended = ended_of.reached(Phase::Ended);
             // Here and not among the workers: it reads files.
             tokio::spawn(crate::reload::watch(context.gateway.clone()));
+            tokio::spawn(crate::listen::tls::watch(context.gateway.clone(), certificates));
             let serving = async {
                 let health = serve(metrics, health::router(Arc::clone(&context)));
                 match admin {

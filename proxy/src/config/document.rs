@@ -7,8 +7,8 @@ use super::macros::settings;
 use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
-    AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, Records, Reload, Store, Streams,
-    Timeouts,
+    AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, ProxyUrl, Records, Reload,
+    Store, Streams, Timeouts, TlsFiles,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -65,6 +65,9 @@ settings! {
         pub(super) streams: Streams = "{}",
         /// How names of providers are resolved.
         pub(super) dns: Dns = "{}",
+        /// The way out of the network, for every provider that does not say otherwise. Without it providers are reached
+        /// directly: nothing is taken from variables such as `HTTPS_PROXY`.
+        pub(super) egress: Option<EgressDocument> = optional,
         /// Where requests go. The name is yours; it is also the path prefix `/NAME` and the label in records and
         /// metrics.
         pub(super) providers: Vec<(String, ProviderDocument)> as Map<ProviderDocument> = (required "{}"),
@@ -86,6 +89,10 @@ settings! {
         pub(super) api_version: Option<String> = optional,
         /// PEM file with certificates to trust for this provider only, in addition to the system's.
         pub(super) ca_file: Option<PathBuf> = optional,
+        /// Certificate that proves to it who we are (mutual TLS), for https URLs.
+        pub(super) client_cert: Option<TlsFiles> = optional,
+        /// The way out of the network to it, in place of the general one; `direct` uses no proxy.
+        pub(super) egress: Option<OwnEgress> as Option<OwnEgress> = optional,
         /// Name that its certificate is verified against. Required when the host of an https URL is an IP address.
         pub(super) server_name: Option<String> as Option<ServerName> = optional,
         /// Headers added to every request to it. Not the ones that carry credentials or frame the message.
@@ -108,6 +115,17 @@ settings! {
         pub(super) http2_streams: usize as Count<1, HTTP2_STREAMS_MAX> = "100",
         /// How often an HTTP/2 connection is asked whether it is alive. Without it: only when an answer did not come.
         pub(super) http2_ping: Option<Duration> = optional,
+    }
+
+    /// A proxy that is asked to connect (`CONNECT`) to the provider, for http and https URLs alike.
+    pub(super) struct EgressDocument {
+        /// The proxy: `http://host:port`, or `https://host:port` to speak TLS with it; with `user:password@` before the
+        /// host if it wants them. Write `${VARIABLE}` to keep them out of the file. Never shown.
+        pub(super) proxy: ProxyUrl = required,
+        /// Hosts that are reached without it: names, `.domain`, addresses, networks, `*`.
+        pub(super) no_proxy: Vec<NoProxy> = "[]",
+        /// PEM file with certificates to trust for an https proxy, in addition to the system's.
+        pub(super) ca_file: Option<PathBuf> = optional,
     }
 
     /// Time-outs that differ for one provider. What is absent is taken from the general `timeouts`.
@@ -171,6 +189,38 @@ impl Document {
             if provider.models.is_none() {
                 provider.models = Some(kinds::models(provider.kind));
             }
+        }
+    }
+}
+
+/// The way out of the network to one provider.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum OwnEgress {
+    /// No proxy, whatever the general setting says.
+    Direct,
+    /// This proxy.
+    Through(EgressDocument),
+}
+
+impl Form for OwnEgress {
+    type Out = OwnEgress;
+
+    fn shape() -> Shape {
+        let direct = Shape::Words(vec![("direct", "Without a proxy.".to_owned())]);
+        Shape::Either(vec![EgressDocument::shape(), direct])
+    }
+
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<OwnEgress> {
+        match &node.content {
+            Content::Scalar(scalar) if scalar.text == "direct" => Some(OwnEgress::Direct),
+            _ => EgressDocument::read(node, reader).map(OwnEgress::Through),
+        }
+    }
+
+    fn show(value: &OwnEgress) -> Json {
+        match value {
+            OwnEgress::Direct => json!("direct"),
+            OwnEgress::Through(egress) => EgressDocument::show(egress),
         }
     }
 }

@@ -61,6 +61,12 @@ pub(super) fn check_bundle(path: &Path) -> Result<[u8; 32], Fault> {
     Ok(Sha256::digest(&text).into())
 }
 
+/// The SHA-256 of what is in a certificate's and a key's file, if they can be read.
+pub(super) fn digest_pair(tls: &TlsFiles) -> Option<[u8; 32]> {
+    let (cert, key) = (read(&tls.cert).ok()?, read(&tls.key).ok()?);
+    Some(Sha256::new().chain_update(cert).chain_update([0]).chain_update(key).finalize().into())
+}
+
 type Cause = (String, &'static str);
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Cause> {

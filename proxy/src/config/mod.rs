@@ -6,6 +6,7 @@
 
 mod addresses;
 mod document;
+mod egress;
 mod files;
 mod fixed;
 mod form;

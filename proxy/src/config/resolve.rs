@@ -1,13 +1,13 @@
 //! From the document to settings: references, conflicts between keys, defaults that depend on other keys.
 
 use super::addresses::is_loopback;
-use super::document::{Document, ProviderDocument, ProviderTimeouts};
+use super::document::{Document, EgressDocument, OwnEgress, ProviderDocument, ProviderTimeouts};
 use super::files;
 use super::form::Reader;
 use super::forms::folder;
 use super::kinds;
 use super::path::Path;
-use super::settings::{Http2, JsonRecords, Provider, Settings, Streams, Timeouts, TlsFiles};
+use super::settings::{Egress, Http2, JsonRecords, NoProxy, Provider, Settings, Streams, Timeouts, TlsFiles};
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
 use http::HeaderName;
@@ -28,10 +28,11 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
             "add one, as `openai: {kind: openai, api_key: …}`",
         );
     }
+    let egress = document.egress.as_ref().map(|egress| check.egress(&Path::of(&["egress"]), egress));
     let providers: Vec<Provider> = document
         .providers
         .iter()
-        .filter_map(|(name, provider)| check.provider(name, provider, document))
+        .filter_map(|(name, provider)| check.provider(name, provider, document, egress.as_ref()))
         .collect();
     let aliases = check.aliases(&document.models, &names);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
@@ -156,7 +157,13 @@ impl Check<'_, '_> {
         }
     }
 
-    fn provider(&mut self, name: &str, document: &ProviderDocument, general: &Document) -> Option<Provider> {
+    fn provider(
+        &mut self,
+        name: &str,
+        document: &ProviderDocument,
+        general: &Document,
+        egress: Option<&Way>,
+    ) -> Option<Provider> {
         let path = Path::of(&["providers", name]);
         self.provider_name(&path, name, document);
         let kind = document.kind;
@@ -174,6 +181,13 @@ impl Check<'_, '_> {
         self.credential(&path, document);
         let ca_digest = document.ca_file.as_ref().and_then(|ca_file| self.bundle(&path, ca_file));
         self.http2(&path, document, base_url.as_ref());
+        self.tls(&path.key("client_cert"), document.client_cert.as_ref());
+        let way = match &document.egress {
+            Some(OwnEgress::Direct) => None,
+            Some(OwnEgress::Through(own)) => Some(self.egress(&path.key("egress"), own)),
+            None => egress.cloned(),
+        };
+        let egress = way.filter(|way| !way.spares(base_url.as_ref())).map(|way| way.egress);
         Some(Provider {
             name: Arc::from(name),
             kind: kind.kind,
@@ -182,6 +196,9 @@ impl Check<'_, '_> {
             api_version: document.api_version.clone(),
             ca_file: document.ca_file.clone(),
             ca_digest,
+            client_digest: document.client_cert.as_ref().and_then(files::digest_pair),
+            client_cert: document.client_cert.clone(),
+            egress,
             server_name,
             headers: document.headers.iter().filter_map(header).collect(),
             models: document.models.clone().unwrap_or_else(|| kinds::models(kind)),
@@ -232,9 +249,11 @@ impl Check<'_, '_> {
     /// The name to verify, and whether the keys about TLS fit the URL.
     fn server_name(&mut self, path: &Path, document: &ProviderDocument, url: &BaseUrl) -> Option<String> {
         if !url.is_tls() {
-            for (key, given) in
-                [("server_name", document.server_name.is_some()), ("ca_file", document.ca_file.is_some())]
-            {
+            for (key, given) in [
+                ("server_name", document.server_name.is_some()),
+                ("ca_file", document.ca_file.is_some()),
+                ("client_cert", document.client_cert.is_some()),
+            ] {
                 if given {
                     let message = format!("{key} has no effect on a plain http URL");
                     self.problem(&path.key(key), message, "use https in `base_url`, or remove it");
@@ -251,6 +270,22 @@ impl Check<'_, '_> {
             );
         }
         document.server_name.clone().or_else(|| Some(url.host().to_owned()))
+    }
+
+    /// The proxy that a group describes.
+    fn egress(&mut self, path: &Path, egress: &EgressDocument) -> Way {
+        let ca_digest = match &egress.ca_file {
+            Some(_) if !egress.proxy.url.is_tls() => {
+                let message = "ca_file has no effect on a proxy that is spoken to in plain http";
+                self.problem(&path.key("ca_file"), message, "use https in `proxy`, or remove it");
+                None
+            }
+            file => file.as_ref().and_then(|file| self.bundle(path, file)),
+        };
+        Way {
+            egress: Egress { proxy: egress.proxy.clone(), ca_file: egress.ca_file.clone(), ca_digest },
+            no_proxy: egress.no_proxy.clone(),
+        }
     }
 
     /// Whether the keys about HTTP/2 fit the URL and each other.
@@ -277,6 +312,20 @@ impl Check<'_, '_> {
                               `client_credentials: pass`";
             self.problem(path, "no credential: neither its own nor the client's", suggestion);
         }
+    }
+}
+
+/// A proxy, and who is reached without it.
+#[derive(Clone)]
+struct Way {
+    egress: Egress,
+    no_proxy: Vec<NoProxy>,
+}
+
+impl Way {
+    /// Whether a provider there is reached without the proxy.
+    fn spares(&self, url: Option<&BaseUrl>) -> bool {
+        url.is_some_and(|url| self.no_proxy.iter().any(|entry| entry.covers(url.host())))
     }
 }
 

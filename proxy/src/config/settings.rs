@@ -1,5 +1,6 @@
 //! The settings a gateway runs with: validated, defaults filled in, references resolved.
 
+pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
 use super::macros::{settings, words};
 use super::pattern::Pattern;
@@ -72,6 +73,12 @@ pub struct Provider {
     pub ca_file: Option<PathBuf>,
     /// SHA-256 of what is in `ca_file`, so that a changed bundle makes a changed provider.
     pub ca_digest: Option<[u8; 32]>,
+    /// Certificate that proves to it who we are, and its key.
+    pub client_cert: Option<TlsFiles>,
+    /// SHA-256 of what is in them.
+    pub client_digest: Option<[u8; 32]>,
+    /// The proxy it is reached through, if it is not reached directly.
+    pub egress: Option<Egress>,
     /// The name its certificate is verified against; always present when `base_url` is https.
     pub server_name: Option<String>,
     /// Headers added to every request; the values are marked sensitive. Never a credential or a framing header.
@@ -92,6 +99,17 @@ pub struct Provider {
     pub http2_streams: usize,
     /// How often an HTTP/2 connection is asked whether it is alive.
     pub http2_ping: Option<Duration>,
+}
+
+/// A proxy on the way to a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Egress {
+    /// Where it is, and who we are to it.
+    pub proxy: ProxyUrl,
+    /// PEM file with certificates that are trusted for the proxy itself, in addition to the system's.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of what is in it.
+    pub ca_digest: Option<[u8; 32]>,
 }
 
 /// Another name for a model of a provider.

@@ -30,6 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Bound {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    certificate: Option<Arc<tls::Certificate>>,
 }
 
 impl Bound {
@@ -37,7 +38,13 @@ impl Bound {
     pub(crate) fn new(settings: &Listener) -> anyhow::Result<Bound> {
         let listener = bind(settings.address)?;
         let tls = settings.tls.as_ref().map(|files| tls::server_config(files, settings.h2)).transpose()?;
-        Ok(Bound { listener, tls: tls.map(TlsAcceptor::from) })
+        let (tls, certificate) = tls.unzip();
+        Ok(Bound { listener, tls: tls.map(TlsAcceptor::from), certificate })
+    }
+
+    /// The certificate it proves itself with, to be kept fresh.
+    pub(crate) fn certificate(&self) -> Option<&Arc<tls::Certificate>> {
+        self.certificate.as_ref()
     }
 
     /// The address it got.

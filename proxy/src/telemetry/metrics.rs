@@ -68,6 +68,16 @@ impl Metrics {
         self.families.heads_refused.add(1);
     }
 
+    /// A renewed certificate of a listener is in use.
+    pub(crate) fn certificate_loaded(&self) {
+        self.families.certificates_loaded.add(1);
+    }
+
+    /// A renewed certificate of a listener cannot be used.
+    pub(crate) fn certificate_rejected(&self) {
+        self.families.certificates_rejected.add(1);
+    }
+
     /// From now on these models have `gen_ai_*` series of their own. Others get one while there is room.
     pub(crate) fn name_models(&self, models: Vec<Arc<str>>) {
         self.series.name_models(models);

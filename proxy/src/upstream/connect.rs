@@ -2,12 +2,20 @@
 
 use super::Fault;
 use super::dns::Dns;
-use crate::config::settings::Provider;
+use super::egress::Proxy;
+use crate::config::settings::{Egress, Provider};
 use crate::net::Io;
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use anyhow::Context as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -16,7 +24,7 @@ use tokio_rustls::client::TlsStream;
 const ADDRESSES_MAX: usize = 4;
 
 /// A connected transport to a provider; under TLS its name was verified.
-pub(crate) type Wire = Io<TlsStream<TcpStream>>;
+pub(crate) type Wire = Io<Secured>;
 
 /// Which versions of HTTP a connection may speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +42,7 @@ pub(crate) struct Connect {
     host: String,
     port: u16,
     tls: Option<Tls>,
+    proxy: Option<Proxy>,
     timeout: Duration,
     dns: Dns,
 }
@@ -59,10 +68,16 @@ impl Connect {
         } else {
             None
         };
+        let proxy = provider.egress.as_ref().map(|egress| {
+            let of = format!("provider {}: the egress proxy's", provider.name);
+            let tls = egress.proxy.url.is_tls().then(|| proxy_tls(&of, egress)).transpose()?;
+            Proxy::new(egress, tls, url.host(), url.port())
+        });
         Ok(Connect {
             host: url.host().to_owned(),
             port: url.port(),
             tls,
+            proxy: proxy.transpose()?,
             timeout: provider.timeouts.connect,
             dns,
         })
@@ -71,42 +86,81 @@ impl Connect {
     /// Makes a connection, handshake included, within the connect time-out. The word beside it says whether HTTP/2
     /// is to be spoken.
     pub(crate) async fn connect(&self, offer: Offer) -> Result<(Wire, bool), Fault> {
-        match tokio::time::timeout(self.timeout, self.connect_untimed(offer)).await {
+        // Whether the proxy has done its part, to say who was too slow.
+        let through = AtomicBool::new(false);
+        match tokio::time::timeout(self.timeout, self.connect_untimed(offer, &through)).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(Fault::ConnectTimeout(self.timeout)),
+            Err(_elapsed) => Err(match &self.proxy {
+                Some(proxy) if !through.load(Ordering::Relaxed) => {
+                    proxy.fault(format!("it did not connect within {:?}", self.timeout))
+                }
+                _ => Fault::ConnectTimeout(self.timeout),
+            }),
         }
     }
 
-    async fn connect_untimed(&self, offer: Offer) -> Result<(Wire, bool), Fault> {
-        let tcp = self.tcp().await?;
-        // A stalled small write would cost 40 ms (Nagle and delayed acknowledgement); we write whole messages.
-        tcp.set_nodelay(true).map_err(Fault::Connect)?;
-        match &self.tls {
-            None => Ok((Wire::Plain(tcp), offer == Offer::H2)),
-            Some(tls) => {
-                let stream = tls.offering(offer).connect(tls.name.clone(), tcp).await.map_err(Fault::Tls)?;
-                let chosen = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                Ok((Wire::Tls(Box::new(stream)), chosen || offer == Offer::H2))
-            }
-        }
+    async fn connect_untimed(&self, offer: Offer, through: &AtomicBool) -> Result<(Wire, bool), Fault> {
+        let Some(proxy) = &self.proxy else {
+            return self.secure(self.tcp(&self.host, self.port).await?, offer, Fault::Tls).await;
+        };
+        let mut tcp = self.tcp(&proxy.host, proxy.port).await.map_err(|fault| proxy.fault(fault))?;
+        let beyond = |error| Fault::TlsThrough { proxy: Arc::clone(&proxy.shown), error };
+        let Some((tls, name)) = &proxy.tls else {
+            proxy.ask(&mut tcp).await?;
+            through.store(true, Ordering::Relaxed);
+            return self.secure(tcp, offer, beyond).await;
+        };
+        let told = |error| proxy.fault(format!("the TLS handshake with it failed: {error}"));
+        let mut outer = tls.connect(name.clone(), tcp).await.map_err(told)?;
+        proxy.ask(&mut outer).await?;
+        through.store(true, Ordering::Relaxed);
+        let Some(tls) = &self.tls else {
+            return Ok((Wire::Tls(Box::new(Secured::Direct(outer))), offer == Offer::H2));
+        };
+        let inner = tls.offering(offer).connect(tls.name.clone(), outer).await.map_err(beyond)?;
+        let speaks_h2 = chose_h2(&inner, offer);
+        Ok((Wire::Tls(Box::new(Secured::Tunnelled(Box::new(inner)))), speaks_h2))
+    }
+
+    /// Speaks TLS over `tcp` if the provider does.
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        offer: Offer,
+        fault: impl FnOnce(io::Error) -> Fault,
+    ) -> Result<(Wire, bool), Fault> {
+        let Some(tls) = &self.tls else { return Ok((Wire::Plain(tcp), offer == Offer::H2)) };
+        let stream = tls.offering(offer).connect(tls.name.clone(), tcp).await.map_err(fault)?;
+        let speaks_h2 = chose_h2(&stream, offer);
+        Ok((Wire::Tls(Box::new(Secured::Direct(stream))), speaks_h2))
     }
 
     /// The first address that accepts, in the resolver's order. A dead address may use up its share of the
     /// time-out, never all of it.
-    async fn tcp(&self) -> Result<TcpStream, Fault> {
-        let addresses = self.dns.resolve(&self.host).await?;
+    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
+        let addresses = self.dns.resolve(host).await?;
         let tried = addresses.len().min(ADDRESSES_MAX);
         let share = self.timeout / u32::try_from(tried).unwrap_or(1).max(1);
         let mut last = Fault::ConnectTimeout(self.timeout);
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
-            match tokio::time::timeout(share, TcpStream::connect(SocketAddr::new(address, self.port))).await {
-                Ok(Ok(tcp)) => return Ok(tcp),
+            match tokio::time::timeout(share, TcpStream::connect(SocketAddr::new(address, port))).await {
+                Ok(Ok(tcp)) => {
+                    // A stalled small write would cost 40 ms (Nagle and delayed acknowledgement); we write whole
+                    // messages.
+                    tcp.set_nodelay(true).map_err(Fault::Connect)?;
+                    return Ok(tcp);
+                }
                 Ok(Err(error)) => last = Fault::Connect(error),
                 Err(_elapsed) => {}
             }
         }
         Err(last)
     }
+}
+
+/// Whether HTTP/2 is to be spoken over a connection.
+fn chose_h2<S>(stream: &TlsStream<S>, offer: Offer) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2") || offer == Offer::H2
 }
 
 impl Tls {
@@ -133,23 +187,43 @@ impl Tls {
     }
 }
 
-/// Trust for `provider`: the system's roots, and its own bundle beside them.
+/// Trust for `provider`, and who we are to it.
 fn tls_config(provider: &Provider) -> anyhow::Result<rustls::ClientConfig> {
+    let of = format!("provider {}:", provider.name);
+    let builder = trusting(&of, provider.ca_file.as_deref())?;
+    let Some(files) = &provider.client_cert else { return Ok(builder.with_no_client_auth()) };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("{of} client_cert {} cannot be read", files.cert.display()))?;
+    // The parser's own words are left out: they could repeat what stands in the file.
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|_fault| anyhow::anyhow!("{of} the key {} cannot be read", files.key.display()))?;
+    builder.with_client_auth_cert(chain, key).with_context(|| format!("{of} client_cert cannot be used"))
+}
+
+/// TLS towards an egress proxy; the one protocol spoken with it is HTTP/1.1.
+fn proxy_tls(of: &str, egress: &Egress) -> anyhow::Result<TlsConnector> {
+    let mut config = trusting(of, egress.ca_file.as_deref())?.with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A configuration that trusts the system's roots, and a bundle beside them.
+fn trusting(
+    of: &str,
+    ca_file: Option<&Path>,
+) -> anyhow::Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>> {
     let mut roots = system_roots().clone();
-    if let Some(path) = &provider.ca_file {
-        let describe = |error| {
-            anyhow::anyhow!("provider {}: ca_file {} cannot be read: {error}", provider.name, path.display())
-        };
+    if let Some(path) = ca_file {
+        let describe = |error| anyhow::anyhow!("{of} ca_file {} cannot be read: {error}", path.display());
         for certificate in CertificateDer::pem_file_iter(path).map_err(describe)? {
             roots.add(certificate.map_err(describe)?)?;
         }
     }
     let crypto = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(crypto)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
+    let builder =
+        rustls::ClientConfig::builder_with_provider(crypto).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots))
 }
 
 /// The system's trust store, read once; certificates that do not parse are left out.
@@ -164,4 +238,55 @@ pub(crate) fn system_roots() -> &'static rustls::RootCertStore {
         roots.add_parsable_certificates(found.certs);
         roots
     })
+}
+
+/// A connection under TLS.
+#[derive(Debug)]
+pub(crate) enum Secured {
+    /// One layer of it.
+    Direct(TlsStream<TcpStream>),
+    /// Within that of a proxy that is spoken to over TLS itself.
+    Tunnelled(Box<TlsStream<TlsStream<TcpStream>>>),
+}
+
+/// Calls the same method on whichever stream there is.
+macro_rules! on_stream {
+    ($self:expr, $method:ident, $($argument:expr),*) => {
+        match $self.get_mut() {
+            Secured::Direct(tls) => Pin::new(tls).$method($($argument),*),
+            Secured::Tunnelled(tls) => Pin::new(tls.as_mut()).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for Secured {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, poll_read, cx, buf)
+    }
+}
+
+impl AsyncWrite for Secured {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        on_stream!(self, poll_write, cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on_stream!(self, poll_write_vectored, cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, poll_flush, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on_stream!(self, poll_shutdown, cx)
+    }
 }

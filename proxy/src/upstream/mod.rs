@@ -8,6 +8,7 @@ pub mod body;
 pub(crate) mod connect;
 pub(crate) mod connection;
 pub(crate) mod dns;
+mod egress;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod head;
@@ -36,6 +37,22 @@ pub(crate) enum Fault {
     /// The TLS handshake failed.
     #[error("the TLS handshake failed: {0}")]
     Tls(std::io::Error),
+    /// The proxy on the way to the provider could not be reached, or refused.
+    #[error("the egress proxy {proxy} cannot be used: {cause}")]
+    Proxy {
+        /// Its URL, without user and password.
+        proxy: std::sync::Arc<str>,
+        /// What went wrong between us and it.
+        cause: String,
+    },
+    /// The TLS handshake with the provider failed, beyond a proxy that had connected.
+    #[error("the TLS handshake with the provider, through the egress proxy {proxy}, failed: {error}")]
+    TlsThrough {
+        /// The proxy's URL, without user and password.
+        proxy: std::sync::Arc<str>,
+        /// What went wrong.
+        error: std::io::Error,
+    },
     /// Writing the request failed.
     #[error("the request could not be written: {0}")]
     Write(std::io::Error),
@@ -63,7 +80,8 @@ impl Fault {
         match self {
             Fault::Dns { .. } => Reason::ProviderDns,
             Fault::Connect(_) | Fault::ConnectTimeout(_) => Reason::ProviderConnect,
-            Fault::Tls(_) => Reason::ProviderTls,
+            Fault::Tls(_) | Fault::TlsThrough { .. } => Reason::ProviderTls,
+            Fault::Proxy { .. } => Reason::EgressProxy,
             Fault::Write(_) | Fault::Cut | Fault::NotBegun(_) | Fault::Reset(_) => Reason::ProviderCut,
             Fault::Shared(fault) => fault.reason(),
             Fault::Protocol(_) => Reason::ProviderProtocol,

@@ -7,8 +7,10 @@ mod support;
 
 mod bad_input;
 mod canary;
+mod certificates;
 mod desktop;
 mod drain;
+mod egress;
 mod endings;
 mod fidelity;
 mod headers;

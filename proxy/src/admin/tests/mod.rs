@@ -57,7 +57,12 @@ impl House {
         let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
         let (metrics, admin) = (bind(), bind());
         let (metrics_address, admin_address) = (metrics.local_addr().unwrap(), admin.local_addr().unwrap());
-        let parts = AdminParts { metrics, admin: Some((admin, tls)), gateway: gateway.clone() };
+        let parts = AdminParts {
+            metrics,
+            admin: Some((admin, tls)),
+            gateway: gateway.clone(),
+            certificates: Vec::new(),
+        };
         House {
             gateway,
             token,

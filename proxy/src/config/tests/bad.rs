@@ -72,6 +72,36 @@ fn rows() -> Vec<Row> {
             "whole number from 1 to 1000",
             "digits",
         ),
+        // The way out.
+        row(
+            after("egress: {proxy: 'socks5://u:canary@h:1'}"),
+            4,
+            "egress.proxy",
+            "scheme other than http or https",
+            "http://host:port",
+        ),
+        row(after("egress: {no_proxy: [a]}"), 4, "egress.proxy", "is required", "add `proxy:`"),
+        row(
+            after("egress: {proxy: 'http://h:1', no_proxy: ['10.0.0.0/33']}"),
+            4,
+            "egress.no_proxy[0]",
+            "is not a host",
+            "10.0.0.0/8",
+        ),
+        row(
+            after("egress: {proxy: 'http://h:1', ca_file: x.pem}"),
+            4,
+            "egress.ca_file",
+            "no effect on a proxy",
+            "https",
+        ),
+        row(
+            provider("kind: openai\nbase_url: 'http://h'\nclient_cert: {cert: a, key: b}"),
+            6,
+            "providers.p.client_cert",
+            "no effect on a plain http URL",
+            "https",
+        ),
         // Interpolation.
         row(
             after("organization: ${NOPE}"),

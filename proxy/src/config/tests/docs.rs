@@ -59,6 +59,8 @@ fn folder() -> tempfile::TempDir {
         ("tls/gateway.pem", made.cert.pem()),
         ("tls/gateway.key", made.signing_key.serialize_pem()),
         ("tls/acme-ca.pem", made.cert.pem()),
+        ("tls/corp-ca.pem", made.cert.pem()),
+        ("secrets/partner", "secret\n".to_owned()),
         ("secrets/openai", "secret\n".to_owned()),
         ("secrets/azure", "secret\n".to_owned()),
         ("secrets/anthropic", "secret\n".to_owned()),
@@ -82,7 +84,16 @@ fn every_example_loads() {
         names.push(name);
     }
     names.sort();
-    assert_eq!(names, ["coding-agents.yaml", "local-models.yaml", "minimal.yaml", "production.yaml"]);
+    assert_eq!(
+        names,
+        [
+            "coding-agents.yaml",
+            "corporate-network.yaml",
+            "local-models.yaml",
+            "minimal.yaml",
+            "production.yaml"
+        ]
+    );
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) struct Families {
     pub(super) streams: IntGauge,
     pub(super) probes: Arc<Series>,
     pub(super) heads_refused: Arc<Series>,
+    pub(super) certificates_loaded: Arc<Series>,
+    pub(super) certificates_rejected: Arc<Series>,
     /// Microseconds.
     pub(super) overhead: Arc<Series>,
     /// Microseconds.
@@ -66,6 +68,8 @@ impl Families {
             streams: gauge(&table::STREAMS)?,
             probes: family(&table::PROBES, ONE)?.series(&[]),
             heads_refused: family(&table::HEADS_REFUSED, ONE)?.series(&[]),
+            certificates_loaded: family(&table::CERTIFICATES_LOADED, ONE)?.series(&[]),
+            certificates_rejected: family(&table::CERTIFICATES_REJECTED, ONE)?.series(&[]),
             overhead: family(&table::OVERHEAD, MICROS)?.series(&[]),
             first_byte_added: family(&table::FIRST_BYTE_ADDED, MICROS)?.series(&[]),
             registry,

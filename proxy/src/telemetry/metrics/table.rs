@@ -181,6 +181,10 @@ metrics! {
         "`GET /` and `HEAD /` answered; they are no exchanges and leave no record.";
     HEADS_REFUSED = Recorded Kind::Counter, Count, "narrows_heads_refused_total", &[],
         "Connections closed with 400 because what they sent is not an HTTP head; there is nothing to record.";
+    CERTIFICATES_LOADED = Recorded Kind::Counter, Count, "narrows_certificates_loaded_total", &[],
+        "Renewed certificates of listeners that were taken into use while the gateway ran.";
+    CERTIFICATES_REJECTED = Recorded Kind::Counter, Count, "narrows_certificates_rejected_total", &[],
+        "Renewed certificates of listeners that could not be used; the old one stays.";
     OVERHEAD = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_overhead_seconds", &[],
         "Time of an exchange that was not spent waiting for the provider (total minus upstream wait). It includes waiting for the caller to send and to read.";
     FIRST_BYTE_ADDED = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_first_byte_added_seconds", &[],

@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod client;
+pub(crate) mod forward;
 pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod kinds;

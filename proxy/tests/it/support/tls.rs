@@ -40,6 +40,26 @@ impl Certificate {
         TlsAcceptor::from(Arc::new(config))
     }
 
+    /// A server with it that serves only clients that prove to be `client`.
+    pub(crate) fn acceptor_for(&self, client: &Certificate) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(client.pem.as_bytes()).unwrap()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            Arc::clone(&provider),
+        );
+        let chain = vec![CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(chain, key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
     /// Connects to a server that has it, offering `protocols`.
     pub(crate) async fn connect(
         &self,
@@ -47,6 +67,20 @@ impl Certificate {
         name: &str,
         protocols: &[&str],
     ) -> TlsStream<TcpStream> {
+        self.try_connector(address, name, protocols).await.unwrap()
+    }
+
+    /// Connects to a server if it has it.
+    pub(crate) async fn try_connect(&self, address: SocketAddr, name: &str) -> Option<TlsStream<TcpStream>> {
+        self.try_connector(address, name, &["http/1.1"]).await.ok()
+    }
+
+    async fn try_connector(
+        &self,
+        address: SocketAddr,
+        name: &str,
+        protocols: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -58,6 +92,6 @@ impl Certificate {
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(name, tcp).await
     }
 }
