@@ -239,7 +239,8 @@ impl Provider {
         let dialect = slot.get_or_init(|| Box::new(PerDialect::new(record.dialect)));
         let class = class_place(record.status);
         if let Some(end) = dialect.ends.get(record.reason as usize).and_then(|row| row.get(class)) {
-            let values = [record.reason.as_str(), dialect.word, name, class_word(class)];
+            let blame = error_word(error_place(record.reason));
+            let values = [record.reason.as_str(), dialect.word, name, class_word(class), blame];
             end.of(&families.exchanges, values).add(1);
         }
         self.request_bytes.of(&families.request_bytes, [name]).add(record.request_bytes);

@@ -169,8 +169,8 @@ metrics! {
         "Time per output token after the first, for completed streams of two tokens and more.";
 
     EXCHANGES = Recorded Kind::Counter, Count, "narrows_exchanges_total",
-        &[&REASON, &DIALECT, &PROVIDER, &STATUS_CLASS],
-        "Exchanges settled, by how they ended. One record was made of each.";
+        &[&REASON, &DIALECT, &PROVIDER, &STATUS_CLASS, &ERROR_TYPE],
+        "Exchanges settled, by how they ended and whose doing it was. One record was made of each.";
     ATTEMPTS = Recorded Kind::Counter, Count, "narrows_attempts_total", &[&PROVIDER, &REASON],
         "Attempts at providers, by how they ended.";
     IN_FLIGHT = Recorded Kind::Gauge, Count, "narrows_exchanges_in_flight", &[],

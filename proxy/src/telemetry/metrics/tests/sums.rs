@@ -4,7 +4,7 @@ use super::{attempt, count, record, recorded};
 use crate::telemetry::metrics::Metrics;
 use narrows_ledger::Record;
 use narrows_meter::{Origin, Usage};
-use narrows_policy::Reason;
+use narrows_policy::{Blame, Reason};
 use std::collections::BTreeMap;
 
 /// Varied exchanges, the same for the same number.
@@ -53,7 +53,15 @@ fn counters_are_the_sums_of_the_records() {
             status => format!("{}xx", status / 100),
         };
         let dialect = record.dialect.unwrap_or("none");
-        add(&mut wanted, &["narrows_exchanges_total", record.reason.as_str(), dialect, provider, &class], 1);
+        let reason = record.reason.as_str();
+        let blame = match record.reason.blame() {
+            Blame::Nobody => "",
+            Blame::Caller => "caller",
+            Blame::Policy => "policy",
+            Blame::Provider => "provider",
+            Blame::Gateway => "gateway",
+        };
+        add(&mut wanted, &["narrows_exchanges_total", reason, dialect, provider, &class, blame], 1);
         add(&mut wanted, &["narrows_request_body_bytes_total", provider], record.request_bytes);
         add(&mut wanted, &["narrows_response_body_bytes_total", provider], record.response_bytes);
         for attempt in &record.attempts {
@@ -80,7 +88,10 @@ fn counters_are_the_sums_of_the_records() {
     }
     let read = recorded(&metrics);
     let order: BTreeMap<&str, &[&str]> = BTreeMap::from([
-        ("narrows_exchanges_total", ["reason", "dialect", "provider", "status_class"].as_slice()),
+        (
+            "narrows_exchanges_total",
+            ["reason", "dialect", "provider", "status_class", "error_type"].as_slice(),
+        ),
         ("narrows_request_body_bytes_total", &["provider"]),
         ("narrows_response_body_bytes_total", &["provider"]),
         ("narrows_attempts_total", &["provider", "reason"]),
