@@ -1,4 +1,5 @@
 mod bounds;
+mod dashboards;
 pub(crate) mod exposition;
 mod lint;
 mod sums;
