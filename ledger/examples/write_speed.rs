@@ -150,6 +150,7 @@ fn record(number: u64, callers: &[Arc<Caller>], texts: &[Arc<str>; 4]) -> Record
         conversation: Some("0c7f2a4e-5d3b-4f8a-9a51-0d9b6f2f7f10".into()),
         attempts: vec![Attempt {
             provider: Arc::clone(provider),
+            model: None,
             status: Some(200),
             reason: Reason::Completed,
             duration_us: 205_000,

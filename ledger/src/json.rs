@@ -89,8 +89,13 @@ impl Record {
 
 impl Serialize for Attempt {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Attempt", 5)?;
+        let mut out = serializer.serialize_struct("Attempt", 6)?;
         out.serialize_field("provider", &*self.provider)?;
+        // Only where it differs from the record's.
+        match &self.model {
+            Some(model) => out.serialize_field("model", &**model)?,
+            None => out.skip_field("model")?,
+        }
         out.serialize_field("status", &self.status)?;
         out.serialize_field("reason", &self.reason)?;
         out.serialize_field("duration_us", &self.duration_us)?;

@@ -12,6 +12,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Attempt {
     /// Name of the provider in the configuration.
     pub provider: Arc<str>,
+    /// The model asked of it; `None` is the record's [`model_sent`](Record::model_sent).
+    pub model: Option<Arc<str>>,
     /// Status of the provider's answer, if a head came.
     pub status: Option<u16>,
     /// Why the attempt ended.

@@ -56,6 +56,7 @@ pub fn record(number: u64) -> Record {
         attempts: if known {
             vec![Attempt {
                 provider: "anthropic".into(),
+                model: number.is_multiple_of(4).then(|| "claude-haiku-4-5".into()),
                 status: Some(200),
                 reason: Reason::Completed,
                 duration_us: 205_000,

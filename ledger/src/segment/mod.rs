@@ -13,8 +13,15 @@ pub(crate) mod pack;
 pub(crate) mod unpack;
 mod varint;
 
-/// The first byte of every segment.
-pub(crate) const FORMAT: u8 = 1;
+/// The first byte of every segment that is written. 2 added the model of an attempt, in a flag that was 0 before, so
+/// that segments of format 1 are read by the same lines.
+pub(crate) const FORMAT: u8 = 2;
+/// The first bytes of segments that are read.
+pub(crate) const FORMATS: [u8; 2] = [1, FORMAT];
+/// In an attempt's flags: a pooled connection was used.
+pub(crate) const ATTEMPT_REUSED: u8 = 1;
+/// In an attempt's flags: a model of its own follows.
+pub(crate) const ATTEMPT_MODEL: u8 = 2;
 /// Bytes per entry of a segment's `prints`: the low 32 bits of a record's id, little-endian.
 pub(crate) const PRINT_BYTES: usize = 4;
 /// Longest text kept in a record, in bytes; what callers and providers send is cut here.

@@ -2,7 +2,7 @@
 
 use super::mix::Table;
 use super::varint::{put, zigzag};
-use super::{ATTEMPTS_MAX, FORMAT, cut, print_of};
+use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, cut, print_of};
 use crate::record::{Attempt, Record};
 use crate::rollup::{GroupKey, Sums, hour_of};
 use narrows_policy::{Caller, CallerKind};
@@ -242,7 +242,18 @@ impl Packer {
             self.put(u64::from(reason));
             self.put_optional(attempt.status.map(u64::from));
             self.put(attempt.duration_us);
-            self.body.push(u8::from(attempt.reused));
+            let (mut flags, mut model) = (0, 0);
+            if attempt.reused {
+                flags |= ATTEMPT_REUSED;
+            }
+            if attempt.model.is_some() {
+                flags |= ATTEMPT_MODEL;
+                model = self.text(attempt.model.as_deref()).1;
+            }
+            self.body.push(flags);
+            if attempt.model.is_some() {
+                self.put(u64::from(model));
+            }
         }
     }
 

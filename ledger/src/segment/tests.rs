@@ -35,6 +35,22 @@ fn records_read_back_as_they_were() {
 }
 
 #[test]
+fn segments_of_the_format_before_are_read() {
+    let mut records: Vec<Record> = (0..50).map(sample::record).collect();
+    for attempt in records.iter_mut().flat_map(|record| &mut record.attempts) {
+        attempt.model = None;
+    }
+    let (_, mut body) = pack(&records);
+    // Without models of attempts the two formats differ in their first byte only.
+    body[0] = FORMAT - 1;
+    assert_eq!(unpack(&body, 50).unwrap(), records);
+    for unknown in [0, FORMAT + 1] {
+        body[0] = unknown;
+        assert!(unpack(&body, 50).is_err());
+    }
+}
+
+#[test]
 fn the_next_segment_stands_alone() {
     let mut packer = Packer::new();
     for round in 0..3 {

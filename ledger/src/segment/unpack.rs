@@ -1,7 +1,7 @@
 //! A blob in, records out. Trusts nothing: a damaged segment is an error, never a panic or a huge allocation.
 
 use super::varint::{take, unzigzag};
-use super::{ATTEMPTS_MAX, FORMAT};
+use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMATS};
 use crate::record::{Attempt, Record};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, CallerKind, CapabilitySet, Reason};
@@ -20,7 +20,7 @@ const STATIC_WORDS: usize = 4_096;
 /// Reads all records of a segment that holds `count`.
 pub(crate) fn unpack(body: &[u8], count: u32) -> Result<Vec<Record>, Fault> {
     let mut reader = Segment { input: body, texts: Vec::new(), callers: Vec::new() };
-    if reader.byte()? != FORMAT {
+    if !FORMATS.contains(&reader.byte()?) {
         return Err("a format this program does not know");
     }
     for _ in 0..reader.number()? {
@@ -135,16 +135,17 @@ impl<'a> Segment<'a> {
         }
         let mut attempts = Vec::with_capacity(count);
         for _ in 0..count {
-            attempts.push(Attempt {
-                provider: self.text()?.ok_or("an attempt without a provider")?,
-                reason: self.value()?,
-                status: match self.optional()? {
-                    Some(status) => Some(u16::try_from(status).map_err(|_large| "a status is too large")?),
-                    None => None,
-                },
-                duration_us: self.number()?,
-                reused: self.byte()? != 0,
-            });
+            let provider = self.text()?.ok_or("an attempt without a provider")?;
+            let reason = self.value()?;
+            let status = match self.optional()? {
+                Some(status) => Some(u16::try_from(status).map_err(|_large| "a status is too large")?),
+                None => None,
+            };
+            let duration_us = self.number()?;
+            let flags = self.byte()?;
+            let model = if flags & ATTEMPT_MODEL == 0 { None } else { self.text()? };
+            let reused = flags & ATTEMPT_REUSED != 0;
+            attempts.push(Attempt { provider, model, status, reason, duration_us, reused });
         }
         Ok(attempts)
     }
