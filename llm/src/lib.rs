@@ -11,6 +11,7 @@ pub mod fault;
 pub mod models;
 pub mod provider;
 pub mod request;
+pub mod retry_hint;
 
 // The answer's side: stream machines and unary usage.
 pub mod fuzzing;
