@@ -116,6 +116,10 @@ reasons! {
 
     /// More exchanges are asked for than the gateway can serve in time; try again shortly.
     Overloaded = "overloaded", Gateway;
+    /// An operator has disabled or drained every target that could serve the request.
+    TargetDisabled = "target_disabled", Gateway;
+    /// The conversation is bound to the account of a target that cannot serve it at the moment.
+    TargetBound = "target_bound", Gateway;
     /// All room for buffered bodies is taken; try again shortly.
     BuffersFull = "buffers_full", Gateway;
     /// Records are required and cannot be kept at the moment.

@@ -14,6 +14,7 @@ pub(crate) mod room;
 pub mod upstream;
 
 pub(crate) mod fetch;
+pub(crate) mod targets;
 
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;

@@ -52,6 +52,12 @@ impl Refusal {
         self
     }
 
+    /// With more to say.
+    pub(crate) fn and(mut self, more: &str) -> Refusal {
+        self.message.to_mut().push_str(more);
+        self
+    }
+
     /// Ends the connection with the answer.
     pub(crate) fn closing(mut self) -> Refusal {
         self.close = true;
@@ -74,7 +80,12 @@ fn status_of(reason: Reason) -> u16 {
         | Reason::BodyMalformed
         | Reason::ModelMissing
         | Reason::DialectUnsupported => 400,
-        Reason::Overloaded | Reason::BuffersFull | Reason::AuditUnavailable | Reason::ShuttingDown => 503,
+        Reason::Overloaded
+        | Reason::BuffersFull
+        | Reason::AuditUnavailable
+        | Reason::ShuttingDown
+        | Reason::TargetDisabled
+        | Reason::TargetBound => 503,
         Reason::ProviderFirstByteTimeout | Reason::ProviderIdleTimeout | Reason::TotalTimeout => 504,
         Reason::ProviderDns
         | Reason::ProviderConnect

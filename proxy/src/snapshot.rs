@@ -1,7 +1,11 @@
 //! The configuration as exchanges use it: immutable, swapped whole; one exchange sees one snapshot.
 
+pub(crate) mod route;
+
 use crate::config::pattern::Pattern;
 use crate::config::settings::{self, AskForUsage, ClientCredentials, Http2, Limits, Settings, Timeouts};
+use crate::targets::budget::Budget;
+use crate::targets::health::{Health, Table};
 use crate::upstream::connect::{Connect, Offer};
 use crate::upstream::dns::Dns;
 use crate::upstream::h2;
@@ -10,6 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use narrows_llm::Dialect;
 use narrows_llm::provider;
 use narrows_policy::{Caller, CallerKind};
+use route::Route;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +48,8 @@ pub(crate) struct Provider {
     pub(crate) pool: Arc<Pool>,
     /// What the pool was made from.
     way: Way,
+    /// How the way to it does, and what operators have said of it.
+    pub(crate) health: Arc<Health>,
     /// Which models route here.
     models: Vec<Pattern>,
 }
@@ -93,6 +100,24 @@ pub(crate) struct Resolved {
     pub(crate) model: Arc<str>,
 }
 
+/// What a model's name leads to.
+pub(crate) enum Found {
+    /// One model of one provider.
+    One(Resolved),
+    /// Several targets.
+    Route(Arc<Route>),
+}
+
+impl Found {
+    /// Where a request for `model` goes first, as far as that can be told without one.
+    pub(crate) fn first(self, model: &str) -> Option<Resolved> {
+        match self {
+            Found::One(resolved) => Some(resolved),
+            Found::Route(route) => route.first(model),
+        }
+    }
+}
+
 /// A validated configuration.
 pub(crate) struct Snapshot {
     /// Hash of the configuration.
@@ -106,6 +131,14 @@ pub(crate) struct Snapshot {
     providers: Vec<Arc<Provider>>,
     by_name: HashMap<Arc<str>, usize>,
     aliases: HashMap<Arc<str>, (usize, Arc<str>)>,
+    /// Models with targets, in the configuration's order.
+    routes: Vec<Arc<Route>>,
+    /// Those of them that are named exactly, and their aliases.
+    routes_by_name: HashMap<Arc<str>, Arc<Route>>,
+    /// How all providers and targets do.
+    pub(crate) health: Table,
+    /// Repetitions of the whole process.
+    pub(crate) retry_budget: Arc<Budget>,
     /// By provider's name.
     anonymous: HashMap<Arc<str>, Arc<Caller>>,
     dns: Dns,
@@ -118,12 +151,16 @@ impl Snapshot {
     pub(crate) fn new(settings: &Settings, previous: Option<&Snapshot>) -> anyhow::Result<Snapshot> {
         let known = previous.filter(|previous| previous.dns_settings == settings.dns);
         let dns = known.map_or_else(|| Dns::new(&settings.dns), |previous| Ok(previous.dns.clone()))?;
+        let mut health = Table::default();
+        let learnt = previous.map(|snapshot| &snapshot.health);
         let providers = settings
             .providers
             .iter()
             .map(|provider| {
                 let before = previous.and_then(|previous| previous.provider(&provider.name));
-                Provider::new(provider, settings, dns.clone(), before.map(|before| &**before)).map(Arc::new)
+                let health = health.of(&provider.name, learnt);
+                let before = before.map(|before| &**before);
+                Provider::new(provider, settings, dns.clone(), before, health).map(Arc::new)
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         let by_name: HashMap<_, _> = providers
@@ -135,6 +172,17 @@ impl Snapshot {
             let index = *by_name.get(&alias.provider)?;
             Some((Arc::clone(&alias.name), (index, Arc::clone(&alias.model))))
         });
+        let (mut routes, mut routes_by_name) = (Vec::new(), HashMap::new());
+        for route in &settings.routes {
+            let find = |name: &str| by_name.get(name).and_then(|index| providers.get(*index)).cloned();
+            let made = Arc::new(Route::new(route, find, &mut health, learnt));
+            let exact = route.pattern.is_exact().then(|| Arc::from(route.pattern.as_str()));
+            for name in exact.into_iter().chain(route.aliases.iter().cloned()) {
+                routes_by_name.insert(name, Arc::clone(&made));
+            }
+            routes.push(made);
+        }
+        let retry_budget = previous.map(|snapshot| Arc::clone(&snapshot.retry_budget));
         let anonymous = settings.anonymous.iter().flat_map(|entry| {
             entry.providers.iter().map(|name| (Arc::clone(name), Arc::clone(&entry.caller)))
         });
@@ -150,6 +198,10 @@ impl Snapshot {
             }),
             aliases: aliases.collect(),
             anonymous: anonymous.collect(),
+            retry_budget: retry_budget.unwrap_or_else(|| Arc::new(Budget::new(settings.retries.budget))),
+            health,
+            routes,
+            routes_by_name,
             by_name,
             providers,
             dns,
@@ -179,6 +231,12 @@ impl Snapshot {
         self.anonymous.get(provider)
     }
 
+    /// The models with targets that have this one among theirs.
+    pub(crate) fn models_with(&self, health: &Health) -> Vec<&str> {
+        let has = |route: &&Arc<Route>| route.targets.iter().any(|target| target.health.name == health.name);
+        self.routes.iter().filter(has).map(|route| route.pattern.as_str()).collect()
+    }
+
     /// The provider with this name.
     pub(crate) fn provider(&self, name: &str) -> Option<&Arc<Provider>> {
         self.by_name.get(name).and_then(|index| self.providers.get(*index))
@@ -193,6 +251,9 @@ impl Snapshot {
                 listed.push((Arc::clone(name), resolved));
             }
         }
+        for (name, route) in &self.routes_by_name {
+            listed.extend(route.first(name).map(|resolved| (Arc::clone(name), resolved)));
+        }
         for provider in &self.providers {
             for name in provider.models.iter().filter(|pattern| pattern.is_exact()).map(Pattern::as_str) {
                 if !listed.iter().any(|(known, _)| &**known == name) {
@@ -206,28 +267,58 @@ impl Snapshot {
         listed
     }
 
-    /// Where `model` goes. A path prefix that names a provider decides; else an alias; else `provider/model`; else
-    /// the most specific pattern, a provider that speaks `dialect` before one that does not.
-    pub(crate) fn resolve(&self, prefix: Option<&str>, model: &str, dialect: Dialect) -> Option<Resolved> {
+    /// Where `model` goes. An exact name decides: an alias, or a model with targets; else a path prefix that names a
+    /// provider; else `provider/model`; else the most specific pattern, one whose provider speaks `dialect` before one
+    /// that does not. Without `routes` models with targets are passed over.
+    pub(crate) fn resolve(
+        &self,
+        prefix: Option<&str>,
+        model: &str,
+        dialect: Dialect,
+        routes: bool,
+    ) -> Option<Found> {
         if let Some((index, target)) = self.aliases.get(model) {
             let provider = self.providers.get(*index)?;
-            return Some(Resolved { provider: Arc::clone(provider), model: Arc::clone(target) });
+            return Some(Found::One(Resolved { provider: Arc::clone(provider), model: Arc::clone(target) }));
         }
+        if let Some(route) = self.routes_by_name.get(model).filter(|_| routes) {
+            return Some(Found::Route(Arc::clone(route)));
+        }
+        // `/openai` names a format as much as a provider: other providers, and models with targets, are still reached.
+        let route = self.route(model, dialect).filter(|_| routes);
         if let Some(provider) = prefix.and_then(|name| self.provider(name)) {
-            // `/openai` names a format as much as a provider: other providers are still reached by their name.
-            let named = self.named(model).filter(|_| !provider.matches(model));
-            return Some(named.unwrap_or_else(|| provider.resolved(model)));
+            let is_format = prefix.is_some_and(is_format);
+            let own = provider.specificity(model);
+            if let Some((_, route)) =
+                route.filter(|((_, specificity), _)| is_format && Some(*specificity) >= own)
+            {
+                return Some(Found::Route(Arc::clone(route)));
+            }
+            let named = self.named(model).filter(|_| own.is_none());
+            return Some(Found::One(named.unwrap_or_else(|| provider.resolved(model))));
         }
         if let Some(named) = self.named(model) {
-            return Some(named);
+            return Some(Found::One(named));
         }
         let candidates = self.providers.iter().filter_map(|provider| {
             let specificity = provider.specificity(model)?;
             Some(((provider.kind.speaks(dialect), specificity), provider))
         });
-        // The first of equals wins: `max_by_key` would take the last.
-        let best = candidates.reduce(|best, next| if next.0 > best.0 { next } else { best });
-        best.map(|(_, provider)| provider.resolved(model))
+        let best = first_of_best(candidates);
+        match (route, best) {
+            (Some((rank, route)), Some((other, _))) if rank >= other => Some(Found::Route(Arc::clone(route))),
+            (_, Some((_, provider))) => Some(Found::One(provider.resolved(model))),
+            (Some((_, route)), None) => Some(Found::Route(Arc::clone(route))),
+            (None, None) => None,
+        }
+    }
+
+    /// The model with targets whose pattern is the most specific, and how good a match it is.
+    fn route(&self, model: &str, dialect: Dialect) -> Option<(Rank, &Arc<Route>)> {
+        first_of_best(self.routes.iter().filter(|route| route.pattern.matches(model)).map(|route| {
+            let speaks = route.targets.iter().any(|target| target.provider.kind.speaks(dialect));
+            ((speaks, route.pattern.specificity()), route)
+        }))
     }
 
     /// `provider/model`, where the first part is a provider's name.
@@ -237,12 +328,26 @@ impl Snapshot {
     }
 }
 
+/// How good a match is: whether the dialect is spoken, then how closely the pattern names the model.
+type Rank = (bool, (bool, usize));
+
+/// The best; the first of equals wins, where `max_by_key` would take the last.
+fn first_of_best<T>(candidates: impl Iterator<Item = (Rank, T)>) -> Option<(Rank, T)> {
+    candidates.reduce(|best, next| if next.0 > best.0 { next } else { best })
+}
+
+/// The prefixes that name a wire format, served whether or not a provider has that name.
+pub(crate) fn is_format(prefix: &str) -> bool {
+    matches!(prefix, "openai" | "anthropic" | "gemini")
+}
+
 impl Provider {
     fn new(
         settings: &settings::Provider,
         general: &Settings,
         dns: Dns,
         previous: Option<&Provider>,
+        health: Arc<Health>,
     ) -> anyhow::Result<Provider> {
         let kind = provider::Provider::of_kind(settings.kind)
             .ok_or_else(|| anyhow::anyhow!("provider {}: unknown kind {}", settings.name, settings.kind))?;
@@ -293,6 +398,7 @@ impl Provider {
             ping: settings.streams.ping,
             pool,
             way,
+            health,
             models: settings.models.clone(),
         })
     }
@@ -304,10 +410,6 @@ impl Provider {
 
     fn resolved(self: &Arc<Self>, model: &str) -> Resolved {
         Resolved { provider: Arc::clone(self), model: Arc::from(model) }
-    }
-
-    fn matches(&self, model: &str) -> bool {
-        self.specificity(model).is_some()
     }
 
     /// How closely the best of its patterns names `model`.

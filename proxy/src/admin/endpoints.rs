@@ -1,7 +1,7 @@
 //! Every path of the administration API, with what a token must be for it. The router is made from this list and from
 //! nothing else; `tests/organizations.rs` asks each entry with the tokens of two organizations.
 
-use super::{Context, audit, config, keys, openapi, reports, status, tokens};
+use super::{Context, audit, config, keys, openapi, reports, status, targets, tokens};
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
 use std::sync::Arc;
@@ -64,6 +64,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/audit" LOOK audit::list,
     get "/config" LOOK_AT_ALL config::show,
     post "/config/reload" CHANGE_ALL config::reload,
+    get "/targets" LOOK_AT_ALL targets::list,
+    get "/targets/{id}" LOOK_AT_ALL targets::show,
+    post "/targets/{id}/drain" CHANGE_ALL targets::drain,
+    post "/targets/{id}/disable" CHANGE_ALL targets::disable,
+    post "/targets/{id}/enable" CHANGE_ALL targets::enable,
     get "/status" LOOK status::status,
     get "/openapi.json" LOOK openapi::document,
 };

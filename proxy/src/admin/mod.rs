@@ -17,6 +17,7 @@ mod keys;
 mod openapi;
 mod reports;
 mod status;
+mod targets;
 mod tokens;
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! The document: every key of the file, with its meaning and default, before references are resolved.
 
 use super::form::{Form, Reader, Shape};
-use super::forms::{Count, Map, Switch};
+use super::forms::{Count, Grace, Map, Switch};
 use super::kinds;
 use super::macros::settings;
 use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
-    AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, ProxyUrl, Records, Reload,
-    Store, Streams, Timeouts, TlsFiles,
+    ATTEMPTS_MAX, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, ProxyUrl,
+    Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -30,6 +30,11 @@ const REPLICAS_MAX: usize = 1024;
 
 /// Most exchanges over one HTTP/2 connection. Each may hold a window of bytes that were not read yet.
 const HTTP2_STREAMS_MAX: usize = 1000;
+/// Largest weight of a target.
+const WEIGHT_MAX: usize = 1_000_000;
+
+/// Largest priority of a target.
+const PRIORITY_MAX: usize = 1_000;
 
 /// Largest file that a `file:` reference may name, in bytes.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;
@@ -63,6 +68,8 @@ settings! {
         pub(super) timeouts: Timeouts = "{}",
         /// How streams are passed on; a provider may override its own.
         pub(super) streams: Streams = "{}",
+        /// How failures of models with `targets` are repeated; a model may override its own.
+        pub(super) retries: Retries = "{}",
         /// How names of providers are resolved.
         pub(super) dns: Dns = "{}",
         /// The way out of the network, for every provider that does not say otherwise. Without it providers are reached
@@ -71,7 +78,8 @@ settings! {
         /// Where requests go. The name is yours; it is also the path prefix `/NAME` and the label in records and
         /// metrics.
         pub(super) providers: Vec<(String, ProviderDocument)> as Map<ProviderDocument> = (required "{}"),
-        /// Aliases: other names for models, matched exactly and before the patterns of providers.
+        /// Other names for models, matched exactly and before the patterns of providers. With `targets` a model has
+        /// several places to be asked at, and its name may be a pattern.
         pub(super) models: Vec<(String, AliasDocument)> as Map<AliasDocument> = "{}",
         /// Providers that serve requests without a virtual key, attributed to a named caller.
         pub(super) anonymous: Vec<AnonymousDocument> = "[]",
@@ -154,6 +162,51 @@ settings! {
         pub(super) provider: String = required,
         /// The model asked of it.
         pub(super) model: String = required,
+    }
+
+    /// A model with targets: several places where it can be asked for. One that fails gives way to the next.
+    pub(super) struct RouteDocument {
+        /// Where the model can be asked for.
+        pub(super) targets: Vec<TargetDocument> = required,
+        /// Time-outs that differ for this model, whichever provider serves it.
+        pub(super) timeouts: RouteTimeouts = "{}",
+        /// Repetition that differs for this model.
+        pub(super) retries: RouteRetries = "{}",
+    }
+
+    /// One place where a model can be asked for.
+    pub(super) struct TargetDocument {
+        /// Name of the provider.
+        pub(super) provider: String = required,
+        /// The model asked of it. Without it: the name that the client asked for.
+        pub(super) model: Option<String> = optional,
+        /// Its share of new conversations among targets of the same priority. 0 is drained: conversations that are
+        /// bound to it go on, no new one begins.
+        pub(super) weight: usize as Count<0, WEIGHT_MAX> = "1",
+        /// Targets of a higher number are asked only when none of a lower one can be.
+        pub(super) priority: usize as Count<0, PRIORITY_MAX> = "0",
+    }
+
+    /// Time-outs that differ for one model. What is absent is taken from the provider.
+    pub(super) struct RouteTimeouts {
+        /// To connect, TLS handshake included.
+        pub(super) connect: Option<Duration> = optional,
+        /// From the request's last byte to the head of the answer, for each attempt.
+        pub(super) first_byte: Option<Duration> = optional,
+        /// Between two chunks of an answer.
+        pub(super) idle: Option<Duration> = optional,
+        /// From the request's head to the end of the answer, over all attempts.
+        pub(super) total: Option<Duration> = optional,
+    }
+
+    /// Repetition that differs for one model. What is absent is taken from the general `retries`.
+    pub(super) struct RouteRetries {
+        /// Attempts in all, the first included.
+        pub(super) attempts: Option<usize> as Option<Count<1, ATTEMPTS_MAX>> = optional,
+        /// Longest wait for a target that no other can stand in for.
+        pub(super) wait_max: Option<Duration> as Option<Grace> = optional,
+        /// Whether to repeat what a provider may be at work on.
+        pub(super) after_sent: Option<bool> = optional,
     }
 
     /// Providers that serve requests without a virtual key.
@@ -439,6 +492,8 @@ pub(super) enum AliasDocument {
     Model(AliasTarget),
     /// Another alias.
     Alias(String),
+    /// Several places.
+    Route(RouteDocument),
 }
 
 impl Form for AliasDocument {
@@ -447,12 +502,15 @@ impl Form for AliasDocument {
     fn shape() -> Shape {
         let short =
             Shape::Scalar { kind: "`provider/model`, or another alias", types: &["string"], pattern: None };
-        Shape::Either(vec![short, AliasTarget::shape()])
+        Shape::Either(vec![short, AliasTarget::shape(), RouteDocument::shape()])
     }
 
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<AliasDocument> {
         if let Content::Map(_) = node.content {
-            return AliasTarget::read(node, reader).map(AliasDocument::Model);
+            return match node.get("targets") {
+                Some(_) => RouteDocument::read(node, reader).map(AliasDocument::Route),
+                None => AliasTarget::read(node, reader).map(AliasDocument::Model),
+            };
         }
         let text = String::read(node, reader)?;
         match text.split_once('/') {
@@ -476,6 +534,7 @@ impl Form for AliasDocument {
         match value {
             AliasDocument::Model(target) => AliasTarget::show(target),
             AliasDocument::Alias(name) => json!(name),
+            AliasDocument::Route(route) => RouteDocument::show(route),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod schema;
 pub mod secret;
 pub mod settings;
 mod show;
+mod targets;
 mod tree;
 mod units;
 pub mod url;

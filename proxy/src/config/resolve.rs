@@ -35,6 +35,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         .filter_map(|(name, provider)| check.provider(name, provider, document, egress.as_ref()))
         .collect();
     let aliases = check.aliases(&document.models, &names);
+    let routes = check.routes(document, &providers);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
     Settings {
         organization: Arc::clone(&document.organization),
@@ -47,9 +48,11 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         limits: document.limits.clone(),
         timeouts: document.timeouts.clone(),
         streams: document.streams.clone(),
+        retries: document.retries.clone(),
         dns: document.dns.clone(),
         providers,
         aliases,
+        routes,
         anonymous,
         snapshot: 0,
     }

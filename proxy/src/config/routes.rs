@@ -1,6 +1,6 @@
 //! Aliases and anonymous routes: references to providers and to each other.
 
-use super::document::{AliasDocument, AnonymousDocument};
+use super::document::{AliasDocument, AliasTarget, AnonymousDocument};
 use super::path::Path;
 use super::pattern::Pattern;
 use super::problem::{did_you_mean, nearest};
@@ -19,11 +19,13 @@ impl Check<'_, '_> {
         let mut resolved = Vec::new();
         for (name, to) in aliases {
             let path = Path::of(&["models", name]);
-            if Pattern::new(name).is_none_or(|pattern| !pattern.is_exact()) {
+            let pattern = Pattern::new(name);
+            let may_be_pattern = matches!(to, AliasDocument::Route(_));
+            if pattern.is_none_or(|pattern| !may_be_pattern && !pattern.is_exact()) {
                 self.problem(
                     &path,
                     "not a name for a model",
-                    "a name without blanks and `*`, at most 256 bytes",
+                    "a name without blanks, at most 256 bytes; only one with `targets` may have `*` in it",
                 );
             }
             match to {
@@ -46,15 +48,15 @@ impl Check<'_, '_> {
                     };
                     self.problem(&path, format!("no other alias is called `{other}`"), suggestion);
                 }
-                AliasDocument::Alias(_) => {}
+                AliasDocument::Alias(_) | AliasDocument::Route(_) => {}
             }
             match follow(name, &known) {
-                Ok(Some((provider, model))) => resolved.push(Alias {
+                Ok(Some(End::Model(target))) => resolved.push(Alias {
                     name: Arc::from(name.as_str()),
-                    provider: Arc::from(provider),
-                    model: Arc::from(model),
+                    provider: Arc::from(target.provider.as_str()),
+                    model: Arc::from(target.model.as_str()),
                 }),
-                Ok(None) => {}
+                Ok(Some(End::Route(_)) | None) => {}
                 Err(circle) => {
                     let message = format!("aliases in a circle: {}", circle.join(" → "));
                     self.problem(&path, message, "let one of them stand for `provider/model`");
@@ -121,17 +123,26 @@ impl Check<'_, '_> {
     }
 }
 
-/// Follows an alias to its model. `Ok(None)` when the way ends at an unknown name, which has been reported.
-fn follow<'a>(
+/// Where an alias leads.
+pub(super) enum End<'a> {
+    /// To a model of one provider.
+    Model(&'a AliasTarget),
+    /// To the model with targets of this name.
+    Route(&'a str),
+}
+
+/// Follows an alias to its end. `Ok(None)` when the way ends at an unknown name, which has been reported.
+pub(super) fn follow<'a>(
     name: &'a str,
     known: &HashMap<&'a str, &'a AliasDocument>,
-) -> Result<Option<(&'a str, &'a str)>, Vec<&'a str>> {
+) -> Result<Option<End<'a>>, Vec<&'a str>> {
     let mut way = vec![name];
     let mut at = name;
     loop {
         match known.get(at) {
             None => return Ok(None),
-            Some(AliasDocument::Model(target)) => return Ok(Some((&target.provider, &target.model))),
+            Some(AliasDocument::Model(target)) => return Ok(Some(End::Model(target))),
+            Some(AliasDocument::Route(_)) => return Ok(Some(End::Route(at))),
             Some(AliasDocument::Alias(next)) => {
                 let circle = way.contains(&next.as_str());
                 way.push(next);

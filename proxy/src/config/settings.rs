@@ -37,12 +37,16 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How streams are passed on, for providers that do not override it.
     pub streams: Streams,
+    /// How failures of models with several targets are repeated.
+    pub retries: Retries,
     /// How names of providers are resolved.
     pub dns: Dns,
     /// Providers, in the order of the file. At least one.
     pub providers: Vec<Provider>,
     /// Aliases of models, in the order of the file.
     pub aliases: Vec<Alias>,
+    /// Models with several targets, in the order of the file.
+    pub routes: Vec<Route>,
     /// Routes that accept requests without a key, in the order of the file.
     pub anonymous: Vec<Anonymous>,
     /// Hash of everything above except secrets; equal content gives an equal hash on every machine.
@@ -121,6 +125,39 @@ pub struct Alias {
     pub provider: Arc<str>,
     /// The model asked of it.
     pub model: Arc<str>,
+}
+
+/// A model with several targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Names of models it serves.
+    pub pattern: Pattern,
+    /// Aliases that lead here.
+    pub aliases: Vec<Arc<str>>,
+    /// Where the model can be asked for, in the order of the file; 1 to [`TARGETS_MAX`].
+    pub targets: Vec<RouteTarget>,
+    /// How its failures are repeated.
+    pub retries: Retries,
+}
+
+/// Most targets of one model.
+pub const TARGETS_MAX: usize = 32;
+/// Most attempts at one exchange.
+pub const ATTEMPTS_MAX: usize = 10;
+
+/// One place where a model can be asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteTarget {
+    /// Name of the provider, one of [`Settings::providers`].
+    pub provider: Arc<str>,
+    /// The model asked of it; `None` is the one that the client asked for.
+    pub model: Option<Arc<str>>,
+    /// Its share of new conversations; 0 is drained.
+    pub weight: u32,
+    /// Lower ones are asked first.
+    pub priority: u32,
+    /// Time-outs: the model's laid over the provider's.
+    pub timeouts: Timeouts,
 }
 
 /// Providers that serve requests without a key, and to whom those are attributed.
@@ -258,6 +295,25 @@ settings! {
         /// events, which keeps proxies on the way from closing the connection; `off` sends none. It moves no
         /// time-out. Clients of Gemini never get one, because Google's SDK for Python takes it for an answer.
         pub ping: Option<Duration> as Switch<Duration> = "15s",
+    }
+
+    /// How failures are repeated before an answer's head is accepted, for models with `targets`. What has no targets
+    /// is asked once: its client repeats.
+    pub struct Retries {
+        /// Attempts in all, the first included. A target that fails gives way to another; when there is no other, it
+        /// is asked again after a wait.
+        pub attempts: usize as Count<1, ATTEMPTS_MAX> = "3",
+        /// Longest wait for a target that no other can stand in for. When a provider asks for more, its answer goes to
+        /// the client instead.
+        pub wait_max: Duration as Grace = "5s",
+        /// Upper bound of the first wait; each further one doubles it. The wait is chosen between nothing and the bound.
+        pub backoff: Duration = "250ms",
+        /// Attempts beyond the first, per hundred requests, for each model and for the process; 10 a second are always
+        /// allowed. Beyond it failures go to the client, so that an outage does not multiply the load.
+        pub budget: usize as Count<0, 100> = "20",
+        /// Whether to repeat a request that was sent and not answered (connection cut, first-byte time-out). The provider
+        /// may be at work on it, and bill it twice.
+        pub after_sent: bool = "false",
     }
 
     /// How names of providers are resolved.

@@ -1,6 +1,7 @@
 //! What is learnt of an exchange on its way, and step 9: settling it, exactly once.
 
 use super::clients;
+use super::route::Target;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
 use crate::upstream::head::Head;
@@ -115,6 +116,20 @@ impl Account {
     pub(crate) fn note_client(&mut self, head: &Parts) {
         self.client = clients::of(head);
         self.conversation = clients::conversation(head).map(Box::from);
+    }
+
+    /// Notes who is asked for what.
+    pub(crate) fn ask_of(&mut self, target: &Target) {
+        self.provider = Some(Arc::clone(&target.provider));
+        self.model_sent = Some(Arc::clone(&target.model));
+    }
+
+    /// The id as a key that is spread evenly.
+    pub(crate) fn random_key(&self) -> u64 {
+        // A UUIDv7 ends in random bits.
+        #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+        let low = self.id as u64;
+        low
     }
 
     /// The provider's fields and the exchange's id, as lines. A provider's own `x-request-id` stays what it was.
@@ -235,6 +250,11 @@ impl Account {
         let mut capabilities = CapabilitySet::NONE.with(Capability::Access).with(Capability::Audit);
         if !self.usage.is_unknown() {
             capabilities = capabilities.with(Capability::Cost);
+        }
+        for attempt in &mut self.attempts {
+            if attempt.model == self.model_sent {
+                attempt.model = None;
+            }
         }
         Record {
             id: self.id,

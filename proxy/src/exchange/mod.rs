@@ -7,6 +7,7 @@
 mod account;
 mod admit;
 mod attempt;
+mod choice;
 mod clients;
 #[cfg(test)]
 pub(crate) use clients::is_agent;

@@ -1,14 +1,18 @@
 //! Step 4: the model to a provider.
 
 use super::Account;
+use super::choice::{self, Choice};
 use super::identify::carries_key;
 use super::read::{Body, Request};
+use crate::config::settings::Timeouts;
 use crate::respond::{Page, Refusal};
-use crate::snapshot::Provider;
+use crate::snapshot::route::Route;
+use crate::snapshot::{Found, Provider, Resolved, is_format};
+use crate::targets::health::Mode;
 use narrows_ledger::key::KeyEntry;
 use narrows_llm::endpoint::Operation;
 use narrows_llm::models::{self, ModelEntry};
-use narrows_llm::request::{self, BodyFault, Edit};
+use narrows_llm::request::{self, BodyFault, BodyHead, Edit};
 use narrows_llm::{Dialect, Family};
 use narrows_policy::Reason;
 use std::sync::Arc;
@@ -27,6 +31,8 @@ pub(crate) struct Upstream {
     pub(crate) body: Body,
     /// What routing changes in the body.
     pub(crate) edits: Vec<Edit>,
+    /// Where else the request may go, if its model has targets.
+    pub(crate) choice: Option<Box<Choice>>,
 }
 
 /// Who is asked for what.
@@ -41,6 +47,16 @@ pub(crate) struct Target {
     pub(crate) asks_for_usage: bool,
     /// Whether the client's own credential passes instead of ours.
     pub(crate) own_credential: bool,
+    /// The place among its route's targets, if its model has targets.
+    pub(crate) place: Option<(Arc<Route>, usize)>,
+}
+
+impl Target {
+    /// The time-outs of an exchange with it.
+    pub(crate) fn timeouts(&self) -> &Timeouts {
+        let place = self.place.as_ref().and_then(|(route, index)| route.targets.get(*index));
+        place.map_or(&self.provider.timeouts, |target| &target.timeouts)
+    }
 }
 
 /// Finds the target.
@@ -67,17 +83,53 @@ fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal
     account.model_requested = Some(Arc::clone(&requested));
     account.streamed = stream;
     check_prefix(account, request.prefix.as_deref())?;
-    let resolved = account.snapshot.resolve(request.prefix.as_deref(), &requested, request.dialect);
-    let Some(resolved) = resolved else {
-        let message = format!(
-            "no provider serves the model {requested:?}; GET /v1/models lists the models of your key, and \
-             provider/model names one of a provider"
-        );
-        return Err(Refusal::new(Reason::ModelUnknown, message));
-    };
-    allow(request.key.as_deref(), &requested, &resolved.model)?;
-    let provider = resolved.provider;
     // Whoever came in without a key stays with the provider that is open to anybody.
+    let routes = request.key.is_some();
+    let found = account.snapshot.resolve(request.prefix.as_deref(), &requested, request.dialect, routes);
+    let chosen = match found {
+        Some(Found::One(resolved)) => one(&request, &head, &requested, resolved, stream)?,
+        Some(Found::Route(route)) => {
+            let asked = Asked { request: &request, head: &head, requested: &requested, stream };
+            choice::choose(account, &asked, route)?
+        }
+        None => {
+            let message = format!(
+                "no provider serves the model {requested:?}; GET /v1/models lists the models of your key, and \
+                 provider/model names one of a provider"
+            );
+            return Err(Refusal::new(Reason::ModelUnknown, message));
+        }
+    };
+    account.ask_of(&chosen.target);
+    Ok(Upstream { target: chosen.target, edits: chosen.edits, choice: chosen.choice, body: request.body })
+}
+
+/// Where a request goes first, and what that changes in its body.
+pub(super) struct Chosen {
+    pub(super) target: Target,
+    pub(super) edits: Vec<Edit>,
+    pub(super) choice: Option<Box<Choice>>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) request: &'a Request,
+    pub(super) head: &'a BodyHead<'a>,
+    pub(super) requested: &'a Arc<str>,
+    pub(super) stream: bool,
+}
+
+/// A request whose model has one place to go.
+fn one(
+    request: &Request,
+    head: &BodyHead<'_>,
+    requested: &str,
+    resolved: Resolved,
+    stream: bool,
+) -> Result<Chosen, Refusal> {
+    let Resolved { provider, model } = resolved;
+    allow(request.key.as_deref(), requested, &model)?;
     if request.key.is_none() && request.prefix.as_deref() != Some(&*provider.name) {
         let message = format!("the model {requested:?} is not served here without a virtual key");
         return Err(Refusal::new(Reason::KeyMissing, message));
@@ -90,27 +142,37 @@ fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal
         );
         return Err(Refusal::new(Reason::DialectUnsupported, message));
     }
-    let mut edits = Vec::new();
-    if *resolved.model != *requested {
-        edits.extend(request::replace_model(&head, &resolved.model));
+    if provider.health.mode() == Mode::Disabled {
+        let message = format!("the provider {} has been disabled by an operator", provider.name);
+        return Err(Refusal::new(Reason::TargetDisabled, message));
     }
-    let may_ask = request.operation == Operation::Generate
-        && matches!(request.dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
-    let ask = (stream && may_ask && provider.ask_for_usage).then(|| request::request_usage(&head)).flatten();
-    let asks_for_usage = ask.is_some();
-    edits.extend(ask);
-    account.provider = Some(Arc::clone(&provider));
-    account.model_sent = Some(Arc::clone(&resolved.model));
-    let target = Target {
+    let mut target = Target {
         operation: request.operation,
         dialect: request.dialect,
-        model: resolved.model,
+        model,
         stream,
-        asks_for_usage,
+        asks_for_usage: false,
         own_credential: request.own_credential && provider.client_credentials,
         provider,
+        place: None,
     };
-    Ok(Upstream { target, body: request.body, edits })
+    let edits = edits(head, requested, &mut target);
+    Ok(Chosen { target, edits, choice: None })
+}
+
+/// What changes in the body for a target.
+pub(super) fn edits(head: &BodyHead<'_>, requested: &str, target: &mut Target) -> Vec<Edit> {
+    let mut edits = Vec::new();
+    if *target.model != *requested {
+        edits.extend(request::replace_model(head, &target.model));
+    }
+    let may_ask = target.operation == Operation::Generate
+        && matches!(target.dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions);
+    let asks = target.stream && may_ask && target.provider.ask_for_usage;
+    let ask = asks.then(|| request::request_usage(head)).flatten();
+    target.asks_for_usage = ask.is_some();
+    edits.extend(ask);
+    edits
 }
 
 /// A virtual key in the place of a name would be shown in records, logs and answers.
@@ -124,7 +186,7 @@ fn refuse_key_as_name(name: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn refuse_body(fault: &BodyFault) -> Refusal {
+pub(super) fn refuse_body(fault: &BodyFault) -> Refusal {
     Refusal::new(Reason::BodyMalformed, fault.to_string())
 }
 
@@ -140,13 +202,8 @@ pub(super) fn check_prefix(account: &Account, prefix: Option<&str>) -> Result<()
     }
 }
 
-/// The prefixes that name a wire format, served whether or not a provider has that name.
-fn is_format(prefix: &str) -> bool {
-    matches!(prefix, "openai" | "anthropic" | "gemini")
-}
-
 /// Whether the key may use the model, by the name it was asked for or the one it leads to.
-fn allow(key: Option<&KeyEntry>, requested: &str, resolved: &str) -> Result<(), Refusal> {
+pub(super) fn allow(key: Option<&KeyEntry>, requested: &str, resolved: &str) -> Result<(), Refusal> {
     if key.is_none_or(|key| key.allows_model(requested) || key.allows_model(resolved)) {
         return Ok(());
     }
@@ -173,7 +230,9 @@ fn list(account: &Account, request: &Request) -> Result<Page, Refusal> {
     // A name that no list spells out may still be served by a pattern.
     let found = entries.find(|(name, _)| &**name == wanted).map(|(_, to)| Arc::clone(&to.provider));
     let found = found.or_else(|| {
-        let resolved = account.snapshot.resolve(request.prefix.as_deref(), wanted, request.dialect)?;
+        let prefix = request.prefix.as_deref();
+        let found = account.snapshot.resolve(prefix, wanted, request.dialect, request.key.is_some())?;
+        let resolved = found.first(wanted)?;
         allow(request.key.as_deref(), wanted, &resolved.model).ok()?;
         usable(account, request, &resolved.provider).then_some(resolved.provider)
     });

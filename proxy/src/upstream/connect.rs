@@ -43,7 +43,6 @@ pub(crate) struct Connect {
     port: u16,
     tls: Option<Tls>,
     proxy: Option<Proxy>,
-    timeout: Duration,
     dns: Dns,
 }
 
@@ -73,37 +72,35 @@ impl Connect {
             let tls = egress.proxy.url.is_tls().then(|| proxy_tls(&of, egress)).transpose()?;
             Proxy::new(egress, tls, url.host(), url.port())
         });
-        Ok(Connect {
-            host: url.host().to_owned(),
-            port: url.port(),
-            tls,
-            proxy: proxy.transpose()?,
-            timeout: provider.timeouts.connect,
-            dns,
-        })
+        Ok(Connect { host: url.host().to_owned(), port: url.port(), tls, proxy: proxy.transpose()?, dns })
     }
 
-    /// Makes a connection, handshake included, within the connect time-out. The word beside it says whether HTTP/2
+    /// Makes a connection, handshake included, `within` the connect time-out. The word beside it says whether HTTP/2
     /// is to be spoken.
-    pub(crate) async fn connect(&self, offer: Offer) -> Result<(Wire, bool), Fault> {
+    pub(crate) async fn connect(&self, offer: Offer, within: Duration) -> Result<(Wire, bool), Fault> {
         // Whether the proxy has done its part, to say who was too slow.
         let through = AtomicBool::new(false);
-        match tokio::time::timeout(self.timeout, self.connect_untimed(offer, &through)).await {
+        match tokio::time::timeout(within, self.connect_untimed(offer, within, &through)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(match &self.proxy {
                 Some(proxy) if !through.load(Ordering::Relaxed) => {
-                    proxy.fault(format!("it did not connect within {:?}", self.timeout))
+                    proxy.fault(format!("it did not connect within {within:?}"))
                 }
-                _ => Fault::ConnectTimeout(self.timeout),
+                _ => Fault::ConnectTimeout(within),
             }),
         }
     }
 
-    async fn connect_untimed(&self, offer: Offer, through: &AtomicBool) -> Result<(Wire, bool), Fault> {
+    async fn connect_untimed(
+        &self,
+        offer: Offer,
+        within: Duration,
+        through: &AtomicBool,
+    ) -> Result<(Wire, bool), Fault> {
         let Some(proxy) = &self.proxy else {
-            return self.secure(self.tcp(&self.host, self.port).await?, offer, Fault::Tls).await;
+            return self.secure(self.tcp(&self.host, self.port, within).await?, offer, Fault::Tls).await;
         };
-        let mut tcp = self.tcp(&proxy.host, proxy.port).await.map_err(|fault| proxy.fault(fault))?;
+        let mut tcp = self.tcp(&proxy.host, proxy.port, within).await.map_err(|fault| proxy.fault(fault))?;
         let beyond = |error| Fault::TlsThrough { proxy: Arc::clone(&proxy.shown), error };
         let Some((tls, name)) = &proxy.tls else {
             proxy.ask(&mut tcp).await?;
@@ -137,11 +134,11 @@ impl Connect {
 
     /// The first address that accepts, in the resolver's order. A dead address may use up its share of the
     /// time-out, never all of it.
-    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
+    async fn tcp(&self, host: &str, port: u16, within: Duration) -> Result<TcpStream, Fault> {
         let addresses = self.dns.resolve(host).await?;
         let tried = addresses.len().min(ADDRESSES_MAX);
-        let share = self.timeout / u32::try_from(tried).unwrap_or(1).max(1);
-        let mut last = Fault::ConnectTimeout(self.timeout);
+        let share = within / u32::try_from(tried).unwrap_or(1).max(1);
+        let mut last = Fault::ConnectTimeout(within);
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
             match tokio::time::timeout(share, TcpStream::connect(SocketAddr::new(address, port))).await {
                 Ok(Ok(tcp)) => {

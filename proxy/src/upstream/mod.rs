@@ -75,6 +75,20 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// Whether there was no connection, so that nothing was sent.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        match self {
+            Fault::Dns { .. }
+            | Fault::Connect(_)
+            | Fault::ConnectTimeout(_)
+            | Fault::Tls(_)
+            | Fault::TlsThrough { .. }
+            | Fault::Proxy { .. } => true,
+            Fault::Shared(fault) => fault.is_unreachable(),
+            Fault::Write(_) | Fault::Cut | Fault::NotBegun(_) | Fault::Reset(_) | Fault::Protocol(_) => false,
+        }
+    }
+
     /// The closed word for it.
     pub(crate) fn reason(&self) -> Reason {
         match self {

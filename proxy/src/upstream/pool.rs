@@ -103,8 +103,9 @@ impl Pool {
         }
     }
 
-    /// A connection: an idle one that is still alive, room on a shared one, or a new one.
-    pub(crate) async fn get(&self) -> Result<Connection, Fault> {
+    /// A connection: an idle one that is still alive, room on a shared one, or a new one, made
+    /// `within` this time.
+    pub(crate) async fn get(&self, within: Duration) -> Result<Connection, Fault> {
         if let Some(shared) = &self.shared
             && let Some(claim) = shared.claim()
         {
@@ -120,14 +121,14 @@ impl Pool {
         }
         // Connecting is rare and its future is large: every request would carry it.
         match self.shared.as_ref().filter(|shared| !shared.only_h1.load(Ordering::Relaxed)) {
-            Some(shared) => Box::pin(self.wait_for_shared(shared)).await,
-            None => Box::pin(self.connect()).await,
+            Some(shared) => Box::pin(self.wait_for_shared(shared, within)).await,
+            None => Box::pin(self.connect(within)).await,
         }
     }
 
-    /// A new connection.
-    pub(crate) async fn connect(&self) -> Result<Connection, Fault> {
-        let Some(shared) = &self.shared else { return Ok(Connection::H1(self.connect_h1().await?)) };
+    /// A new connection, made `within` this time.
+    pub(crate) async fn connect(&self, within: Duration) -> Result<Connection, Fault> {
+        let Some(shared) = &self.shared else { return Ok(Connection::H1(self.connect_h1(within).await?)) };
         match shared.make(&self.connect).await? {
             Made::Link(link) => {
                 self.opened.fetch_add(1, Ordering::Relaxed);
@@ -143,20 +144,22 @@ impl Pool {
     }
 
     /// A new connection that speaks HTTP/1.1, whatever else the provider speaks.
-    pub(crate) async fn connect_h1(&self) -> Result<H1, Fault> {
-        let (wire, _) = self.connect.connect(Offer::H1).await?;
+    pub(crate) async fn connect_h1(&self, within: Duration) -> Result<H1, Fault> {
+        let (wire, _) = self.connect.connect(Offer::H1, within).await?;
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(H1::new(wire))
     }
 
     /// Waits for a connection that is being made, or has one made. Many requests at once make one connection and not
     /// one each; when it fails it has failed for all of them, so that nobody waits longer than the connect time-out.
-    async fn wait_for_shared(&self, shared: &Arc<Shared>) -> Result<Connection, Fault> {
+    async fn wait_for_shared(&self, shared: &Arc<Shared>, within: Duration) -> Result<Connection, Fault> {
         for _ in 0..FLIGHTS_MAX {
             let mut flight = self.board(shared);
-            let landed = match flight.wait_for(Option::is_some).await {
-                Ok(landed) => landed.clone(),
-                Err(_gone) => None,
+            let landing = tokio::time::timeout(within, flight.wait_for(Option::is_some));
+            let landed = match landing.await {
+                Err(_elapsed) => return Err(Fault::ConnectTimeout(within)),
+                Ok(Ok(landed)) => landed.clone(),
+                Ok(Err(_gone)) => None,
             };
             match landed {
                 Some(Landed::Failed(fault)) => return Err(Fault::Shared(fault)),
@@ -164,7 +167,7 @@ impl Pool {
                     let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
                     return match first {
                         Some(h1) => Ok(Connection::H1(h1)),
-                        None => self.connect().await,
+                        None => self.connect(within).await,
                     };
                 }
                 Some(Landed::Link) | None => {}
@@ -173,7 +176,7 @@ impl Pool {
                 return Ok(Connection::H2(Box::new(Stream::new(claim))));
             }
         }
-        self.connect().await
+        self.connect(within).await
     }
 
     /// The connection being made; begins one if there is none. It is made by a task of its own: whoever asked for it
@@ -287,7 +290,7 @@ impl Shared {
         let offer = if self.only_h1.load(Ordering::Relaxed) { Offer::H1 } else { self.offer };
         let limit = self.options.answer_within;
         let made = async {
-            let (wire, speaks_h2) = connect.connect(offer).await?;
+            let (wire, speaks_h2) = connect.connect(offer, limit).await?;
             if !speaks_h2 {
                 self.only_h1.store(true, Ordering::Relaxed);
                 return Ok(Made::H1(wire));

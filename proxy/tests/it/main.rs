@@ -12,6 +12,7 @@ mod desktop;
 mod drain;
 mod egress;
 mod endings;
+mod failover;
 mod fidelity;
 mod headers;
 mod http1;

@@ -6,6 +6,7 @@ mod keys;
 mod organizations;
 mod remote;
 mod reports;
+mod targets;
 mod tokens;
 
 use super::{AdminParts, spawn};
@@ -43,7 +44,8 @@ impl House {
     fn with_tls(tls: Option<Arc<rustls::ServerConfig>>) -> House {
         let folder = tempfile::tempdir().unwrap();
         let text = "version: 1\norganization: acme\ndns: {servers: [127.0.0.1]}\nproviders:\n  \
-                    main: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: secret-credential}\n";
+                    main: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: secret-credential}\n\
+                    models: {smart: {targets: [{provider: main, model: org/m-1}, {provider: main, model: m-2}]}}\n";
         let settings = config::parse("test.yaml", Path::new("."), text, &|_| None).unwrap().settings;
         let ledger =
             Arc::new(Ledger::open(&folder.path().join("narrows.db"), LedgerOptions::default()).unwrap());

@@ -50,6 +50,11 @@ const PROBES: &[(&str, &str, Probe)] = &[
     ("get", "/admin/v1/audit", Probe::List),
     ("get", "/admin/v1/config", Probe::Whole),
     ("post", "/admin/v1/config/reload", Probe::Whole),
+    ("get", "/admin/v1/targets", Probe::Whole),
+    ("get", "/admin/v1/targets/{id}", Probe::Whole),
+    ("post", "/admin/v1/targets/{id}/drain", Probe::Whole),
+    ("post", "/admin/v1/targets/{id}/disable", Probe::Whole),
+    ("post", "/admin/v1/targets/{id}/enable", Probe::Whole),
     ("get", "/admin/v1/status", Probe::List),
     ("get", "/admin/v1/openapi.json", Probe::Same),
 ];

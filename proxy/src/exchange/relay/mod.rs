@@ -20,6 +20,7 @@ use narrows_llm::Dialect;
 use narrows_policy::Reason;
 use stream::Stream;
 use upstream::Upstream;
+use whole::Arrived;
 
 /// How an exchange ended, and whether the client's connection is in a state to be used again.
 #[derive(Debug, Clone, Copy)]
@@ -46,18 +47,18 @@ pub(crate) async fn relay(
     account: &mut Account,
     answered: Answered,
 ) -> Result<Ending, Refusal> {
-    let Answered { target, connection, head } = answered;
+    let Answered { target, connection, head, early } = answered;
     let success = head.status.is_success();
     // What the provider answers decides, not what was asked. Gemini streams a JSON array to those who do not ask
     // for events.
     let array = target.stream && target.dialect == Dialect::GeminiGenerate;
     account.streamed = success && (head.content == Content::Events || array);
-    session.set_write_timeout(target.provider.timeouts.idle);
-    let upstream = Upstream::new(account, &target.provider, connection);
+    session.set_write_timeout(target.timeouts().idle);
+    let upstream = Upstream::new(account, &target, connection);
     if account.streamed {
         return Ok(Stream::new(account, upstream, &target, &head).run(session, account, head).await);
     }
-    whole::whole(gateway, session, account, upstream, &target, head).await
+    whole::whole(gateway, session, account, Arrived { upstream, head, early }, &target).await
 }
 
 /// Sends a provider's head on, with our id on it.

@@ -140,7 +140,7 @@ impl Stream {
         let reason = stop.reason();
         self.meter.finish(account, &mut self.parts);
         if reason != Reason::ClientGone {
-            let message = stop.message(&self.upstream.provider);
+            let message = stop.message(&self.upstream);
             tracing::warn!(exchange = %account.id_text(), "a stream was cut: {message}");
             if let Some(dialect) = account.dialect.filter(|_| self.boundary.is_between()) {
                 // What was held back is the beginning of an event that never came whole.

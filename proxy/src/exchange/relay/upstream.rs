@@ -2,6 +2,7 @@
 
 use crate::downstream::Session;
 use crate::exchange::account::{Account, micros};
+use crate::exchange::route::Target;
 use crate::gateway::CutSignal;
 use crate::snapshot::Provider;
 use crate::upstream::Fault;
@@ -66,12 +67,12 @@ impl Stop {
         }
     }
 
-    pub(super) fn message(&self, provider: &Provider) -> String {
-        let name = &provider.name;
+    pub(super) fn message(&self, upstream: &Upstream) -> String {
+        let name = &upstream.provider.name;
         match self {
             Stop::Upstream(fault) => format!("the provider {name} failed: {fault}"),
             Stop::Idle => {
-                let seconds = provider.timeouts.idle.as_secs();
+                let seconds = upstream.idle.as_secs();
                 format!("the provider {name} sent nothing for {seconds} seconds")
             }
             Stop::Total => "the exchange took longer than timeouts.total allows".to_owned(),
@@ -88,12 +89,13 @@ impl Next {
 }
 
 impl Upstream {
-    pub(super) fn new(account: &Account, provider: &Arc<Provider>, connection: Connection) -> Upstream {
+    pub(super) fn new(account: &Account, target: &Target, connection: Connection) -> Upstream {
         let now = Instant::now();
-        let total_until = Instant::from_std(account.started) + provider.timeouts.total;
-        let idle = provider.timeouts.idle;
+        let timeouts = target.timeouts();
+        let total_until = Instant::from_std(account.started) + timeouts.total;
+        let idle = timeouts.idle;
         Upstream {
-            provider: Arc::clone(provider),
+            provider: Arc::clone(&target.provider),
             cut: None,
             connection,
             idle,

@@ -7,6 +7,7 @@ use super::upstream::{Next, Upstream};
 use super::{Ending, error_reason, head_is_error, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
+use crate::exchange::attempt::Early;
 use crate::exchange::coding;
 use crate::exchange::route::Target;
 use crate::gateway::Gateway;
@@ -17,19 +18,35 @@ use narrows_llm::endpoint::Operation;
 use narrows_llm::unary;
 use narrows_policy::Reason;
 
+/// An answer that is no stream, as far as it has come.
+pub(super) struct Arrived {
+    pub(super) upstream: Upstream,
+    pub(super) head: Head,
+    /// What of its body was read already.
+    pub(super) early: Option<Early>,
+}
+
 /// Holds an answer whole, reads its usage, and sends it. One that is too large to hold passes as it comes.
 pub(super) async fn whole(
     gateway: &Gateway,
     session: &mut Session<'_>,
     account: &mut Account,
-    mut upstream: Upstream,
+    arrived: Arrived,
     target: &Target,
-    head: Head,
 ) -> Result<Ending, Refusal> {
+    let Arrived { mut upstream, head, early } = arrived;
     let limit = account.snapshot.limits.metered_copy;
     let mut share = gateway.buffers.share();
     let mut held = Held::default();
+    let mut ended = false;
+    if let Some(early) = early {
+        ended = early.ended;
+        held.push(early.bytes, None);
+    }
     let complete = loop {
+        if ended {
+            break true;
+        }
         match upstream.next(session, account).await {
             Ok(Next::Part(part)) => held.push(part, upstream.left()),
             Ok(Next::End) => break true,
@@ -37,7 +54,7 @@ pub(super) async fn whole(
             Err(stop) => {
                 // The provider has read the prompt and begun to answer: that is not free because the rest is missing.
                 account.take_prompt_if_asked(head.status.is_success());
-                return Err(Refusal::new(stop.reason(), stop.message(&upstream.provider)));
+                return Err(Refusal::new(stop.reason(), stop.message(&upstream)));
             }
         }
         if held.len() > limit || !share.grow_to(held.len()) {

@@ -17,6 +17,19 @@ pub(crate) enum Act {
     SayAndHold(Vec<u8>),
     /// The connection is reset.
     Reset,
+    /// Nothing is ever said; the connection stays open.
+    Hold,
+}
+
+impl Act {
+    /// An answer of JSON with this status and these further header lines.
+    pub(crate) fn json(status: u16, lines: &str, body: &str) -> Act {
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n{lines}content-length: {length}\r\n\r\n{body}"
+        );
+        Act::Say(head.into_bytes())
+    }
 }
 
 /// A scripted provider. Each request takes the next act; the last one is for all that follow.
@@ -117,6 +130,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, shared: &Shared
                 return None;
             }
             Act::Reset => return Some(stream),
+            Act::Hold => std::future::pending().await,
         }
         stream.flush().await.ok()?;
     }

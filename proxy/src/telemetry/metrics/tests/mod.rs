@@ -53,7 +53,14 @@ pub(crate) fn record() -> Record {
 }
 
 fn attempt(provider: &str, reason: Reason) -> Attempt {
-    Attempt { provider: provider.into(), status: Some(200), reason, duration_us: 500_000, reused: true }
+    Attempt {
+        provider: provider.into(),
+        model: None,
+        status: Some(200),
+        reason,
+        duration_us: 500_000,
+        reused: true,
+    }
 }
 
 /// Counts a record of a provider of this kind.

@@ -1,0 +1,125 @@
+//! Step 7: ask until a head is accepted. The client has seen nothing yet.
+//!
+//! A model with one place to go is asked once. One with targets is asked as `failover.rs` says.
+
+mod early;
+mod failover;
+mod once;
+mod request_head;
+mod verdict;
+
+pub(crate) use early::Early;
+
+use super::account::Account;
+use super::inspect::Inspected;
+use super::route::Target;
+use crate::downstream::Session;
+use crate::respond::Refusal;
+use crate::snapshot::Provider;
+use crate::upstream::Fault;
+use crate::upstream::connection::Connection;
+use crate::upstream::head::Head;
+use narrows_policy::Reason;
+use once::{Sending, Unasked};
+use std::time::Duration;
+
+/// An accepted head, and the connection that its body follows on.
+pub(crate) struct Answered {
+    pub(crate) target: Target,
+    pub(crate) connection: Connection,
+    pub(crate) head: Head,
+    /// What of the body was read already: an error's, to learn how long the provider asks to be left alone.
+    pub(crate) early: Option<Early>,
+}
+
+/// Sends the request and waits for the head. The body is released when this returns.
+pub(crate) async fn attempt(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    inspected: Inspected,
+) -> Result<Answered, Refusal> {
+    if inspected.choice.is_some() {
+        return Box::pin(failover::attempt(session, account, inspected)).await;
+    }
+    let Inspected { target, segments, compressed, share, choice: _ } = inspected;
+    let credential = target.provider.credential(target.dialect);
+    let sending = Sending { target: &target, credential, segments: &segments, compressed };
+    let asked = once::ask(session, account, &sending).await;
+    drop((segments, share));
+    match asked {
+        Ok((connection, head)) => {
+            if refuses_us(&target, &head) {
+                return Err(credential_refused(&target, &head));
+            }
+            account.provider_request_id.clone_from(&head.request_id);
+            Ok(Answered { target, connection, head, early: None })
+        }
+        Err(Unasked::Refused(refusal)) => Err(refusal),
+        Err(Unasked::Failed(failed)) => Err(failed.failure.refusal(&target.provider, account)),
+    }
+}
+
+/// Whether an answer refuses the gateway's own credential.
+fn refuses_us(target: &Target, head: &Head) -> bool {
+    matches!(head.status.as_u16(), 401 | 403)
+        && !target.own_credential
+        && target.provider.credential(target.dialect).is_some()
+}
+
+fn credential_refused(target: &Target, head: &Head) -> Refusal {
+    let (name, status) = (&target.provider.name, head.status.as_u16());
+    // The provider's words can echo a part of our key, and a 401 makes clients throw valid keys away.
+    tracing::warn!(provider = %name, status, "the provider refused the gateway's credential");
+    let message = format!(
+        "{name} refused the gateway's own credential with status {status}; an operator has to check api_key"
+    );
+    Refusal::new(Reason::ProviderCredentialRefused, message)
+}
+
+/// Why no head came.
+#[derive(Debug)]
+enum Failure {
+    Upstream(Fault),
+    FirstByteTimeout(Duration),
+    TotalTimeout,
+    ClientGone,
+}
+
+/// A failure, and how far the request had come.
+struct Failed {
+    failure: Failure,
+    /// Whether the whole request was written: the provider may be at work on it.
+    sent: bool,
+}
+
+impl Failure {
+    fn reason(&self) -> Reason {
+        match self {
+            Failure::Upstream(fault) => fault.reason(),
+            Failure::FirstByteTimeout(_) => Reason::ProviderFirstByteTimeout,
+            Failure::TotalTimeout => Reason::TotalTimeout,
+            Failure::ClientGone => Reason::ClientGone,
+        }
+    }
+
+    /// Whether the provider may be at work on the request: it was waited for, and did not say no.
+    fn may_be_billed(&self) -> bool {
+        !matches!(self, Failure::Upstream(_))
+    }
+
+    fn refusal(&self, provider: &Provider, account: &Account) -> Refusal {
+        let name = &provider.name;
+        let message = match self {
+            Failure::Upstream(fault) => {
+                tracing::warn!(provider = %name, exchange = %account.id_text(), "the provider failed: {fault}");
+                format!("the provider {name} cannot be used: {fault}")
+            }
+            Failure::FirstByteTimeout(limit) => {
+                format!("the provider {name} did not answer within {} seconds", limit.as_secs())
+            }
+            Failure::TotalTimeout => "the exchange took longer than timeouts.total allows".to_owned(),
+            Failure::ClientGone => "the client is gone".to_owned(),
+        };
+        Refusal::new(self.reason(), message)
+    }
+}

@@ -1,0 +1,140 @@
+//! One attempt at one target with one credential.
+
+use super::request_head::request_head;
+use super::{Failed, Failure, refuses_us};
+use crate::downstream::Session;
+use crate::exchange::account::{Account, micros};
+use crate::exchange::route::Target;
+use crate::respond::Refusal;
+use crate::upstream::Fault;
+use crate::upstream::connection::Connection;
+use crate::upstream::head::Head;
+use bytes::Bytes;
+use narrows_ledger::Attempt;
+use narrows_llm::request::Segments;
+use narrows_policy::Reason;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is sent, to whom, and as whom.
+#[derive(Clone, Copy)]
+pub(super) struct Sending<'a> {
+    pub(super) target: &'a Target,
+    /// Our header line for the provider, if it takes one.
+    pub(super) credential: Option<&'a Bytes>,
+    pub(super) segments: &'a Segments,
+    /// Whether `segments` are as compressed as the client sent them.
+    pub(super) compressed: bool,
+}
+
+/// Why there is no head: the request could not be put together, or nothing came.
+pub(super) enum Unasked {
+    Refused(Refusal),
+    Failed(Failed),
+}
+
+/// Asks, and writes the attempt on the account.
+pub(super) async fn ask(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    sending: &Sending<'_>,
+) -> Result<(Connection, Head), Unasked> {
+    let Sending { target, credential, segments, compressed } = *sending;
+    let wire_head = request_head(session.head(), target, credential, segments.len(), compressed)
+        .map_err(Unasked::Refused)?;
+    let started = Instant::now();
+    let mut sent = false;
+    let asked = exchange(session, account, target, &wire_head, segments.parts(), &mut sent).await;
+    let waited = started.elapsed();
+    account.upstream_wait_us += micros(waited);
+    match asked {
+        Ok((connection, head)) => {
+            let reason = reason_of(target, &head);
+            note(account, target, Some(head.status.as_u16()), reason, waited, connection.reused());
+            Ok((connection, head))
+        }
+        Err(failure) => {
+            note(account, target, None, failure.reason(), waited, false);
+            account.take_prompt_if_asked(failure.may_be_billed());
+            Err(Unasked::Failed(Failed { failure, sent }))
+        }
+    }
+}
+
+/// What a head means for the attempt.
+fn reason_of(target: &Target, head: &Head) -> Reason {
+    match head.status.as_u16() {
+        _ if refuses_us(target, head) => Reason::ProviderCredentialRefused,
+        429 => Reason::ProviderRateLimited,
+        400.. => Reason::ProviderError,
+        _ => Reason::Completed,
+    }
+}
+
+fn note(
+    account: &mut Account,
+    target: &Target,
+    status: Option<u16>,
+    reason: Reason,
+    waited: Duration,
+    reused: bool,
+) {
+    let duration_us = micros(waited);
+    account.attempts.push(Attempt {
+        provider: Arc::clone(&target.provider.name),
+        // With one place to go it is the record's own.
+        model: target.place.as_ref().map(|_| Arc::clone(&target.model)),
+        status,
+        reason,
+        duration_us,
+        reused,
+    });
+}
+
+/// One try, and a second one on a new connection when a pooled one turns out to have been closed before any byte
+/// of an answer: the provider then cannot have begun to answer. `sent` says whether all of it was written.
+async fn exchange(
+    session: &mut Session<'_>,
+    account: &Account,
+    target: &Target,
+    head: &Bytes,
+    body: &[Bytes],
+    sent: &mut bool,
+) -> Result<(Connection, Head), Failure> {
+    let timeouts = target.timeouts();
+    let limit = timeouts.first_byte;
+    let total_left = timeouts.total.saturating_sub(account.started.elapsed());
+    let pool = &target.provider.pool;
+    let on_time = async {
+        let mut connection = pool.get(timeouts.connect).await?;
+        match exchange_heads(&mut connection, head, body, sent).await {
+            Err(fault) if connection.may_repeat(&fault) => {
+                *sent = false;
+                let mut connection = Box::pin(pool.connect(timeouts.connect)).await?;
+                let answer = exchange_heads(&mut connection, head, body, sent).await?;
+                Ok((connection, answer))
+            }
+            Err(fault) => Err(fault),
+            Ok(answer) => Ok((connection, answer)),
+        }
+    };
+    tokio::select! {
+        biased;
+        outcome = on_time => outcome.map_err(Failure::Upstream),
+        () = session.gone() => Err(Failure::ClientGone),
+        () = tokio::time::sleep(limit.min(total_left)) => {
+            Err(if total_left <= limit { Failure::TotalTimeout } else { Failure::FirstByteTimeout(limit) })
+        }
+    }
+}
+
+async fn exchange_heads(
+    connection: &mut Connection,
+    head: &Bytes,
+    body: &[Bytes],
+    sent: &mut bool,
+) -> Result<Head, Fault> {
+    connection.send(head, body).await?;
+    *sent = true;
+    connection.read_head().await
+}
