@@ -18,10 +18,13 @@ const PROMPT: &str = "You are a coding agent that works in a terminal. Read befo
     and run the tests after each. Never print secrets. When you are unsure, say so and ask.\n\n## Tools\n- Use \
     `read_file` before `edit_file`; quote paths with spaces (\"like this\").\n- Paths are absolute.\n";
 
+/// The model that [`small_chat`] asks for.
+pub const SMALL_MODEL: &str = "gpt-5-mini";
+
 /// A chat of about 0.3 KB, streamed (with usage asked for) or not.
 pub fn small_chat(stream: bool) -> String {
     let mut body = json!({
-        "model": "gpt-5-mini",
+        "model": SMALL_MODEL,
         "messages": [
             {"role": "system", "content": "You are a helpful assistant. Answer briefly and name your sources."},
             {"role": "user", "content": "What is the difference between a reverse proxy and a gateway, and when \

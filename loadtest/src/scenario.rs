@@ -54,10 +54,14 @@ pub const SCENARIOS: &[&str] = &[
     "stream-burst",
     "paced-streams",
     "idle-streams",
+    "failover",
     "small-tls",
     "agent-tls",
     "stream-tls",
 ];
+
+/// The model that has two targets.
+pub const FAILOVER_MODEL: &str = "with-targets";
 
 /// Path prefix of the provider that is spoken to under TLS. The fake provider answers under any prefix.
 const TLS_PREFIX: &str = "/over-tls";
@@ -136,6 +140,11 @@ impl Scenario {
                 paced_ms: 60_000,
                 ..stream("chunks=2;chunk_bytes=30;stamp=1;gap_ms=30000", 2)
             },
+            // The first target fails, the second one overrides the knob: see the gateway's configuration.
+            "failover" => {
+                let body = bodies::small_chat(false).replace(bodies::SMALL_MODEL, FAILOVER_MODEL);
+                Scenario { connections: 4, ..chat(body, "status=503") }
+            }
             "small-tls" => Scenario::built_in("small-chat")?.under_tls(name),
             "agent-tls" => Scenario::built_in("agent-body")?.under_tls(name),
             "stream-tls" => Scenario::built_in("stream-100")?.under_tls(name),

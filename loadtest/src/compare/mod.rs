@@ -33,6 +33,11 @@ const MAX_SECONDS: f64 = 600.0;
 const LATENCY_RATE: f64 = 200.0;
 /// Name of that work.
 const LATENCY_WORK: &str = "small-200/s";
+/// Name of the work of which every request fails at its first target.
+const FAILOVER_WORK: &str = "failover";
+/// Its requests per second, and those beside it that go to the same model and fail nowhere: more than one failure in
+/// five would close the first target off, and nothing would fail over any more.
+const FAILOVER_RATES: [f64; 2] = [200.0, 1_800.0];
 /// Works in their order.
 const WORKS: &[&str] = &[
     "small-chat",
@@ -42,6 +47,7 @@ const WORKS: &[&str] = &[
     "stream-100",
     "stream-burst",
     "paced-streams",
+    FAILOVER_WORK,
     "small-tls",
     "agent-tls",
     "stream-tls",
@@ -140,14 +146,20 @@ async fn all_rounds(local: &LocalSet, options: &Options) -> Result<Vec<Point>> {
         for work in &works {
             for turn in 0..running.len() {
                 let Some(proxy) = running.get((turn + round) % running.len()) else { continue };
-                if work.tls && proxy.secured.is_none() {
+                let is_failover = work.name == FAILOVER_WORK;
+                if work.tls && proxy.secured.is_none() || is_failover && proxy.peer != Peer::Narrows {
                     continue;
                 }
                 let timing = Timing {
                     warm_up: Duration::from_secs_f64(options.warm_up.max(minimum_warm_up(work))),
                     measured: Duration::from_secs_f64(options.seconds),
                     proxy_core: options.proxy_core,
-                    rate: (work.name == LATENCY_WORK).then_some(LATENCY_RATE),
+                    rate: match work.name.as_str() {
+                        LATENCY_WORK => Some(LATENCY_RATE),
+                        FAILOVER_WORK => Some(FAILOVER_RATES[0]),
+                        _ => None,
+                    },
+                    beside: is_failover.then_some(FAILOVER_RATES[1]),
                 };
                 let point = measure(local, proxy, work, round, timing, &identity).await?;
                 report(&point)?;

@@ -1,6 +1,8 @@
 //! Starting the gateway for a comparison: its configuration, its key.
 
 use super::peers::{Process, Programs, Provider, Running, free_address, running, wait_ready};
+use crate::bodies::SMALL_MODEL;
+use crate::scenario::FAILOVER_MODEL;
 use crate::tls::{Identity, SERVER_NAME};
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
@@ -29,7 +31,9 @@ fn config(
          base_url: \"http://{fake}/v1\", api_key: \"sk-fake-upstream\", models: [\"*\"]}}\n  anthropic: {{kind: \
          anthropic, base_url: \"http://{fake}\", api_key: \"sk-ant-fake\", models: [\"claude-*\"]}}\n  over-tls: {{kind: \
          openai, base_url: \"https://{SERVER_NAME}:{port}/v1\", api_key: \"sk-fake-upstream\", ca_file: {authority:?}, \
-         models: []}}\n"
+         models: []}}\n  second: {{kind: openai, base_url: \"http://{fake}/v1\", api_key: \"sk-fake-upstream\", \
+         headers: {{x-fake: \"body_bytes=460\"}}, models: []}}\nmodels:\n  {FAILOVER_MODEL}: {{targets: [{{provider: openai, \
+         model: {SMALL_MODEL}}}, {{provider: second, model: {SMALL_MODEL}, priority: 1}}]}}\n"
     )
 }
 

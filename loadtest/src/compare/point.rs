@@ -45,6 +45,8 @@ pub(super) struct Point {
     pub p50_us: f64,
     /// 99th percentile of the time to the last byte.
     pub p99_us: f64,
+    /// The same of requests that ran beside and did not fail at their first target; 0 without such.
+    pub beside_p99_us: f64,
     /// Median time to the first byte of the body.
     pub first_byte_p50_us: f64,
     /// 99th percentile of the time to the first byte of the body.
@@ -70,6 +72,8 @@ pub(super) struct Timing {
     pub proxy_core: usize,
     /// Requests per second, for works at a fixed rate.
     pub rate: Option<f64>,
+    /// Requests per second beside them that are the same but for the fault asked of the provider.
+    pub beside: Option<f64>,
 }
 
 /// Measures. Must run inside `local`, on the thread pinned to the load's core.
@@ -87,23 +91,27 @@ pub(super) async fn measure(
     let stats = Shared::new()?;
     let target = running.secured.filter(|_| scenario.tls).unwrap_or(running.address);
     let host = target.to_string();
-    let work = Rc::new(Work {
-        scenario: scenario.clone(),
-        target,
-        tls: scenario.tls.then(|| identity.client()).transpose()?,
-        request: scenario.request(&host, "", running.key.as_deref(), &[]),
-        stats: stats.clone(),
-    });
+    let tls = scenario.tls.then(|| identity.client()).transpose()?;
+    let work = |scenario: Scenario, stats: &Shared| {
+        let request = scenario.request(&host, "", running.key.as_deref(), &[]);
+        Rc::new(Work { scenario, target, tls: tls.clone(), request, stats: stats.clone() })
+    };
     let plan = Plan {
         connections: scenario.connections,
         rate: timing.rate,
         duration: timing.warm_up + timing.measured + Duration::from_secs(60),
         requests: None,
     };
-    let load = Load::start(local, &work, plan);
+    let load = Load::start(local, &work(scenario.clone(), &stats), plan);
+    let beside_stats = Shared::new()?;
+    let beside = timing.beside.map(|rate| {
+        let sound = Scenario { knobs: String::new(), ..scenario.clone() };
+        Load::start(local, &work(sound, &beside_stats), Plan { rate: Some(rate), ..plan })
+    });
     tokio::time::sleep(timing.warm_up).await;
     let cpu = |running: &Running| running.pid().map_or(0, machine::cpu_ns);
     stats.lock().clear();
+    beside_stats.lock().clear();
     let core_before = machine::core_busy_ns(timing.proxy_core);
     let (cpu_before, own_before, start) = (cpu(running), machine::own_cpu_ns(), Instant::now());
     tokio::time::sleep(timing.measured).await;
@@ -113,7 +121,7 @@ pub(super) async fn measure(
     let core_ns = real(machine::core_busy_ns(timing.proxy_core).saturating_sub(core_before));
     let counted = stats.lock().clone();
     let rss = running.pid().and_then(machine::rss_kib).unwrap_or(0);
-    drop(load);
+    drop((load, beside));
     // Let both sides see that the connections are closed before the next point begins.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let requests = match scenario.chunks {
@@ -145,6 +153,7 @@ pub(super) async fn measure(
         load_cpu_us: each(own_ns),
         p50_us: quantile_us(&counted.total, 0.5),
         p99_us: quantile_us(&counted.total, 0.99),
+        beside_p99_us: quantile_us(&beside_stats.lock().total, 0.99),
         first_byte_p50_us: quantile_us(&counted.first_byte, 0.5),
         first_byte_p99_us: quantile_us(&counted.first_byte, 0.99),
         transit_p50_us: quantile_us(&counted.transit, 0.5),
