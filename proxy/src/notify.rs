@@ -71,7 +71,8 @@ fn send(_: &OsStr, _: &[u8]) -> std::io::Result<()> {
     Err(Error::new(ErrorKind::Unsupported, "there is no systemd on this system"))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use std::os::linux::net::SocketAddrExt;
