@@ -41,7 +41,7 @@ class Agent:
     once: list = field(default_factory=list)
     # The settings come as exports.
     by_shell: bool = False
-    # Whether the file of the settings is one of ours to take back.
+    # The model to ask for, where it does not choose well against the demo.
     model: str = ""
 
 
@@ -57,7 +57,8 @@ AGENTS = {
                 "DISABLE_ERROR_REPORTING": "1",
                 "DISABLE_TELEMETRY": "1",
             },
-            settings={".claude/settings.json": '{\n  // mine\n  "includeCoAuthoredBy": false,\n}\n'},
+            # Without comments: it does not read a file that has any.
+            settings={".claude/settings.json": '{\n  "includeCoAuthoredBy": false\n}\n'},
         ),
         Agent(
             "claude-code-subscription",
@@ -207,7 +208,7 @@ def refused(agent, home):
     environment = set_up(agent, home, key=DELETED_KEY)
     done = prompted(agent, home, "say hi", environment)
     said = done.stdout + done.stderr
-    assert "not known to this gateway" in said or "401" in said or "authentic" in said.lower(), said[-300:]
+    assert "key is disabled" in said or "401" in said or "authentic" in said.lower(), said[-300:]
 
 
 def main():

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 # until the demo must have stopped.
 READY_SECONDS, RECORD_SECONDS, CLIENT_SECONDS, STOP_SECONDS = 30, 30, 400, 60
 # What a client's deliberate mistakes leave behind, beside completed exchanges.
-REFUSALS = {"key_unknown", "model_unknown", "body_malformed"}
+REFUSALS = {"key_unknown", "key_disabled", "model_unknown", "body_malformed"}
 
 
 @dataclass

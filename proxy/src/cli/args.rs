@@ -206,7 +206,7 @@ pub(crate) enum KeysCommand {
     },
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Args, Default)]
 pub(crate) struct CreateArguments {
     /// A name for people.
     #[arg(long)]
@@ -242,16 +242,17 @@ pub(crate) struct CreateArguments {
     narrows connect list                                  the clients, and what is written for each\n  \
     narrows connect claude-code                           print what to set, and where\n  \
     narrows connect claude-code --write --key-file key    write it into ~/.claude/settings.json\n  \
-    narrows connect codex --write --create-key --user ada --config narrows.yaml\n  \
+    narrows connect codex --write --create-key --user ada   (--config, --store or --admin)\n  \
     narrows connect codex --remove                        as it was before\n  \
+    narrows connect codex --check --spend                 does it work, and if not, why\n  \
     eval \"$(narrows connect openai-sdk --shell --key-file key)\"\n\n\
     Files are changed in place: what is not about the gateway stays as it is. A copy of the file as it was is kept\n\
     beside it (.narrows-backup). The key is looked for in --key, --key-file and NARROWS_KEY, the URL in --url and\n\
     NARROWS_URL.")]
 pub(crate) struct ConnectArguments {
     /// The client (`narrows connect list` shows all), or `list`.
-    #[arg(value_name = "CLIENT")]
-    pub(crate) client: String,
+    #[arg(value_name = "CLIENT", required_unless_present = "check")]
+    pub(crate) client: Option<String>,
     /// Base URL of the gateway as the client reaches it [default: http://127.0.0.1:8080].
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
@@ -261,7 +262,7 @@ pub(crate) struct ConnectArguments {
     /// A file with the virtual key; - for standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     pub(crate) key_file: Option<PathBuf>,
-    /// Make a key for it in the store that --config or --store names.
+    /// Make a key for it, in the store that --config or --store names or behind the gateway that --admin names.
     #[arg(long, conflicts_with_all = ["key", "key_file", "remove"])]
     pub(crate) create_key: bool,
     /// Person the new key belongs to.
@@ -288,6 +289,13 @@ pub(crate) struct ConnectArguments {
     /// Print exports for a shell and nothing else.
     #[arg(long)]
     pub(crate) shell: bool,
+    /// Ask the gateway whether it takes the key, and say what is wrong if not. With a client and without --url and
+    /// --key: with what stands in the client's settings.
+    #[arg(long, conflicts_with_all = ["print", "write", "remove", "shell", "create_key"])]
+    pub(crate) check: bool,
+    /// Make one small call to the model, too; it costs a few tokens.
+    #[arg(long, requires = "check")]
+    pub(crate) spend: bool,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
 }

@@ -1,15 +1,16 @@
 //! `narrows connect`: points a client at a gateway.
 
-use super::args::ConnectArguments;
-use super::{Console, Outcome, store, table};
+mod check;
+
+use super::args::{ConnectArguments, CreateArguments};
+use super::{Console, Outcome, keys, table};
 use crate::config::{BaseUrl, problem};
 use crate::connect::{self, CLIENTS, Client, Done, Home, KEY_PLACEHOLDER, Plans, Values};
 use anyhow::{Context, Result, anyhow, bail};
-use narrows_ledger::{KEY_PREFIX, NewKey, PresentedKey};
+use narrows_ledger::{KEY_PREFIX, PresentedKey};
 use serde_json::json;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
 
 /// The gateway that is meant if none is named.
 const URL_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -20,18 +21,25 @@ const KEY_VARIABLE: &str = "NARROWS_KEY";
 const KEY_FILE_BYTES_MAX: u64 = 4096;
 /// Characters of a model's name.
 const MODEL_CHARS_MAX: usize = 256;
-/// How long the store may take to keep a key that was made.
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// The word that lists the clients.
 const LIST: &str = "list";
 
+/// A variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Runs the command.
 pub(crate) fn connect(arguments: &ConnectArguments, console: &mut Console<'_>) -> Result<Outcome> {
-    let variable = |name: &str| std::env::var(name).ok();
-    if arguments.client == LIST {
+    if arguments.client.as_deref() == Some(LIST) {
         return list(console, arguments.store.json);
     }
-    let client = named(&arguments.client)?;
+    let client = arguments.client.as_deref().map(named).transpose()?;
+    if arguments.check {
+        return check::check(client, arguments, console);
+    }
+    // The command line wants a client unless it is a check.
+    let Some(client) = client else { return list(console, arguments.store.json) };
     if arguments.remove {
         return remove(client, &home(&variable)?, console);
     }
@@ -174,24 +182,19 @@ fn read_key(file: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Makes a key for this client in the store.
+/// Makes a key for this client.
 fn create_key(client: &Client, arguments: &ConnectArguments, console: &mut Console<'_>) -> Result<String> {
-    let settings = store::locate(&arguments.store)?;
-    let ledger = store::open(&settings, true)?;
     let owner =
         arguments.user.as_deref().map_or(client.name.to_owned(), |user| format!("{user}-{}", client.name));
-    let new = NewKey {
+    let asked = CreateArguments {
         name: arguments.name.clone().unwrap_or(owner),
-        organization: settings.organization.to_string(),
         user: arguments.user.clone(),
         team: arguments.team.clone(),
-        ..NewKey::default()
+        ..CreateArguments::default()
     };
-    let created = ledger.create_key(&new, store::ACTOR)?;
-    let key = created.key.expose().to_owned();
-    ledger.close(STORE_PATIENCE)?;
+    let created = keys::create(&arguments.store, &asked)?;
     writeln!(console.err, "Created key {} ({}).", created.info.id, created.info.name)?;
-    Ok(key)
+    Ok(created.key.expose().to_owned())
 }
 
 fn list(console: &mut Console<'_>, as_json: bool) -> Result<Outcome> {

@@ -1,6 +1,6 @@
 //! `narrows keys`: virtual keys, in the store of this machine or behind a running gateway.
 
-use super::args::{CreateArguments, KeysArguments, KeysCommand};
+use super::args::{CreateArguments, KeysArguments, KeysCommand, StoreArguments};
 use super::remote::Remote;
 use super::table::{self, ABSENT};
 use super::{Console, Outcome, store, time};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Runs the command that was given.
 pub(crate) fn keys(arguments: &KeysArguments, console: &mut Console<'_>) -> Result<Outcome> {
-    let place = Place::of(arguments)?;
+    let place = Place::of(&arguments.store, matches!(arguments.command, KeysCommand::Create(_)))?;
     let as_json = arguments.store.json;
     match &arguments.command {
         KeysCommand::Create(asked) => secret(console, &place.create(asked)?, "Created", as_json)?,
@@ -40,6 +40,11 @@ pub(crate) fn keys(arguments: &KeysArguments, console: &mut Console<'_>) -> Resu
     Ok(Outcome::Fine)
 }
 
+/// Makes a key for another command.
+pub(crate) fn create(place: &StoreArguments, asked: &CreateArguments) -> Result<CreatedKey> {
+    Place::of(place, true)?.create(asked)
+}
+
 /// Where keys are: in a store of this machine, or behind a running gateway. Both do the same.
 enum Place {
     Local { ledger: Box<Ledger>, organization: Arc<str> },
@@ -47,12 +52,12 @@ enum Place {
 }
 
 impl Place {
-    fn of(arguments: &KeysArguments) -> Result<Place> {
-        if let Some(remote) = store::remote(&arguments.store)? {
+    /// The place that was named; `create` may make a new store.
+    fn of(arguments: &StoreArguments, create: bool) -> Result<Place> {
+        if let Some(remote) = store::remote(arguments)? {
             return Ok(Place::Remote(remote));
         }
-        let settings = store::locate(&arguments.store)?;
-        let create = matches!(arguments.command, KeysCommand::Create(_));
+        let settings = store::locate(arguments)?;
         let ledger = Box::new(store::open(&settings, create)?);
         Ok(Place::Local { ledger, organization: settings.organization })
     }

@@ -10,6 +10,7 @@ mod fill;
 mod guide;
 mod home;
 mod plan;
+pub(crate) mod probe;
 mod sections;
 
 pub(crate) use catalog::CLIENTS;
@@ -157,6 +158,8 @@ pub(crate) struct File {
     pub(crate) names: &'static [&'static str],
     /// Its syntax.
     pub(crate) format: Format,
+    /// Whether the client ignores a file with comments in it.
+    pub(crate) strict: bool,
     /// What is put into it.
     pub(crate) settings: &'static [Setting],
     /// A text value, and how it begins once this client is connected.

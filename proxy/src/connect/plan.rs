@@ -1,7 +1,8 @@
 //! Settings files: what will stand in them is worked out for all of a client's files first, then they are written,
 //! each whole or not at all.
 
-use super::edit::{EditError, Format};
+use super::edit::{self, EditError, Format};
+use super::probe::{Found, read_back};
 use super::{CLIENTS, Client, File, Home, OURS, Setting, Value, Values};
 use std::ffi::OsString;
 use std::fs;
@@ -93,6 +94,9 @@ impl Plans {
             let ours = all_of(file)
                 .try_fold(false, |found, file| Ok(found || is_ours(file, text)?))
                 .map_err(fault)?;
+            if file.strict {
+                edit::strict(text).map_err(fault)?;
+            }
             let saved = read(&backup_of(&path))?;
             let after = put(client, file, text, saved.as_deref(), values).map_err(fault)?;
             let changes = before.as_deref() != Some(after.as_str());
@@ -104,6 +108,17 @@ impl Plans {
             Ok(Plan { before, after: Some(after), private: holds_key(file), backup, path })
         };
         client.setup.files.iter().map(plan).collect::<Result<_, _>>().map(Plans)
+    }
+
+    /// What stands in the client's files now.
+    pub(crate) fn found(client: &Client, home: &Home) -> Result<Found, PlanError> {
+        let mut found = Found::default();
+        for file in client.setup.files {
+            if let Some(text) = read(&home.path(file))? {
+                read_back(client, file, &text, &mut found);
+            }
+        }
+        Ok(found)
     }
 
     /// Takes everything of ours out of the client's files again.

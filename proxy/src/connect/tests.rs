@@ -179,7 +179,7 @@ fn a_clean_home_gets_the_files_and_loses_them_again() {
 const LIVED_IN: &[(&str, &str)] = &[
     (
         ".claude/settings.json",
-        "{\n    \"model\": \"opus\", // mine\n    \"permissions\": {\"allow\": [\"Bash(ls:*)\"]},\n    \"env\": {\n        \"ANTHROPIC_BASE_URL\": \"https://other.test\",\n        \"ANTHROPIC_CUSTOM_HEADERS\": \"X-Team: a\\nX-Cost: 7\",\n        \"FOO\": \"1\"\n    },\n    \"big\": 12345678901234567890123\n}\n",
+        "{\n    \"model\": \"opus\",\n    \"permissions\": {\"allow\": [\"Bash(ls:*)\"]},\n    \"env\": {\n        \"ANTHROPIC_BASE_URL\": \"https://other.test\",\n        \"ANTHROPIC_CUSTOM_HEADERS\": \"X-Team: a\\nX-Cost: 7\",\n        \"FOO\": \"1\"\n    },\n    \"big\": 12345678901234567890123\n}\n",
     ),
     (
         ".codex/config.toml",
@@ -296,6 +296,7 @@ fn what_cannot_be_changed_is_left_alone() {
     for (name, file, text) in [
         ("claude-code", ".claude/settings.json", "{\"env\": ["),
         ("claude-code", ".claude/settings.json", "{\"env\": \"none\"}"),
+        ("claude-code", ".claude/settings.json", "{\n  \"a\": 1, // mine\n}"),
         ("codex", ".codex/config.toml", "model = = 1"),
         ("gemini-cli", ".gemini/settings.json", "not json"),
     ] {

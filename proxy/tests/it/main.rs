@@ -8,6 +8,7 @@ mod support;
 mod bad_input;
 mod canary;
 mod certificates;
+mod connect;
 mod desktop;
 mod drain;
 mod egress;

@@ -19,6 +19,8 @@ const CLAUDE_SETTINGS: File = File {
     folder: ".claude",
     names: &["settings.json"],
     format: Format::Json,
+    // Seen with 2.1.197: it then says that nobody is logged in.
+    strict: true,
     settings: &[],
     mark: (&[], ""),
 };
@@ -65,9 +67,9 @@ pub(super) static CLAUDE_CODE_SUBSCRIPTION: Client = Client {
     enforceable: Some(CLAUDE_MANAGED),
     limits: &[
         "the login goes to Anthropic unchanged: the provider needs `client_credentials: pass`",
-        "tested with the headers that such a client sends, not with a real subscription",
+        "run with a login that is none; that one passes unchanged is tested with its headers, not with a real subscription",
     ],
-    verified: Verified::Fixture("keys.rs#a_client_may_bring_its_own_login_where_the_provider_lets_it"),
+    verified: Verified::Run(&["agents.py"]),
     model: "claude-sonnet-4-5",
     setup: Setup {
         variables: &[
@@ -116,6 +118,7 @@ pub(super) static CODEX: Client = Client {
             folder: ".codex",
             names: &["config.toml"],
             format: Format::Toml,
+            strict: false,
             settings: &[
                 model(&["model"]),
                 text(&["model_provider"], "narrows"),
@@ -163,6 +166,7 @@ pub(super) static GEMINI_CLI: Client = Client {
                 folder: ".gemini",
                 names: &[".env"],
                 format: Format::Env,
+                strict: false,
                 settings: &[
                     text(&["GOOGLE_GEMINI_BASE_URL"], "{url}"),
                     text(&["GEMINI_API_KEY"], "{key}"),
@@ -175,6 +179,7 @@ pub(super) static GEMINI_CLI: Client = Client {
                 folder: ".gemini",
                 names: &["settings.json"],
                 format: Format::Json,
+                strict: false,
                 settings: &[text(&["security", "auth", "selectedType"], "gemini-api-key")],
                 mark: (&["security", "auth", "selectedType"], "gemini-api-key"),
             },
@@ -201,6 +206,7 @@ pub(super) static OPENCODE: Client = Client {
             folder: ".config/opencode",
             names: &["opencode.json", "opencode.jsonc"],
             format: Format::Json,
+            strict: false,
             settings: &[
                 text(&["model"], "narrows/{model}"),
                 text(&["small_model"], "narrows/{model}"),

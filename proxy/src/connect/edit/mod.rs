@@ -18,6 +18,11 @@ pub(crate) enum EditError {
         /// What is wrong.
         what: String,
     },
+    /// It has comments or trailing commas, and its client takes none.
+    #[error(
+        "line {0}: comments or trailing commas, with which its client ignores the whole file; take them out"
+    )]
+    Comments(usize),
     /// Something else stands where a table has to be.
     #[error("`{0}` is not a table, so nothing can be put into it")]
     NotATable(String),
@@ -107,6 +112,14 @@ impl Format {
             Format::Toml => toml::is_empty(text, path),
             Format::Env => Ok(path.is_empty() && is_blank(text)),
         }
+    }
+}
+
+/// Refuses JSON with comments or trailing commas in it.
+pub(crate) fn strict(text: &str) -> Result<(), EditError> {
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Err(error) if !is_blank(text) => Err(EditError::Comments(error.line())),
+        _ => Ok(()),
     }
 }
 
