@@ -14,6 +14,7 @@ mod forms;
 mod interpolate;
 mod kinds;
 mod macros;
+mod network;
 mod path;
 pub mod pattern;
 pub mod problem;
@@ -35,6 +36,7 @@ mod tests;
 
 pub use document::{SECRET_BYTES_MAX, VERSION};
 pub use files::PEM_BYTES_MAX;
+pub use network::Network;
 pub use pattern::Pattern;
 pub use problem::{Problem, Problems};
 pub use secret::{REDACTED, Secret};

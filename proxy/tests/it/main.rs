@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_input;
+mod balancers;
 mod canary;
 mod certificates;
 mod connect;
