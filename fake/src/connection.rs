@@ -112,7 +112,12 @@ impl Sender<'_> {
             sent = answer.head_end;
         }
         let said_limit = match knobs.fault {
-            Some(Fault::CutAfter(limit) | Fault::StallAfter(limit) | Fault::Reset(limit)) => Some(limit),
+            Some(
+                Fault::CutAfter(limit)
+                | Fault::StallAfter(limit)
+                | Fault::Reset(limit)
+                | Fault::BadChunk(limit),
+            ) => Some(limit),
             _ => None,
         };
         match said_limit {
@@ -164,9 +169,13 @@ impl Sender<'_> {
         for step in &answer.steps {
             if step.content {
                 if limit == Some(said) {
-                    if knobs.burst {
-                        self.write(sent, self.step_start(said)).await?;
+                    let start = if knobs.burst { self.step_start(said).max(sent) } else { sent };
+                    let half = if knobs.within { step.end.saturating_sub(start) / 2 } else { 0 };
+                    if knobs.within {
+                        // It was generated, though not all of it leaves.
+                        line.generated(step.output);
                     }
+                    self.write(sent, start + half).await?;
                     return Ok(false);
                 }
                 said += 1;
@@ -215,6 +224,11 @@ impl Sender<'_> {
     async fn fail(&mut self) -> Stop {
         match self.prepared.knobs.fault {
             Some(Fault::Reset(_)) => self.reset(),
+            Some(Fault::BadChunk(_)) => {
+                // The connection closes whether or not the client wanted it.
+                let _gone = self.stream.write_all(b"no chunk\r\n").await;
+                Stop::Close
+            }
             Some(Fault::StallAfter(_)) => {
                 let forever = Instant::now() + Duration::from_millis(crate::knobs::MAX_DELAY_MS);
                 match self.pause(forever).await {

@@ -22,6 +22,8 @@ pub enum Fault {
     ErrorEvent(usize),
     /// Reset the connection (RST) after this many content chunks; 0 is before the head.
     Reset(usize),
+    /// After this many content chunks send what is no chunk of HTTP, and close.
+    BadChunk(usize),
     /// Close the connection (FIN) before a byte of the head.
     CloseBeforeHead,
     /// An answer that is not JSON: cut in its middle, with a content-length that fits. In a stream one event is cut so.
@@ -72,6 +74,8 @@ pub struct Knobs {
     pub cache_write: u64,
     /// `reasoning`: reasoning tokens generated before the text.
     pub reasoning: u64,
+    /// `within=1`: a fault after so many content chunks comes in the middle of the next one, not before it.
+    pub within: bool,
     /// `fault`: what goes wrong.
     pub fault: Option<Fault>,
 }
@@ -94,6 +98,7 @@ impl Default for Knobs {
             cached: 0,
             cache_write: 0,
             reasoning: 0,
+            within: false,
             fault: None,
         }
     }
@@ -145,6 +150,7 @@ impl Knobs {
             "cached" => self.cached = value.parse()?,
             "cache_write" => self.cache_write = value.parse()?,
             "reasoning" => self.reasoning = value.parse()?,
+            "within" => self.within = switch(value)?,
             "fault" => self.fault = fault(value)?,
             _ => bail!("unknown knob"),
         }
@@ -180,6 +186,7 @@ fn fault(value: &str) -> Result<Option<Fault>> {
         "cut_after" => Fault::CutAfter(count(1)?),
         "stall_after" => Fault::StallAfter(count(1)?),
         "error_event" => Fault::ErrorEvent(count(1)?),
+        "bad_chunk" => Fault::BadChunk(count(1)?),
         "reset" => Fault::Reset(count(0)?),
         "close_before_head" => Fault::CloseBeforeHead,
         "bad_json" => Fault::BadJson,

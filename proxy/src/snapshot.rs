@@ -124,8 +124,6 @@ pub(crate) struct Snapshot {
     pub(crate) hash: u64,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    /// Who may say in a header which client a request is from.
-    pub(crate) trusted_proxies: Option<settings::TrustedProxies>,
     /// Whether exchanges are refused while records cannot be kept.
     pub(crate) audit_required: bool,
     /// Who is written on the records of exchanges that were refused before anybody was identified.
@@ -192,7 +190,6 @@ impl Snapshot {
             hash: settings.snapshot,
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
-            trusted_proxies: settings.trusted_proxies.clone(),
             audit_required: settings.records.audit == settings::Audit::Required,
             nobody: Arc::new(Caller {
                 kind: CallerKind::Anonymous,

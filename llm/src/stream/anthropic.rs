@@ -132,7 +132,7 @@ impl Anthropic {
                 self.begin(message.id);
                 self.facts.name_model(message.model);
                 if let Some(usage) = message.usage.or(envelope.top.usage) {
-                    self.usage.overlay(&usage.without_output());
+                    self.usage.overlay(&usage.at_start());
                 }
             }
             "message_stop" => {

@@ -14,7 +14,6 @@ mod forms;
 mod interpolate;
 mod kinds;
 mod macros;
-mod network;
 mod path;
 pub mod pattern;
 pub mod problem;
@@ -36,7 +35,6 @@ mod tests;
 
 pub use document::{SECRET_BYTES_MAX, VERSION};
 pub use files::PEM_BYTES_MAX;
-pub use network::Network;
 pub use pattern::Pattern;
 pub use problem::{Problem, Problems};
 pub use secret::{REDACTED, Secret};

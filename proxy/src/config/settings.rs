@@ -3,7 +3,6 @@
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
 use super::macros::{settings, words};
-use super::network::Network;
 use super::pattern::Pattern;
 use super::secret::Secret;
 use super::url::BaseUrl;
@@ -22,8 +21,6 @@ pub struct Settings {
     pub organization: Arc<str>,
     /// Where the gateway listens.
     pub listen: Listen,
-    /// Who may say in a header which client a request is from; nobody without it.
-    pub trusted_proxies: Option<TrustedProxies>,
     /// Worker threads that serve requests, at least 1.
     pub workers: usize,
     /// Where keys, records and aggregates are kept.
@@ -191,22 +188,6 @@ settings! {
         pub tls: Option<TlsFiles> = optional,
         /// Accept HTTP/2: by ALPN with TLS, by prior knowledge (h2c) without.
         pub h2: bool = "true",
-        /// Every connection comes from a balancer and begins with a PROXY header (version 1 or 2) that names the client.
-        pub proxy_protocol: Option<ProxyProtocol> as Switch<ProxyProtocol> = "off",
-    }
-
-    /// The balancers in front of a listener that speak the PROXY protocol.
-    pub struct ProxyProtocol {
-        /// Their addresses or networks, `10.0.0.0/8`; a connection from elsewhere is refused.
-        pub from: Vec<Network> = required,
-    }
-
-    /// Balancers that say in a header who a request is from. That address goes into records; no provider sees it.
-    pub struct TrustedProxies {
-        /// Their addresses or networks, `10.0.0.0/8`. What others say is not believed.
-        pub from: Vec<Network> = required,
-        /// The header they write; the other one is the client's own word, and ignored.
-        pub header: ForwardedHeader = "x-forwarded-for",
     }
 
     /// The health and metrics listener.
@@ -375,14 +356,6 @@ words! {
         Text = "text",
         /// One JSON object per line.
         Json = "json",
-    }
-
-    /// In which header balancers say who a request is from.
-    pub enum ForwardedHeader {
-        /// `X-Forwarded-For`, to whose end each hop appends.
-        XForwardedFor = "x-forwarded-for",
-        /// `Forwarded`, RFC 7239.
-        Forwarded = "forwarded",
     }
 
     /// Whether a client may bring its own credential for a provider (a subscription login, say).

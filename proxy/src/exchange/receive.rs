@@ -39,7 +39,6 @@ pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Re
         Err(fault) => account.family = fault.family(),
     }
     account.note_client(head);
-    account.note_address(session.peer(), head);
     if let Some(cause) = session.ambiguity() {
         return Err(Refusal::new(Reason::HeadAmbiguous, cause).closing());
     }

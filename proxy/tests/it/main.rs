@@ -6,7 +6,6 @@
 mod support;
 
 mod bad_input;
-mod balancers;
 mod canary;
 mod certificates;
 mod connect;
@@ -15,6 +14,7 @@ mod drain;
 mod egress;
 mod endings;
 mod failover;
+mod faults;
 mod fidelity;
 mod headers;
 mod http1;
@@ -27,6 +27,7 @@ mod process;
 mod reload;
 mod routes;
 mod routing;
+mod sinks;
 mod sizes;
 mod streams;
 mod sums;

@@ -85,9 +85,12 @@ impl AnthropicUsage {
         ]);
     }
 
-    /// This report without its output: what `message_start` says of output is a first estimate.
-    pub(crate) fn without_output(self) -> AnthropicUsage {
-        AnthropicUsage { output: None, thinking: None, ..self }
+    /// What `message_start` knows: its output is a first estimate, and an input of zero, with nothing of it in a
+    /// cache, is a place that vendors fill in `message_delta`, or never. No message has an empty prompt.
+    pub(crate) fn at_start(self) -> AnthropicUsage {
+        let cached = self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0);
+        let input = self.input.filter(|input| *input > 0 || cached > 0);
+        AnthropicUsage { input, output: None, thinking: None, ..self }
     }
 
     /// Whether this report says anything about output.
@@ -167,7 +170,7 @@ mod tests {
 
     #[test]
     fn tokens_that_move_into_the_cache_are_counted_once() {
-        let mut usage = read(r#"{"input_tokens":8834,"output_tokens":1}"#).without_output();
+        let mut usage = read(r#"{"input_tokens":8834,"output_tokens":1}"#).at_start();
         usage.overlay(&read(r#"{"input_tokens":18,"cache_read_input_tokens":8831,"output_tokens":7}"#));
         assert_eq!((usage.convert().usage.input(), usage.convert().usage.output()), (Some(8849), Some(7)));
     }

@@ -45,9 +45,11 @@ impl Stream {
         head: Head,
     ) -> Ending {
         let _in_flight = account.stream_opened();
-        // A first chunk that is here already travels with the head.
+        // A first chunk that is here already travels with the head. A fault does not: it may have nothing to say, and
+        // the head would never leave.
         let first = self.upstream.ready();
-        if let Err(lost) = self.write_head(session, account, head, first.is_some()).await {
+        let more = matches!(first, Some(Ok(_)));
+        if let Err(lost) = self.write_head(session, account, head, more).await {
             return self.stopped(account, lost.reason());
         }
         session.slim();
