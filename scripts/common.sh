@@ -94,3 +94,13 @@ show_progress() {
 target_directory() {
     cargo metadata --no-deps --format-version 1 --locked | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p'
 }
+
+# Sets NARROWS and LOADTEST to programs of this repository, building them first, unless they are set.
+load_programs() {
+    if [ -z "${NARROWS:-}" ] || [ -z "${LOADTEST:-}" ]; then
+        check_toolchain
+        quiet_cargo "narrows" cargo build --profile quick --locked -p narrows -p narrows-loadtest --bins
+        NARROWS=${NARROWS:-$(target_directory)/quick/narrows}
+        LOADTEST=${LOADTEST:-$(target_directory)/quick/narrows-loadtest}
+    fi
+}

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use narrows_loadtest::{compare, idle, run};
+use narrows_loadtest::{compare, faults, idle, replay, run, soak};
 use std::process::ExitCode;
 
 /// Loads any AI gateway, and compares gateways on one machine.
@@ -19,6 +19,12 @@ enum Command {
     Run(run::Options),
     /// Open thousands of silent streams and print what each costs in memory.
     Idle(idle::Options),
+    /// Play recorded streams through a gateway, cut anywhere, and compare bytes and usage.
+    Replay(replay::Options),
+    /// Make thousands of exchanges with random faults, and compare records with the provider's bill.
+    Faults(faults::Options),
+    /// Load a gateway for a long time, and watch its memory and descriptors.
+    Soak(soak::Options),
     /// Measure direct, bare Pingora, nginx and Narrows side by side.
     Compare(compare::Options),
 }
@@ -27,6 +33,9 @@ fn main() -> Result<ExitCode> {
     let good = match Arguments::parse().command {
         Command::Run(options) => run::run(&options)?,
         Command::Idle(options) => idle::run(&options)?,
+        Command::Replay(options) => replay::run(&options)?,
+        Command::Faults(options) => faults::run(&options)?,
+        Command::Soak(options) => soak::run(&options)?,
         Command::Compare(options) => compare::run(&options)?,
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })

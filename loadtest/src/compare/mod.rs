@@ -12,6 +12,9 @@ mod peers;
 mod point;
 mod table;
 
+pub(crate) use narrows::{create_key, is_let_in, is_ready};
+pub(crate) use peers::{Process, free_address, wait_ready};
+
 use crate::machine;
 use crate::scenario::Scenario;
 use crate::tls::Identity;

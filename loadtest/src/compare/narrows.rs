@@ -53,9 +53,20 @@ pub(super) fn start(
     let log = folder.join("log.txt");
     let mut process = Process::start(command, programs, &log)?;
     wait_ready(&mut process, &log, || is_ready(metrics))?;
+    let key = create_key(program, &file, folder)?;
+    // The key counts once the gateway lets it in.
+    wait_ready(&mut process, &log, || is_let_in(listen[0], &key))?;
+    Ok(running(listen, key, process))
+}
+
+/// Creates a virtual key in the store of a configuration.
+///
+/// # Errors
+/// The program fails, or prints no key.
+pub(crate) fn create_key(program: &Path, config: &Path, folder: &Path) -> Result<String> {
     let created = Command::new(program)
         .args(["keys", "create", "--name", "bench", "--organization", "bench", "--json", "--config"])
-        .arg(&file)
+        .arg(config)
         .current_dir(folder)
         .output()
         .context("cannot create a key")?;
@@ -63,17 +74,16 @@ pub(super) fn start(
         bail!("cannot create a key: {}", String::from_utf8_lossy(&created.stderr));
     }
     let answer: serde_json::Value = serde_json::from_slice(&created.stdout).context("keys create --json")?;
-    let key = answer["key"].as_str().context("keys create --json gave no `key`")?.to_owned();
-    // The key counts once the gateway lets it in.
-    wait_ready(&mut process, &log, || is_let_in(listen[0], &key))?;
-    Ok(running(listen, key, process))
+    Ok(answer["key"].as_str().context("keys create --json gave no `key`")?.to_owned())
 }
 
-fn is_ready(metrics: SocketAddr) -> bool {
+/// Whether the gateway with these metrics is ready.
+pub(crate) fn is_ready(metrics: SocketAddr) -> bool {
     is_200(metrics, "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
 }
 
-fn is_let_in(listen: SocketAddr, key: &str) -> bool {
+/// Whether the gateway lets this key in.
+pub(crate) fn is_let_in(listen: SocketAddr, key: &str) -> bool {
     is_200(
         listen,
         &format!(

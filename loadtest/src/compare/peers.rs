@@ -88,20 +88,31 @@ impl Running {
 
 /// A child process that ends with its owner.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
     /// Starts a program on the proxies' core.
-    pub(super) fn start(mut command: Command, programs: &Programs, log: &Path) -> Result<Process> {
-        let log = std::fs::File::create(log)?;
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    pub(super) fn start(command: Command, programs: &Programs, log: &Path) -> Result<Process> {
         // A child inherits the core of the thread that starts it.
         crate::machine::pin(programs.core)?;
-        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()));
+        let process = Process::of(command, log);
         crate::machine::pin(programs.own_core)?;
-        Ok(Process { child: child? })
+        process
+    }
+
+    /// Starts a program on whatever core; what it prints goes to `log`.
+    pub(crate) fn of(mut command: Command, log: &Path) -> Result<Process> {
+        let log = std::fs::File::create(log)?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        Ok(Process { child })
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(super) fn has_ended(&mut self) -> bool {
@@ -125,7 +136,7 @@ impl Drop for Process {
 }
 
 /// A port nobody listens on.
-pub(super) fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
@@ -191,7 +202,7 @@ pub(super) fn running([address, secured]: [SocketAddr; 2], key: String, process:
 }
 
 /// Waits until `ready` holds.
-pub(super) fn wait_ready(process: &mut Process, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
+pub(crate) fn wait_ready(process: &mut Process, log: &Path, ready: impl Fn() -> bool) -> Result<()> {
     let start = Instant::now();
     while !ready() {
         if process.has_ended() || start.elapsed() > READY_LIMIT {
