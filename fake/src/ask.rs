@@ -84,7 +84,7 @@ pub(crate) fn route<'p>(
         generate(Dialect::OpenaiChat)
     } else if ends("/completions") {
         generate(Dialect::OpenaiCompletions)
-    } else if ends("/responses") {
+    } else if ends("/responses") || ends("/responses/compact") {
         generate(Dialect::OpenaiResponses)
     } else if ends("/embeddings") {
         generate(Dialect::OpenaiEmbeddings)

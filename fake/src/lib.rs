@@ -10,6 +10,8 @@
 //!   tools, the answer calls the first one with `{"text": …}`.
 //! - **Structured output**: a request for JSON is answered with a value of its schema's shape.
 //! - The request's number ends its request id header. Ids inside bodies are constant.
+//! - **Objects** (files, batches, stored responses and the like) are kept in memory, one account for everybody; their ids
+//!   count up.
 
 mod answer;
 mod ask;
@@ -18,6 +20,7 @@ mod clock;
 mod connection;
 mod dialect;
 mod knobs;
+mod objects;
 mod prepared;
 mod provider;
 mod request;
@@ -29,6 +32,7 @@ pub use ask::{MAX_INPUTS, TOOL_TRIGGER};
 pub use billed::{Billed, End};
 pub use clock::{STAMP_DIGITS, STAMP_PREFIX, monotonic_ns};
 pub use knobs::{Fault, Knobs, MAX_BODY_BYTES, MAX_CHUNK_BYTES, MAX_CHUNKS, MAX_DELAY_MS};
+pub use objects::MAX_OBJECTS;
 pub use prepared::{MAX_PREPARED, MAX_PREPARED_ANSWER, MAX_PREPARED_BODY};
 pub use provider::{FakeConfig, FakeProvider, Seen};
 pub use request::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_REQUEST_BYTES};

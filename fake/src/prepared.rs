@@ -75,18 +75,6 @@ impl Prepared {
         };
         let status = draft.status;
         let streamed = draft.streamed;
-        let refused = || Billed {
-            id: 0,
-            dialect: Dialect::OpenaiChat,
-            model: String::new(),
-            status,
-            input: 0,
-            cached: 0,
-            cache_write: 0,
-            output: 0,
-            reasoning: 0,
-            end: End::Refused,
-        };
         Prepared {
             method: key.method.to_vec(),
             target: key.target.to_vec(),
@@ -94,9 +82,25 @@ impl Prepared {
             anthropic: key.anthropic,
             body: key.body.to_vec(),
             answer: draft.render(&knobs),
-            bill: bill.unwrap_or_else(refused),
+            bill: bill.unwrap_or_else(|| refused(status)),
             knobs,
             streamed,
+        }
+    }
+
+    /// The answer to a request for an object: not kept, because it may be another the next time, and not on the bill.
+    pub(crate) fn of_object(key: &Key<'_>, draft: crate::answer::Draft) -> Prepared {
+        let knobs = Knobs::default();
+        Prepared {
+            method: key.method.to_vec(),
+            target: Vec::new(),
+            knobs_text: Vec::new(),
+            anthropic: key.anthropic,
+            body: Vec::new(),
+            bill: refused(draft.status),
+            streamed: draft.streamed,
+            answer: draft.render(&knobs),
+            knobs,
         }
     }
 
@@ -104,6 +108,22 @@ impl Prepared {
         self.body.len() <= MAX_PREPARED_BODY
             && self.answer.wire.len() <= MAX_PREPARED_ANSWER
             && self.answer.status != 401
+    }
+}
+
+/// The line of a request that costs nothing.
+fn refused(status: u16) -> Billed {
+    Billed {
+        id: 0,
+        dialect: Dialect::OpenaiChat,
+        model: String::new(),
+        status,
+        input: 0,
+        cached: 0,
+        cache_write: 0,
+        output: 0,
+        reasoning: 0,
+        end: End::Refused,
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::billed::{Billed, Ledger};
 use crate::connection;
 use crate::knobs::Knobs;
+use crate::objects::Objects;
 use crate::prepared::Store;
 use crate::wire::Wire;
 use anyhow::{Context, Result};
@@ -85,6 +86,7 @@ pub(crate) struct Server {
     pub(crate) config: FakeConfig,
     pub(crate) ledger: Ledger,
     pub(crate) store: Store,
+    pub(crate) objects: Objects,
     seen: Mutex<VecDeque<Seen>>,
     requests: AtomicU64,
     connections: AtomicU64,
@@ -138,6 +140,7 @@ impl FakeProvider {
             ledger: Ledger::new(config.billed_capacity),
             config,
             store: Store::default(),
+            objects: Objects::default(),
             seen: Mutex::default(),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),

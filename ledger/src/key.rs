@@ -226,6 +226,11 @@ pub struct KeyEntry {
 }
 
 impl KeyEntry {
+    /// Whether the key may use certain models only.
+    pub fn is_restricted(&self) -> bool {
+        self.models.is_some()
+    }
+
     /// Whether the key may use `model`.
     pub fn allows_model(&self, model: &str) -> bool {
         self.models.as_ref().is_none_or(|patterns| {

@@ -173,7 +173,15 @@ impl Objects {
 
     /// Forgets an object that was deleted at its provider.
     pub fn unbind(&self, provider: &Arc<str>, id: &str) {
-        lock(&self.held).remove(provider, id);
+        let gone = Object {
+            id: id.into(),
+            provider: Arc::clone(provider),
+            kind: Box::default(),
+            owner: Owner { organization: Box::default(), scope: Scope::Organization, holder: Box::default() },
+            created_at_us: 0,
+            expires_at_us: Some(0),
+        };
+        lock(&self.held).bury(&Arc::new(gone));
         self.write(Change::Unbind { id: id.into(), provider: Arc::clone(provider) });
     }
 

@@ -15,6 +15,8 @@ pub const MAX_PATH_BYTES: usize = 4096;
 pub enum Operation {
     /// Generate text (streamed or not).
     Generate,
+    /// Shorten a conversation (OpenAI's Responses, for Codex).
+    Compact,
     /// Compute embeddings.
     Embed,
     /// Count the tokens of a prompt.
@@ -25,6 +27,8 @@ pub enum Operation {
     GetModel,
     /// `GET /` or `HEAD /`: is anybody there.
     Probe,
+    /// A path beside inference (see [`paths`](crate::paths)); never recognized here.
+    Beside,
 }
 
 /// A recognized path. Borrows from it.
@@ -146,6 +150,8 @@ pub const ROUTES: &[Route] = {
         route("POST", "/v1/chat/completions", O::Generate, D::OpenaiChat, None),
         route("POST", "/v1/completions", O::Generate, D::OpenaiCompletions, None),
         route("POST", "/v1/responses", O::Generate, D::OpenaiResponses, None),
+        // Source: github.com/openai/codex, codex-rs/codex-api (seen 2026-11).
+        route("POST", "/v1/responses/compact", O::Compact, D::OpenaiResponses, Some(false)),
         route("POST", "/v1/embeddings", O::Embed, D::OpenaiEmbeddings, Some(false)),
         route("POST", "/v1/messages", O::Generate, D::AnthropicMessages, None),
         route("POST", "/v1/messages/count_tokens", O::CountTokens, D::AnthropicMessages, Some(false)),
@@ -191,6 +197,11 @@ pub const ROUTES: &[Route] = {
             D::GeminiGenerate,
             Some(false),
         ),
+        // Azure's clients build these, behind `/openai` of their endpoint, which may itself be behind a provider's name.
+        // Source: learn.microsoft.com/azure/ai-foundry/openai/reference (seen 2026-11).
+        route("POST", "/deployments/{model}/chat/completions", O::Generate, D::OpenaiChat, None),
+        route("POST", "/deployments/{model}/completions", O::Generate, D::OpenaiCompletions, None),
+        route("POST", "/deployments/{model}/embeddings", O::Embed, D::OpenaiEmbeddings, Some(false)),
         route("GET", "/v1/models", O::ListModels, D::OpenaiChat, Some(false)),
         route("GET", "/v1/models/{model}", O::GetModel, D::OpenaiChat, Some(false)),
         route("GET", "/{version}/models", O::ListModels, D::GeminiGenerate, Some(false)),
@@ -216,6 +227,8 @@ pub const RESERVED_PREFIXES: &[&str] = &[
     "models",
     "tunedModels",
     "messages",
+    "upload",
+    "deployments",
     "admin",
 ];
 
@@ -239,7 +252,11 @@ pub fn recognize<'a>(method: &str, path: &'a str) -> Result<Endpoint<'a>, PathFa
     let mut allowed = Allowed::default();
     // Every route begins with a reserved segment, so it is either without a prefix or behind one.
     let (prefix, rest) = match split_prefix(trimmed) {
-        Some((prefix, rest)) => (Some(prefix), rest),
+        // Azure's clients put `/openai` behind the endpoint they are given, whatever it is.
+        Some((prefix, rest)) => match rest.strip_prefix("/openai/deployments/") {
+            Some(_) => (Some(prefix), rest.strip_prefix("/openai").unwrap_or(rest)),
+            None => (Some(prefix), rest),
+        },
         None => (None, trimmed),
     };
     if let Some(endpoint) = find(method, rest, prefix, &mut allowed)? {

@@ -9,6 +9,7 @@ pub mod client;
 pub mod endpoint;
 pub mod fault;
 pub mod models;
+pub mod paths;
 pub mod provider;
 pub mod request;
 pub mod retry_hint;

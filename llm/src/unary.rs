@@ -13,6 +13,8 @@ pub struct Answer {
     pub usage: Usage,
     /// How much of it was reported.
     pub reported: Reported,
+    /// The answer's own id.
+    pub id: Option<Box<str>>,
     /// The model the provider says it used.
     pub model: Option<Box<str>>,
     /// Generated text, in bytes (an estimate; embeddings generate none).
@@ -36,5 +38,6 @@ pub fn read(dialect: Dialect, body: &[u8]) -> Answer {
         _ => None,
     };
     let output_text_bytes = machine.facts().text;
-    Answer { usage, reported, model: machine.into_model(), output_text_bytes, error, anomaly }
+    let id = machine.facts().id.clone();
+    Answer { usage, reported, id, model: machine.into_model(), output_text_bytes, error, anomaly }
 }

@@ -111,8 +111,17 @@ reasons! {
     /// The routed provider does not speak the request's dialect.
     DialectUnsupported = "dialect_unsupported", Caller;
 
+    /// Several providers serve the path and nothing in the request says which one is meant.
+    ProviderAmbiguous = "provider_ambiguous", Caller;
+    /// The request names a stored object that does not exist, or that nobody made through this gateway.
+    ObjectUnknown = "object_not_found", Caller;
+
     /// The key may not use this model.
     ModelNotAllowed = "model_not_allowed", Policy;
+    /// The configuration does not allow this path for the provider.
+    PathNotAllowed = "path_not_allowed", Policy;
+    /// The request names a stored object of another team or organization; the caller sees `object_not_found`.
+    ObjectForeign = "object_of_another_team", Policy;
 
     /// More exchanges are asked for than the gateway can serve in time; try again shortly.
     Overloaded = "overloaded", Gateway;
@@ -122,6 +131,10 @@ reasons! {
     TargetBound = "target_bound", Gateway;
     /// All room for buffered bodies is taken; try again shortly.
     BuffersFull = "buffers_full", Gateway;
+    /// Whose a stored object is cannot be told, because the store cannot be read.
+    ObjectsUnavailable = "objects_unavailable", Gateway;
+    /// A provider's list of objects cannot be narrowed to the caller's.
+    ListUnfiltered = "list_unfiltered", Gateway;
     /// Records are required and cannot be kept at the moment.
     AuditUnavailable = "audit_unavailable", Gateway;
     /// The gateway is shutting down.

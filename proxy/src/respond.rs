@@ -14,6 +14,8 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
+    /// The reason that the caller sees, where it must not learn the real one.
+    shown: Reason,
     status: u16,
     message: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
@@ -27,17 +29,25 @@ impl Refusal {
     pub(crate) fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Refusal {
         let refusal = Refusal {
             reason,
+            shown: reason,
             status: status_of(reason),
             message: message.into(),
             header: None,
             close: false,
         };
         match reason {
-            Reason::BuffersFull | Reason::AuditUnavailable | Reason::ShuttingDown => {
-                refusal.with_header(header::RETRY_AFTER, "1")
-            }
+            Reason::BuffersFull
+            | Reason::AuditUnavailable
+            | Reason::ObjectsUnavailable
+            | Reason::ShuttingDown => refusal.with_header(header::RETRY_AFTER, "1"),
             _ => refusal,
         }
+    }
+
+    /// With another reason in the answer than in the record.
+    pub(crate) fn shown_as(mut self, reason: Reason) -> Refusal {
+        self.shown = reason;
+        self
     }
 
     /// With another status.
@@ -69,8 +79,8 @@ impl Refusal {
 fn status_of(reason: Reason) -> u16 {
     match reason {
         Reason::KeyMissing | Reason::KeyUnknown | Reason::KeyDisabled | Reason::KeyExpired => 401,
-        Reason::ModelNotAllowed => 403,
-        Reason::PathUnknown | Reason::ModelUnknown => 404,
+        Reason::ModelNotAllowed | Reason::PathNotAllowed => 403,
+        Reason::PathUnknown | Reason::ModelUnknown | Reason::ObjectUnknown | Reason::ObjectForeign => 404,
         Reason::MethodNotAllowed => 405,
         Reason::ClientTimeout => 408,
         Reason::BodyTooLarge => 413,
@@ -79,8 +89,10 @@ fn status_of(reason: Reason) -> u16 {
         | Reason::HeadAmbiguous
         | Reason::BodyMalformed
         | Reason::ModelMissing
+        | Reason::ProviderAmbiguous
         | Reason::DialectUnsupported => 400,
-        Reason::Overloaded
+        Reason::ObjectsUnavailable
+        | Reason::Overloaded
         | Reason::BuffersFull
         | Reason::AuditUnavailable
         | Reason::ShuttingDown
@@ -94,6 +106,7 @@ fn status_of(reason: Reason) -> u16 {
         | Reason::ProviderCut
         | Reason::ProviderProtocol
         | Reason::ProviderCredentialRefused
+        | Reason::ListUnfiltered
         | Reason::ProviderErrorEvent => 502,
         // Nobody is there to read it.
         Reason::ClientGone => 499,
@@ -105,18 +118,29 @@ fn status_of(reason: Reason) -> u16 {
 #[derive(Debug)]
 pub(crate) struct Page {
     body: Bytes,
+    header: Option<(HeaderName, HeaderValue)>,
 }
+
+/// The header on figures that the gateway has estimated.
+const ESTIMATED: HeaderName = HeaderName::from_static("x-narrows-estimated");
 
 impl Page {
     /// The answer to `GET /` and `HEAD /`.
     pub(crate) fn probe() -> Page {
         const BODY: &str = concat!(r#"{"name":"narrows","version":""#, env!("CARGO_PKG_VERSION"), "\"}\n");
-        Page { body: Bytes::from_static(BODY.as_bytes()) }
+        Page { body: Bytes::from_static(BODY.as_bytes()), header: None }
     }
 
     /// A JSON body.
     pub(crate) fn json(body: Vec<u8>) -> Page {
-        Page { body: body.into() }
+        Page { body: body.into(), header: None }
+    }
+
+    /// How many tokens a prompt has, as an estimate, for providers that do not count.
+    pub(crate) fn token_count(family: Family, tokens: u64) -> Page {
+        let member = if family == Family::Gemini { "totalTokens" } else { "input_tokens" };
+        let header = Some((ESTIMATED, HeaderValue::from_static("true")));
+        Page { body: format!("{{\"{member}\":{tokens}}}").into(), header }
     }
 }
 
@@ -126,7 +150,7 @@ pub(crate) async fn page(
     account: &mut Account,
     page: Page,
 ) -> Result<Ending, Refusal> {
-    let answer = write(session, account, 200, &page.body, None).await;
+    let answer = write(session, account, 200, &page.body, page.header).await;
     Ok(Ending::from_write(answer, Reason::Completed))
 }
 
@@ -143,7 +167,7 @@ pub(crate) async fn refuse(
     let id = account.id_text();
     let fault = Fault {
         status: refusal.status,
-        reason: refusal.reason.as_str(),
+        reason: refusal.shown.as_str(),
         message: &refusal.message,
         request_id: &id,
     };

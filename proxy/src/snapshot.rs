@@ -2,8 +2,11 @@
 
 pub(crate) mod route;
 
+use crate::config::paths::PathRule;
 use crate::config::pattern::Pattern;
-use crate::config::settings::{self, AskForUsage, ClientCredentials, Http2, Limits, Settings, Timeouts};
+use crate::config::settings::{
+    self, AskForUsage, ClientCredentials, Http2, Limits, Objects, Settings, Timeouts,
+};
 use crate::targets::budget::Budget;
 use crate::targets::health::{Health, Table};
 use crate::upstream::connect::{Connect, Offer};
@@ -11,8 +14,9 @@ use crate::upstream::dns::Dns;
 use crate::upstream::h2;
 use crate::upstream::pool::Pool;
 use bytes::{BufMut, Bytes, BytesMut};
-use narrows_llm::Dialect;
+use narrows_llm::paths::Template;
 use narrows_llm::provider;
+use narrows_llm::{Dialect, Family};
 use narrows_policy::{Caller, CallerKind};
 use route::Route;
 use std::collections::HashMap;
@@ -44,6 +48,8 @@ pub(crate) struct Provider {
     pub(crate) timeouts: Timeouts,
     /// After how much silence of its streams a client hears from the gateway; `None` for never.
     pub(crate) ping: Option<Duration>,
+    /// Paths beside inference that it serves.
+    pub(crate) paths: Paths,
     /// Its connections; shared with the snapshot before if nothing that concerns them has changed.
     pub(crate) pool: Arc<Pool>,
     /// What the pool was made from.
@@ -81,12 +87,35 @@ impl Way {
             api_version: None,
             headers: Vec::new(),
             models: Vec::new(),
+            paths: Vec::new(),
             client_credentials: ClientCredentials::Refuse,
             ask_for_usage: AskForUsage::Auto,
             timeouts,
             ..provider.clone()
         };
         Way { provider, idle_max: settings.limits.keepalive_pool, dns: settings.dns.clone() }
+    }
+}
+
+/// Paths beside inference that a provider serves.
+#[derive(Default)]
+pub(crate) struct Paths {
+    /// Names of groups.
+    pub(crate) groups: Vec<&'static str>,
+    /// Templates of its own.
+    pub(crate) own: Vec<Arc<Template>>,
+}
+
+impl Paths {
+    fn new(rules: &[PathRule]) -> Paths {
+        let mut paths = Paths::default();
+        for rule in rules {
+            match rule {
+                PathRule::Group(name) => paths.groups.push(name),
+                PathRule::Own(template) => paths.own.push(Arc::new(template.clone())),
+            }
+        }
+        paths
     }
 }
 
@@ -124,6 +153,10 @@ pub(crate) struct Snapshot {
     pub(crate) hash: u64,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// Who may reach stored objects.
+    pub(crate) objects: Objects,
+    /// Whether any provider serves paths beside inference, and so keeps objects that prompts may refer to.
+    pub(crate) keeps_objects: bool,
     /// Whether exchanges are refused while records cannot be kept.
     pub(crate) audit_required: bool,
     /// Who is written on the records of exchanges that were refused before anybody was identified.
@@ -190,6 +223,8 @@ impl Snapshot {
             hash: settings.snapshot,
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
+            objects: settings.objects.clone(),
+            keeps_objects: settings.providers.iter().any(|provider| !provider.paths.is_empty()),
             audit_required: settings.records.audit == settings::Audit::Required,
             nobody: Arc::new(Caller {
                 kind: CallerKind::Anonymous,
@@ -399,6 +434,7 @@ impl Provider {
             pool,
             way,
             health,
+            paths: Paths::new(&settings.paths),
             models: settings.models.clone(),
         })
     }
@@ -406,6 +442,11 @@ impl Provider {
     /// The header line with our credential for this dialect.
     pub(crate) fn credential(&self, dialect: Dialect) -> Option<&Bytes> {
         self.credentials.as_ref()?.get(dialect.family() as usize)
+    }
+
+    /// The family that it speaks first.
+    pub(crate) fn family(&self) -> Family {
+        self.kind.speaks.first().map_or(Family::Openai, |row| row.dialect.family())
     }
 
     fn resolved(self: &Arc<Self>, model: &str) -> Resolved {

@@ -9,6 +9,7 @@ mod openai_responses;
 mod small;
 
 pub(crate) use error::{event as error_event, html, refusal, refused};
+pub(crate) use openai_responses::ID as RESPONSE_ID;
 
 use crate::answer::{Draft, ID_EMPTY, Piece};
 use crate::ask::{Ask, Form, Operation};

@@ -7,7 +7,7 @@ use crate::answer::Piece;
 use crate::ask::Ask;
 use crate::script::{Script, quote};
 
-const ID: &str = "resp_fake0123456789abcdef0123456789abcdef01234567";
+pub(crate) const ID: &str = "resp_fake0123456789abcdef0123456789abcdef01234567";
 const ITEM: &str = "msg_fake0123456789abcdef0123456789abcdef01234567";
 const CALL: &str = "fc_fake0123456789abcdef0123456789abcdef012345678";
 

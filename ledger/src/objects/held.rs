@@ -44,6 +44,14 @@ impl Held {
         places.find(|place| provider.is_none_or(|name| *place.provider == *name)).cloned()
     }
 
+    /// Marks an object as gone, so that the store's word, which is older until the writer has written, does not bring it
+    /// back.
+    pub(super) fn bury(&mut self, gone: &Arc<Object>) {
+        let places = self.promote(&gone.id);
+        places.retain(|place| place.provider != gone.provider);
+        places.push(Arc::clone(gone));
+    }
+
     pub(super) fn remove(&mut self, provider: &str, id: &str) {
         let places = self.promote(id);
         places.retain(|place| *place.provider != *provider);

@@ -88,6 +88,11 @@ fn deleted_and_ended_bindings_are_gone_and_free() {
     ledger.objects().bind(Object { expires_at_us: Some(now_us() - 1), ..object("ended", "p", &first) });
     ledger.flush(PATIENCE).unwrap();
     ledger.objects().unbind(&provider, "deleted");
+    assert_eq!(
+        ledger.objects().owner("deleted", None).unwrap(),
+        None,
+        "at once, whatever the store still says"
+    );
     ledger.flush(PATIENCE).unwrap();
     for id in ["deleted", "ended"] {
         assert_eq!(ledger.objects().owner(id, None).unwrap(), None, "{id}");

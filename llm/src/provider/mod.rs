@@ -16,7 +16,7 @@ mod together;
 mod vllm;
 mod xai;
 
-pub use target::{Ask, Targets, Unsupported, target};
+pub use target::{Ask, Beside, Targets, Unsupported, target};
 
 use crate::dialect::{Dialect, Family};
 

@@ -1,8 +1,8 @@
 //! The path and query of an upstream request.
 
 use super::{Layout, Provider};
-use crate::dialect::{DIALECTS, Dialect};
-use crate::endpoint::Operation;
+use crate::dialect::{DIALECTS, Dialect, Family};
+use crate::endpoint::{GEMINI_VERSIONS, Operation};
 use thiserror::Error;
 
 /// What is asked of a provider.
@@ -94,6 +94,82 @@ impl Targets {
     }
 }
 
+/// What is asked of a provider beside inference (see [`paths`](crate::paths)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside<'a> {
+    /// The family whose path it is.
+    pub family: Family,
+    /// The path as it was matched, with the version of its API in front. Segments of plain characters only.
+    pub path: &'a str,
+    /// The model, if the request names one; Azure has it in the path of a deployment.
+    pub model: Option<&'a str>,
+    /// The query, as for [`Ask`].
+    pub query: &'a str,
+    /// A configured API version (Azure).
+    pub api_version: Option<&'a str>,
+}
+
+impl Targets {
+    /// The path and query to ask for beside inference. The version in front of a path stands for the provider's root, as
+    /// with inference; a path without one stands beside the root. Everything behind it is sent as it was matched.
+    ///
+    /// # Errors
+    /// [`Unsupported::Dialect`].
+    pub fn beside(&self, ask: &Beside<'_>) -> Result<String, Unsupported> {
+        let row = self.provider.speaks.iter().find(|row| row.dialect.family() == ask.family);
+        let row = row.ok_or(Unsupported::Dialect)?;
+        let root = self.roots.get(row.dialect as usize).and_then(Option::as_deref);
+        let root = root.ok_or(Unsupported::Dialect)?;
+        let base = root.strip_suffix(row.root).unwrap_or(root);
+        // Google's uploads have a root of their own beside the API's.
+        let (upload, rest) = match ask.path.strip_prefix("/upload").filter(|rest| rest.starts_with('/')) {
+            Some(rest) => ("/upload", rest),
+            None => ("", ask.path),
+        };
+        let mut path = match behind_any_version(rest) {
+            Some(tail) if self.provider.layout == Layout::Azure && ask.api_version.is_some_and(is_dated) => {
+                self.beside_deployment(tail, ask.model)?
+            }
+            Some(tail) => {
+                let own = root.strip_prefix(base).unwrap_or(row.root);
+                format!("{base}{upload}{own}{tail}")
+            }
+            // OpenAI's clients leave the version out behind a prefix.
+            None if ask.family == Family::Openai && crate::paths::find_any(&format!("/v1{rest}")) => {
+                format!("{root}{rest}")
+            }
+            None => format!("{base}{upload}{rest}"),
+        };
+        push_query(&mut path, ask.query);
+        if self.provider.layout == Layout::Azure
+            && let Some(version) = ask.api_version
+            && !ask.query.split('&').any(|pair| pair.starts_with("api-version="))
+        {
+            push_query(&mut path, "api-version=");
+            push_encoded(&mut path, version, false)?;
+        }
+        Ok(path)
+    }
+
+    /// Azure's dated surface: what a model does stands behind its deployment, everything else does not.
+    fn beside_deployment(&self, tail: &str, model: Option<&str>) -> Result<String, Unsupported> {
+        let of_model = tail.starts_with("/audio/") || tail.starts_with("/images/");
+        let Some(model) = model.filter(|_| of_model) else {
+            return Ok(format!("{}{tail}", self.deployments.trim_end_matches("/deployments/")));
+        };
+        let mut path = self.deployments.to_string();
+        push_encoded(&mut path, model, false)?;
+        path.push_str(tail);
+        Ok(path)
+    }
+}
+
+/// What follows the version of an API at the beginning of a path.
+fn behind_any_version(path: &str) -> Option<&str> {
+    let (version, _) = path.strip_prefix('/')?.split_once('/')?;
+    GEMINI_VERSIONS.contains(&version).then(|| path.get(version.len() + 1..)).flatten()
+}
+
 /// Bytes that a path usually has behind its root, the model's name and the query apart.
 const OPERATION_ROOM: usize = 48;
 
@@ -126,7 +202,14 @@ fn is_dated(version: &str) -> bool {
 
 /// Whether a deployment stands in the path.
 fn is_deployment(provider: &Provider, ask: &Ask<'_>) -> bool {
-    provider.layout == Layout::Azure && ask.api_version.is_some_and(is_dated) && has_deployment(ask)
+    provider.layout == Layout::Azure
+        && has_deployment(ask)
+        && asked_version(ask.query).or(ask.api_version).is_some_and(is_dated)
+}
+
+/// The version that the client asks for: Azure's own clients say one.
+fn asked_version(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("api-version="))
 }
 
 /// What stands before the name of an Azure deployment.
@@ -159,6 +242,7 @@ fn push_operation(path: &mut String, provider: &Provider, ask: &Ask<'_>) -> Resu
         (Operation::Generate, Dialect::OpenaiChat) => path.push_str("/chat/completions"),
         (Operation::Generate, Dialect::OpenaiCompletions) => path.push_str("/completions"),
         (Operation::Generate, Dialect::OpenaiResponses) => path.push_str("/responses"),
+        (Operation::Compact, Dialect::OpenaiResponses) => path.push_str("/responses/compact"),
         (Operation::Embed, Dialect::OpenaiEmbeddings) => path.push_str("/embeddings"),
         (Operation::Generate, Dialect::AnthropicMessages) => path.push_str("/messages"),
         (Operation::CountTokens, Dialect::AnthropicMessages) => {

@@ -120,6 +120,19 @@ pub fn replace_model(head: &BodyHead<'_>, model: &str) -> Option<Edit> {
     Some(Edit { range: present.range.clone(), replacement: text::string(model).into() })
 }
 
+/// The edit that makes the body ask for `model` whether or not it names one; `None` if it names this one.
+pub fn set_model(head: &BodyHead<'_>, model: &str) -> Option<Edit> {
+    if head.model.is_some() {
+        return replace_model(head, model);
+    }
+    let mut member = b"\"model\":".to_vec();
+    text::push_string(&mut member, model);
+    if !head.empty {
+        member.push(b',');
+    }
+    Some(Edit { range: head.open..head.open, replacement: member.into() })
+}
+
 /// The edit that makes the provider report usage in a stream of chat or text completions
 /// (`stream_options.include_usage`), or `None` if the body already asks for it.
 ///

@@ -23,6 +23,12 @@ pub struct BodyHead<'a> {
     pub stream: Option<Flag>,
     /// Options of the stream (OpenAI's chat and text completions).
     pub stream_options: Option<StreamOptions>,
+    /// The response that is continued (OpenAI's Responses), if its id is a text.
+    pub previous_response_id: Option<Cow<'a, str>>,
+    /// Where the value of `conversation` stands: an id, or an object with one (OpenAI's Responses).
+    pub conversation: Option<Range<usize>>,
+    /// What the client said about keeping the answer at the provider (`store`); `None` if nothing.
+    pub store: Option<bool>,
     /// Offset just behind the opening brace, where a member can be inserted.
     pub open: usize,
     /// Whether the object has no member at all.
@@ -46,6 +52,22 @@ impl BodyHead<'_> {
     /// Whether a stream is asked for; absent and `null` mean no.
     pub fn streams(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.value == Some(true))
+    }
+
+    /// Ids of stored objects that the request continues: a response, a conversation. `body` is what the head was read of.
+    pub fn earlier(&self, body: &[u8]) -> Vec<Box<str>> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Conversation {
+            Id(Box<str>),
+            Object { id: Box<str> },
+        }
+        let mut ids: Vec<Box<str>> = self.previous_response_id.iter().map(|id| Box::from(&**id)).collect();
+        let raw = self.conversation.clone().and_then(|range| body.get(range)).unwrap_or_default();
+        if let Ok(Conversation::Id(id) | Conversation::Object { id }) = serde_json::from_slice(raw) {
+            ids.push(id);
+        }
+        ids
     }
 
     /// What the client said about usage in the stream: `Some(true)` asked, `Some(false)` declined, `None` silent.
@@ -133,6 +155,11 @@ pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
                 head.stream_options = Some(options);
                 Ok(end)
             }
+            Some(Member::Earlier(kind)) => {
+                let end = scan.value(at, 1)?;
+                earlier(&mut head, body, kind, name, at..end)?;
+                Ok(end)
+            }
             None => scan.value(at, 1),
         }
     })?;
@@ -174,6 +201,52 @@ enum Member {
     Model,
     Stream,
     StreamOptions,
+    Earlier(Earlier),
+}
+
+/// The members that continue something stored, or store something.
+#[derive(Clone, Copy)]
+enum Earlier {
+    Response,
+    Conversation,
+    Store,
+}
+
+/// Takes a member that continues something stored, or stores something. Of what has another type nothing is known: the
+/// provider refuses it.
+#[cold]
+fn earlier<'a>(
+    head: &mut BodyHead<'a>,
+    body: &'a [u8],
+    kind: Earlier,
+    name: Text,
+    range: Range<usize>,
+) -> Result<(), BodyFault> {
+    let raw = body.get(range.clone()).unwrap_or_default();
+    match kind {
+        Earlier::Response => {
+            once(head.previous_response_id.is_some(), "previous_response_id", name)?;
+            head.previous_response_id = match raw {
+                [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
+                    std::str::from_utf8(text).ok().map(Cow::Borrowed)
+                }
+                _ => serde_json::from_slice::<String>(raw).ok().map(Cow::Owned),
+            };
+        }
+        Earlier::Conversation => {
+            once(head.conversation.is_some(), "conversation", name)?;
+            head.conversation = Some(range);
+        }
+        Earlier::Store => {
+            once(head.store.is_some(), "store", name)?;
+            head.store = match raw {
+                b"true" => Some(true),
+                b"false" => Some(false),
+                _ => None,
+            };
+        }
+    }
+    Ok(())
 }
 
 /// Which member a name is. A name written with escapes is compared by what it means.
@@ -183,6 +256,9 @@ fn member(body: &[u8], name: Text) -> Option<Member> {
         b"model" => Some(Member::Model),
         b"stream" => Some(Member::Stream),
         b"stream_options" => Some(Member::StreamOptions),
+        b"previous_response_id" => Some(Member::Earlier(Earlier::Response)),
+        b"conversation" => Some(Member::Earlier(Earlier::Conversation)),
+        b"store" => Some(Member::Earlier(Earlier::Store)),
         _ => None,
     }
 }
@@ -191,7 +267,7 @@ fn member(body: &[u8], name: Text) -> Option<Member> {
 #[inline(always)]
 fn unescaped<'a>(body: &'a [u8], text: Text) -> Option<Cow<'a, [u8]>> {
     /// Bytes of the longest name, written entirely in six-byte escapes.
-    const LONGEST: usize = 6 * "stream_options".len();
+    const LONGEST: usize = 6 * "previous_response_id".len();
     if !text.escaped {
         return body.get(text.start..text.end).map(Cow::Borrowed);
     }
@@ -263,7 +339,7 @@ fn stream_options(scan: &mut Scan<'_>, at: usize) -> Result<StreamOptions, BodyF
     options.open = at + 1;
     options.range.end = members(scan, at + 1, |scan, name, value| {
         options.empty = false;
-        // The name is as long as `stream_options` at most, so the same bound on escaped names holds.
+        // The name is shorter than the longest of ours, so the same bound on escaped names holds.
         if unescaped(body, name).as_deref() != Some(b"include_usage") {
             return scan.value(value, 2);
         }

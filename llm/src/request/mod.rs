@@ -6,6 +6,6 @@ pub mod head;
 mod scan;
 pub mod text;
 
-pub use edit::{Edit, EditFault, Segments, apply, replace_model, request_usage};
+pub use edit::{Edit, EditFault, Segments, apply, replace_model, request_usage, set_model};
 pub use fault::{BodyCause, BodyFault};
 pub use head::{BodyHead, Flag, ModelName, StreamOptions, head};

@@ -108,6 +108,8 @@ pub struct Outcome {
     pub reported: Reported,
     /// How the stream ended.
     pub end: StreamEnd,
+    /// The answer's own id.
+    pub id: Option<Box<str>>,
     /// The model the provider says it used.
     pub model: Option<Box<str>>,
     /// Generated text, in bytes (an estimate).
@@ -231,6 +233,7 @@ impl StreamDecoder {
             anomaly,
             uninspected_bytes: self.uninspected,
             hidden_bytes,
+            id: facts.id.clone(),
             model: self.machine.into_model(),
         }
     }

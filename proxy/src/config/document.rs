@@ -4,11 +4,12 @@ use super::form::{Form, Reader, Shape};
 use super::forms::{Count, Grace, Map, Switch};
 use super::kinds;
 use super::macros::settings;
+use super::paths::PathRule;
 use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
-    ATTEMPTS_MAX, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, ProxyUrl,
-    Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles,
+    ATTEMPTS_MAX, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
+    ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -75,6 +76,8 @@ settings! {
         /// The way out of the network, for every provider that does not say otherwise. Without it providers are reached
         /// directly: nothing is taken from variables such as `HTTPS_PROXY`.
         pub(super) egress: Option<EgressDocument> = optional,
+        /// Stored objects (files, batches, stored responses): who may reach them.
+        pub(super) objects: Objects = "{}",
         /// Where requests go. The name is yours; it is also the path prefix `/NAME` and the label in records and
         /// metrics.
         pub(super) providers: Vec<(String, ProviderDocument)> as Map<ProviderDocument> = (required "{}"),
@@ -108,6 +111,9 @@ settings! {
         /// Names of models that route here; `*` stands for any text. The most specific pattern of all providers wins,
         /// then the order of the file. Without it: the patterns of the kind.
         pub(super) models: Option<Vec<Pattern>> as Option<Vec<Pattern>> = optional,
+        /// Paths beside inference that are served: names of groups (`files`, `batches`, …) or templates of its own
+        /// (`GET /v1/things/{id}`). Without it: inference only.
+        pub(super) paths: Vec<PathRule> = "[]",
         /// Time-outs that differ for this provider.
         pub(super) timeouts: ProviderTimeouts = "{}",
         /// How its streams are passed on, where that differs.

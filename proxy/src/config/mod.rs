@@ -15,6 +15,7 @@ mod interpolate;
 mod kinds;
 mod macros;
 mod path;
+pub(crate) mod paths;
 pub mod pattern;
 pub mod problem;
 pub mod reference;

@@ -50,6 +50,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         streams: document.streams.clone(),
         retries: document.retries.clone(),
         dns: document.dns.clone(),
+        objects: document.objects.clone(),
         providers,
         aliases,
         routes,
@@ -182,6 +183,7 @@ impl Check<'_, '_> {
         let base_url = document.base_url.clone().or(default_url);
         let server_name = base_url.as_ref().and_then(|url| self.server_name(&path, document, url));
         self.credential(&path, document);
+        self.paths(&path.key("paths"), kind, &document.paths);
         let ca_digest = document.ca_file.as_ref().and_then(|ca_file| self.bundle(&path, ca_file));
         self.http2(&path, document, base_url.as_ref());
         self.tls(&path.key("client_cert"), document.client_cert.as_ref());
@@ -205,6 +207,7 @@ impl Check<'_, '_> {
             server_name,
             headers: document.headers.iter().filter_map(header).collect(),
             models: document.models.clone().unwrap_or_else(|| kinds::models(kind)),
+            paths: document.paths.clone(),
             timeouts: overlaid(&general.timeouts, &document.timeouts),
             streams: Streams { ping: document.streams.ping.unwrap_or(general.streams.ping) },
             client_credentials: document.client_credentials,
@@ -336,7 +339,7 @@ impl Way {
 const NAME_BYTES_MAX: usize = 64;
 
 /// First segments of the gateway's own paths.
-const NAMES_RESERVED: &[&str] = &["v1", "v1beta", "genai", "admin"];
+const NAMES_RESERVED: &[&str] = &["v1", "v1beta", "genai", "upload", "deployments", "admin"];
 
 /// Names that are also prefixes of an API's paths.
 const NAMES_OF_FAMILIES: &[(&str, narrows_llm::Family)] = &[

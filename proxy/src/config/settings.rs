@@ -3,6 +3,7 @@
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
 use super::macros::{settings, words};
+use super::paths::PathRule;
 use super::pattern::Pattern;
 use super::secret::Secret;
 use super::url::BaseUrl;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub retries: Retries,
     /// How names of providers are resolved.
     pub dns: Dns,
+    /// Who may reach stored objects.
+    pub objects: Objects,
     /// Providers, in the order of the file. At least one.
     pub providers: Vec<Provider>,
     /// Aliases of models, in the order of the file.
@@ -89,6 +92,8 @@ pub struct Provider {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Which names of models route here. The most specific pattern of all providers wins, then the file's order.
     pub models: Vec<Pattern>,
+    /// Paths beside inference that are served.
+    pub paths: Vec<PathRule>,
     /// Time-outs, with the provider's own laid over the general ones.
     pub timeouts: Timeouts,
     /// How streams are passed on, with the provider's own laid over the general.
@@ -247,6 +252,8 @@ settings! {
     pub struct Limits {
         /// Largest body of a request; a larger one is refused with 413.
         pub request_body: usize as Size = "32MiB",
+        /// Largest body that streams through to a provider (files); a larger one is refused with 413.
+        pub upload_body: usize as Size = "512MiB",
         /// All buffered bodies of the process together; beyond it requests are refused with 503 for a moment.
         pub buffered_bodies: usize as Size = "512MiB",
         /// Largest decoded or collected copy of an answer made only for metering; beyond it usage is estimated.
@@ -316,6 +323,18 @@ settings! {
         pub after_sent: bool = "false",
     }
 
+    /// Stored objects (files, batches, stored responses, …). Each belongs to the team of the key that made it, else to the
+    /// key's user or service account, else to the organization; nobody else reaches it, whatever is set here.
+    pub struct Objects {
+        /// What happens to an id that was not made through this gateway, in a path and in requests that make objects out
+        /// of others. Keys that may use certain models only are refused in any case.
+        pub unknown: UnknownObjects = "refuse",
+        /// What happens to such an id in a prompt (`previous_response_id`, `file_id`, …).
+        pub unknown_in_prompts: UnknownObjects = "allow",
+        /// Days for which it is remembered whose a stored response is; providers keep responses for 30 days.
+        pub response_days: usize as Count<1, 3_650> = "30",
+    }
+
     /// How names of providers are resolved.
     pub struct Dns {
         /// Least time an answer is used, whatever its own time to live says.
@@ -356,6 +375,14 @@ words! {
         Text = "text",
         /// One JSON object per line.
         Json = "json",
+    }
+
+    /// What happens to the id of an object that was not made through this gateway.
+    pub enum UnknownObjects {
+        /// It is answered as if the object did not exist.
+        Refuse = "refuse",
+        /// It is passed on: whoever knows the id reaches the object.
+        Allow = "allow",
     }
 
     /// Whether a client may bring its own credential for a provider (a subscription login, say).

@@ -1,7 +1,7 @@
 //! What is learnt of an exchange on its way, and step 9: settling it, exactly once.
 
-use super::clients;
 use super::route::Target;
+use super::{clients, objects};
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
 use crate::upstream::head::Head;
@@ -36,6 +36,10 @@ pub(crate) struct Account {
     pub(crate) started: Instant,
     pub(crate) family: Family,
     pub(crate) dialect: Option<Dialect>,
+    /// The word in the place of a dialect, for paths beside inference.
+    beside: Option<&'static str>,
+    /// Whether the provider keeps the answer, so that it can be referred to.
+    pub(crate) stores: bool,
     operation: Option<Operation>,
     client: Option<&'static str>,
     conversation: Option<Box<str>>,
@@ -76,6 +80,8 @@ impl Account {
             started: Instant::now(),
             family: Family::Openai,
             dialect: None,
+            beside: None,
+            stores: false,
             operation: None,
             client: None,
             conversation: None,
@@ -110,6 +116,36 @@ impl Account {
         self.dialect = Some(dialect);
         self.family = dialect.family();
         self.operation = Some(operation);
+    }
+
+    /// The path is one beside inference: a family's, with its own word in records.
+    pub(crate) fn set_beside(&mut self, family: Family, word: &'static str) {
+        self.family = family;
+        self.beside = Some(word);
+        self.operation = Some(Operation::Beside);
+    }
+
+    /// Binds a stored answer to the caller, before the caller can know its id.
+    pub(crate) fn take_id(&mut self, id: Option<Box<str>>) {
+        if let Some(id) = id.filter(|_| self.stores) {
+            objects::bind_response(&self.gateway, self, id);
+        }
+    }
+
+    /// The gateway that the exchange runs in.
+    pub(crate) fn gateway(&self) -> &Arc<Shared> {
+        &self.gateway
+    }
+
+    /// Takes usage as far as the provider reported any. Nothing is estimated: what there is to count is not known here.
+    pub(crate) fn take_reported(&mut self, usage: &Usage, reported: Reported, model: Option<Box<str>>) {
+        self.model_answered = model.map(Arc::from);
+        self.origin = match reported {
+            Reported::Complete => Origin::Provider,
+            Reported::Partial => Origin::ProviderPartial,
+            Reported::Nothing => return,
+        };
+        self.usage = *usage;
     }
 
     /// Notes the client program and its conversation: attribution only, never authorization.
@@ -209,7 +245,13 @@ impl Account {
 
     /// Whether what was asked for uses tokens.
     fn spends(&self) -> bool {
-        matches!(self.operation, Some(Operation::Generate | Operation::Embed))
+        matches!(self.operation, Some(Operation::Generate | Operation::Compact | Operation::Embed))
+    }
+
+    /// The prompt's tokens as an estimate, for a caller that asked for their number. Nothing is spent by asking.
+    pub(crate) fn estimate_prompt(&mut self) -> u64 {
+        self.origin = Origin::Estimated;
+        self.prompt_estimate()
     }
 
     fn prompt_estimate(&self) -> u64 {
@@ -266,7 +308,7 @@ impl Account {
             surface: Surface::Gateway,
             class: self.class(),
             capabilities,
-            dialect: self.dialect.map(Dialect::as_str),
+            dialect: self.beside.or(self.dialect.map(Dialect::as_str)),
             client: self.client,
             model_requested: self.model_requested.take(),
             provider: self.provider.as_ref().map(|provider| Arc::clone(&provider.name)),

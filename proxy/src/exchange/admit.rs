@@ -11,6 +11,12 @@ pub(crate) struct Admitted(pub(crate) Upstream);
 
 /// Admits the request, unless the gateway is stopping or records are required and cannot be kept.
 pub(crate) fn admit(gateway: &Gateway, account: &Account, upstream: Upstream) -> Result<Admitted, Refusal> {
+    check(gateway, account)?;
+    Ok(Admitted(upstream))
+}
+
+/// Refuses while the gateway is stopping, or records are required and cannot be kept.
+pub(super) fn check(gateway: &Gateway, account: &Account) -> Result<(), Refusal> {
     if gateway.is_closing() {
         return Err(Refusal::new(Reason::ShuttingDown, "the gateway is shutting down; try again").closing());
     }
@@ -20,5 +26,5 @@ pub(crate) fn admit(gateway: &Gateway, account: &Account, upstream: Upstream) ->
             "records are required and cannot be kept at the moment; try again shortly",
         ));
     }
-    Ok(Admitted(upstream))
+    Ok(())
 }

@@ -38,6 +38,17 @@ pub(crate) fn identify(
     account: &mut Account,
     received: Received,
 ) -> Result<Identified, Refusal> {
+    let (key, own_credential) = caller(gateway, session, account, received.prefix.as_deref())?;
+    Ok(Identified { received, key, own_credential })
+}
+
+/// The caller's key, if it needs one, and whether the client sent a credential of its own beside it.
+pub(super) fn caller(
+    gateway: &Gateway,
+    session: &Session<'_>,
+    account: &mut Account,
+    prefix: Option<&str>,
+) -> Result<(Option<Arc<KeyEntry>>, bool), Refusal> {
     let head = session.head();
     let presented = Presented::collect(&head.headers, head.uri.query())?;
     if let Some(text) = presented.key {
@@ -45,15 +56,15 @@ pub(crate) fn identify(
         let key = keys.verify(text, account.started_at_us).map_err(|fault| refuse_key(&fault))?;
         account.caller = Arc::clone(&key.caller);
         let own_credential = presented.in_own_header && presented.foreign;
-        return Ok(Identified { received, key: Some(Arc::clone(key)), own_credential });
+        return Ok((Some(Arc::clone(key)), own_credential));
     }
     // Only a path that names its provider can be open to anybody: otherwise the body would have to be read to
     // learn whether the caller may send one.
-    let open = received.prefix.as_deref().and_then(|prefix| account.snapshot.anonymous(prefix));
+    let open = prefix.and_then(|prefix| account.snapshot.anonymous(prefix));
     match open {
         Some(caller) => {
             account.caller = Arc::clone(caller);
-            Ok(Identified { received, key: None, own_credential: false })
+            Ok((None, false))
         }
         None if presented.foreign => Err(Refusal::new(
             Reason::KeyUnknown,

@@ -14,6 +14,8 @@ pub(crate) use clients::is_agent;
 mod coding;
 mod identify;
 mod inspect;
+mod objects;
+mod pass;
 mod read;
 mod receive;
 mod relay;
@@ -74,13 +76,23 @@ async fn steps(
     session: &mut Session<'_>,
     account: &mut Account,
 ) -> Result<Ending, Refusal> {
-    let received = receive::receive(session, account)?;
+    let received = match receive::receive(session, account)? {
+        receive::Arrived::Inference(received) => received,
+        receive::Arrived::Beside(asked) => {
+            return Box::pin(pass::run(gateway, session, account, *asked)).await;
+        }
+    };
     if let Some(page) = received.answered_here() {
         return Box::pin(respond::page(session, account, page)).await;
     }
     let identified = identify::identify(gateway, session, account, received)?;
     let identified = shed::shed(gateway, account, identified)?;
     let request = read::read(gateway, session, account, identified).await?;
+    let request = if objects::may_refer(account, &request) {
+        Box::pin(objects::refer(gateway, account, request)).await?
+    } else {
+        request
+    };
     let routed = route::route(account, request)?;
     let routed = match routed {
         route::Routed::Listing(listing) => return Box::pin(respond::page(session, account, listing)).await,

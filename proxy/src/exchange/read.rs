@@ -26,6 +26,8 @@ pub(crate) struct Request {
     pub(crate) path_stream: Option<bool>,
     pub(crate) key: Option<Arc<KeyEntry>>,
     pub(crate) own_credential: bool,
+    /// The provider that keeps a stored object which the body refers to.
+    pub(crate) keeper: Option<Arc<str>>,
     pub(crate) body: Body,
 }
 
@@ -49,6 +51,26 @@ pub(crate) async fn read(
     identified: Identified,
 ) -> Result<Request, Refusal> {
     let Identified { received, key, own_credential } = identified;
+    let body = whole(gateway, session, account).await?;
+    Ok(Request {
+        operation: received.operation,
+        dialect: received.dialect,
+        prefix: received.prefix,
+        path_model: received.model,
+        path_stream: received.stream,
+        key,
+        own_credential,
+        keeper: None,
+        body,
+    })
+}
+
+/// The body, whole, as far as the limits go.
+pub(super) async fn whole(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+) -> Result<Body, Refusal> {
     let limit = account.snapshot.limits.request_body;
     let mut share = gateway.buffers.share();
     let wire = if session.has_no_body() {
@@ -64,17 +86,7 @@ pub(crate) async fn read(
         }
     };
     account.request_bytes = wire.len() as u64;
-    let body = decode(session, wire, limit, share)?;
-    Ok(Request {
-        operation: received.operation,
-        dialect: received.dialect,
-        prefix: received.prefix,
-        path_model: received.model,
-        path_stream: received.stream,
-        key,
-        own_credential,
-        body,
-    })
+    decode(session, wire, limit, share)
 }
 
 async fn collect(session: &mut Session<'_>, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
@@ -111,7 +123,7 @@ async fn collect(session: &mut Session<'_>, limit: usize, share: &mut Share) -> 
     Ok(body.freeze())
 }
 
-fn lost(lost: Lost) -> Refusal {
+pub(super) fn lost(lost: Lost) -> Refusal {
     match lost {
         Lost::Gone => {
             Refusal::new(Reason::ClientGone, "the client closed the connection before its body was complete")
@@ -130,7 +142,7 @@ fn too_large(limit: usize) -> Refusal {
     Refusal::new(Reason::BodyTooLarge, message)
 }
 
-fn buffers_full() -> Refusal {
+pub(super) fn buffers_full() -> Refusal {
     Refusal::new(
         Reason::BuffersFull,
         "the gateway holds as many buffered bodies as it may; try again shortly",

@@ -1,6 +1,7 @@
 //! Step 1: the head only. The path names the operation and the dialect.
 
 use super::Account;
+use super::pass::{self, Asked};
 use crate::downstream::Session;
 use crate::respond::{Page, Refusal};
 use http::header;
@@ -8,6 +9,14 @@ use narrows_llm::Dialect;
 use narrows_llm::endpoint::{self, Endpoint, Operation, PathFault};
 use narrows_policy::Reason;
 use std::sync::Arc;
+
+/// What a head turned out to be.
+pub(crate) enum Arrived {
+    /// A request for inference, for a list of models, or a probe.
+    Inference(Received),
+    /// A request to a path beside inference.
+    Beside(Box<Asked>),
+}
 
 /// What the head says.
 pub(crate) struct Received {
@@ -29,10 +38,21 @@ impl Received {
 }
 
 /// Reads the head.
-pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Received, Refusal> {
+pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Arrived, Refusal> {
     let head = session.head();
     let endpoint = endpoint::recognize(head.method.as_str(), head.uri.path());
     let endpoint = endpoint.and_then(|endpoint| known(account, endpoint));
+    if let Err(PathFault::Unknown { .. } | PathFault::Method { .. }) = &endpoint
+        && let Some(asked) = pass::asked(&account.snapshot, head)
+    {
+        account.set_beside(asked.family(), asked.dialect());
+        account.note_client(head);
+        return match session.ambiguity() {
+            Some(cause) => Err(Refusal::new(Reason::HeadAmbiguous, cause).closing()),
+            None => Ok(Arrived::Beside(Box::new(asked))),
+        };
+    }
+    let endpoint = endpoint.map_err(|fault| pass::other_method(&account.snapshot, head, fault));
     // Whatever is refused is refused in the caller's dialect, so the path comes first.
     match &endpoint {
         Ok(endpoint) => account.set_dialect(endpoint.dialect, endpoint.operation),
@@ -46,13 +66,13 @@ pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Re
     let prefix = endpoint.provider();
     let dialect = listing_dialect(session, &endpoint).unwrap_or(endpoint.dialect);
     account.set_dialect(dialect, endpoint.operation);
-    Ok(Received {
+    Ok(Arrived::Inference(Received {
         operation: endpoint.operation,
         dialect,
         prefix: prefix.map(Box::from),
         model: endpoint.model.as_deref().map(Arc::from),
         stream: endpoint.stream,
-    })
+    }))
 }
 
 /// The dialect of a list of models, where the families share its path: their clients say who they are.

@@ -63,13 +63,16 @@ impl Target {
 pub(crate) fn route(account: &mut Account, request: Request) -> Result<Routed, Refusal> {
     match request.operation {
         Operation::ListModels | Operation::GetModel => list(account, &request).map(Routed::Listing),
-        Operation::Probe | Operation::Generate | Operation::Embed | Operation::CountTokens => {
-            upstream(account, request).map(Routed::Upstream)
-        }
+        Operation::Probe
+        | Operation::Beside
+        | Operation::Generate
+        | Operation::Compact
+        | Operation::Embed
+        | Operation::CountTokens => upstream(account, request),
     }
 }
 
-fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal> {
+fn upstream(account: &mut Account, request: Request) -> Result<Routed, Refusal> {
     let head = request::head(&request.body.text).map_err(|fault| refuse_body(&fault))?;
     account.prompt_text_bytes = head.text_bytes;
     account.prompt_media = head.media;
@@ -82,10 +85,19 @@ fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal
     refuse_key_as_name(&requested)?;
     account.model_requested = Some(Arc::clone(&requested));
     account.streamed = stream;
+    // Responses are kept at the provider unless the client says no; whoever makes one can refer to it.
+    account.stores = request.operation == Operation::Generate
+        && request.dialect == Dialect::OpenaiResponses
+        && head.store != Some(false);
     check_prefix(account, request.prefix.as_deref())?;
     // Whoever came in without a key stays with the provider that is open to anybody.
     let routes = request.key.is_some();
-    let found = account.snapshot.resolve(request.prefix.as_deref(), &requested, request.dialect, routes);
+    // What the request refers to is where it was made.
+    let prefix = request.prefix.as_deref().or(request.keeper.as_deref());
+    let found = account.snapshot.resolve(prefix, &requested, request.dialect, routes);
+    if let Some(page) = counted_here(account, &request, &requested, found.as_ref())? {
+        return Ok(Routed::Listing(page));
+    }
     let chosen = match found {
         Some(Found::One(resolved)) => one(&request, &head, &requested, resolved, stream)?,
         Some(Found::Route(route)) => {
@@ -101,7 +113,39 @@ fn upstream(account: &mut Account, request: Request) -> Result<Upstream, Refusal
         }
     };
     account.ask_of(&chosen.target);
-    Ok(Upstream { target: chosen.target, edits: chosen.edits, choice: chosen.choice, body: request.body })
+    Ok(Routed::Upstream(Upstream {
+        target: chosen.target,
+        edits: chosen.edits,
+        choice: chosen.choice,
+        body: request.body,
+    }))
+}
+
+/// The number of a prompt's tokens as an estimate, if that is asked for and whoever serves the model does not count.
+fn counted_here(
+    account: &mut Account,
+    request: &Request,
+    requested: &Arc<str>,
+    found: Option<&Found>,
+) -> Result<Option<Page>, Refusal> {
+    if request.operation != Operation::CountTokens {
+        return Ok(None);
+    }
+    let resolved = match found {
+        Some(Found::One(Resolved { provider, model })) => {
+            Some(Resolved { provider: Arc::clone(provider), model: Arc::clone(model) })
+        }
+        Some(Found::Route(route)) => route.first(requested),
+        None => None,
+    };
+    let Some(resolved) = resolved else { return Ok(None) };
+    if resolved.provider.kind.count_tokens && resolved.provider.kind.speaks(request.dialect) {
+        return Ok(None);
+    }
+    allow(request.key.as_deref(), requested, &resolved.model)?;
+    account.provider = Some(resolved.provider);
+    account.model_sent = Some(resolved.model);
+    Ok(Some(Page::token_count(request.dialect.family(), account.estimate_prompt())))
 }
 
 /// Where a request goes first, and what that changes in its body.
@@ -163,7 +207,10 @@ fn one(
 /// What changes in the body for a target.
 pub(super) fn edits(head: &BodyHead<'_>, requested: &str, target: &mut Target) -> Vec<Edit> {
     let mut edits = Vec::new();
-    if *target.model != *requested {
+    if target.dialect.family() == Family::Openai {
+        // Azure's clients may name the model in the path only; whoever serves it may want it in the body.
+        edits.extend(request::set_model(head, &target.model));
+    } else if *target.model != *requested {
         edits.extend(request::replace_model(head, &target.model));
     }
     let may_ask = target.operation == Operation::Generate
@@ -176,7 +223,7 @@ pub(super) fn edits(head: &BodyHead<'_>, requested: &str, target: &mut Target) -
 }
 
 /// A virtual key in the place of a name would be shown in records, logs and answers.
-fn refuse_key_as_name(name: &str) -> Result<(), Refusal> {
+pub(super) fn refuse_key_as_name(name: &str) -> Result<(), Refusal> {
     if carries_key(name.as_bytes()) {
         return Err(Refusal::new(
             Reason::ModelUnknown,

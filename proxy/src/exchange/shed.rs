@@ -18,12 +18,18 @@ pub(crate) fn shed(
     account: &Account,
     identified: Identified,
 ) -> Result<Identified, Refusal> {
+    check(gateway, account)?;
+    Ok(identified)
+}
+
+/// Refuses while too many exchanges are open or the workers are late.
+pub(super) fn check(gateway: &Gateway, account: &Account) -> Result<(), Refusal> {
     let cause = if gateway.exchanges_open() > account.snapshot.limits.exchanges {
         "the gateway has as many exchanges open as it may (limits.exchanges)"
     } else if gateway.overload.sheds(account.id) {
         "the gateway is overloaded and refuses a part of new exchanges to keep the others on time"
     } else {
-        return Ok(identified);
+        return Ok(());
     };
     let place = usize::try_from(account.id >> 8 & 3).unwrap_or_default();
     let wait = RETRY_AFTER.get(place).copied().unwrap_or("1");

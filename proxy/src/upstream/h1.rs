@@ -1,5 +1,7 @@
 //! HTTP/1.1 towards a provider: one exchange at a time over one connection.
 
+mod upload;
+
 use super::Fault;
 use super::body::{BodyDecoder, Framing};
 use super::connect::Wire;

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod agents;
 mod bad_input;
 mod canary;
 mod certificates;
@@ -23,6 +24,8 @@ mod keys;
 mod lifecycle;
 mod matrix;
 mod metering;
+mod objects;
+mod pass_through;
 mod process;
 mod reload;
 mod routes;
@@ -32,5 +35,6 @@ mod sizes;
 mod streams;
 mod sums;
 mod unreachable;
+mod uploads;
 mod upstream_h2;
 mod upstream_tls;

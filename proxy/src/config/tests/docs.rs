@@ -103,3 +103,50 @@ fn the_example_in_the_reference_loads() {
     let (text, _) = rest.split_once("```").unwrap();
     assert!(parse("reference", FilePath::new("."), text, &|_| Some("value".to_owned())).is_ok());
 }
+
+/// The table of groups, as it stands in the page about paths beside inference.
+fn groups() -> String {
+    use narrows_llm::paths::{Answer, GROUPS};
+    let mut table = String::from("\n| group | API | what | paths | source |\n|---|---|---|---|---|\n");
+    for group in GROUPS {
+        let rows: Vec<String> = group
+            .rows
+            .iter()
+            .map(|row| {
+                let metered = if row.answer == Answer::Metered { " (metered)" } else { "" };
+                format!("`{} {}`{metered}", row.method, row.path)
+            })
+            .collect();
+        let api = group.dialect.split('.').next().unwrap_or_default();
+        let line = format!(
+            "| `{}` | {api} | {} | {} | {} |\n",
+            group.name,
+            group.about,
+            rows.join(" "),
+            group.source
+        );
+        table.push_str(&line);
+    }
+    table + "\n"
+}
+
+#[test]
+fn the_table_of_path_groups_is_up_to_date() {
+    let page = std::fs::read_to_string(root().join("docs/pass-through.md")).unwrap();
+    let (before, rest) = page.split_once("<!-- groups -->").unwrap();
+    let (_, after) = rest.split_once("<!-- /groups -->").unwrap();
+    let text = format!("{before}<!-- groups -->\n{}<!-- /groups -->{after}", groups());
+    check("docs/pass-through.md", &text);
+}
+
+#[test]
+fn the_examples_of_the_page_about_paths_load() {
+    let page = std::fs::read_to_string(root().join("docs/pass-through.md")).unwrap();
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        parse("pass-through.md", FilePath::new("."), example, &|_| Some("value".to_owned()))
+            .unwrap_or_else(|problems| panic!("{problems}\n{example}"));
+    }
+}

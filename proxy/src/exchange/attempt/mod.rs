@@ -9,6 +9,7 @@ mod request_head;
 mod verdict;
 
 pub(crate) use early::Early;
+pub(super) use request_head::{client_query, put_client_headers};
 
 use super::account::Account;
 use super::inspect::Inspected;
@@ -19,9 +20,10 @@ use crate::snapshot::Provider;
 use crate::upstream::Fault;
 use crate::upstream::connection::Connection;
 use crate::upstream::head::Head;
+use bytes::Bytes;
 use narrows_policy::Reason;
 use once::{Sending, Unasked};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// An accepted head, and the connection that its body follows on.
 pub(crate) struct Answered {
@@ -59,6 +61,37 @@ pub(crate) async fn attempt(
     }
 }
 
+/// Sends a request that was put together elsewhere, as inference with one place to go is sent.
+pub(super) async fn ask(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    target: &Target,
+    head: &Bytes,
+    body: &[Bytes],
+) -> Result<(Connection, Head), Refusal> {
+    let started = Instant::now();
+    let mut sent = false;
+    let asked = once::exchange(session, account, target, head, body, &mut sent).await;
+    conclude(account, target, asked, started.elapsed())
+}
+
+/// Takes what became of such a request: a head that may go on to the client, or a refusal.
+pub(super) fn conclude(
+    account: &mut Account,
+    target: &Target,
+    asked: Result<(Connection, Head), Failure>,
+    waited: Duration,
+) -> Result<(Connection, Head), Refusal> {
+    match once::settle(account, target, asked, waited) {
+        Ok((_, head)) if refuses_us(target, &head) => Err(credential_refused(target, &head)),
+        Ok((connection, head)) => {
+            account.provider_request_id.clone_from(&head.request_id);
+            Ok((connection, head))
+        }
+        Err(failure) => Err(failure.refusal(&target.provider, account)),
+    }
+}
+
 /// Whether an answer refuses the gateway's own credential.
 fn refuses_us(target: &Target, head: &Head) -> bool {
     matches!(head.status.as_u16(), 401 | 403)
@@ -78,7 +111,7 @@ fn credential_refused(target: &Target, head: &Head) -> Refusal {
 
 /// Why no head came.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     Upstream(Fault),
     FirstByteTimeout(Duration),
     TotalTimeout,

@@ -45,7 +45,17 @@ pub(super) async fn ask(
     let started = Instant::now();
     let mut sent = false;
     let asked = exchange(session, account, target, &wire_head, segments.parts(), &mut sent).await;
-    let waited = started.elapsed();
+    settle(account, target, asked, started.elapsed())
+        .map_err(|failure| Unasked::Failed(Failed { failure, sent }))
+}
+
+/// Writes an attempt on the account.
+pub(super) fn settle(
+    account: &mut Account,
+    target: &Target,
+    asked: Result<(Connection, Head), Failure>,
+    waited: Duration,
+) -> Result<(Connection, Head), Failure> {
     account.upstream_wait_us += micros(waited);
     match asked {
         Ok((connection, head)) => {
@@ -56,7 +66,7 @@ pub(super) async fn ask(
         Err(failure) => {
             note(account, target, None, failure.reason(), waited, false);
             account.take_prompt_if_asked(failure.may_be_billed());
-            Err(Unasked::Failed(Failed { failure, sent }))
+            Err(failure)
         }
     }
 }
@@ -93,7 +103,7 @@ fn note(
 
 /// One try, and a second one on a new connection when a pooled one turns out to have been closed before any byte
 /// of an answer: the provider then cannot have begun to answer. `sent` says whether all of it was written.
-async fn exchange(
+pub(super) async fn exchange(
     session: &mut Session<'_>,
     account: &Account,
     target: &Target,

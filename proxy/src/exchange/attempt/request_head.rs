@@ -42,31 +42,42 @@ pub(super) fn request_head(
     wire.reserve(provider.fixed_headers.len() + 16);
     wire.put_slice(b" HTTP/1.1\r\n");
     wire.put_slice(&provider.fixed_headers);
-    let nominated = nominated(client);
-    for (name, value) in &client.headers {
-        if passes(name, value, target, compressed) && !nominated.iter().any(|hop| name == hop.as_str()) {
-            put_header(&mut wire, name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
-    if let Some(credential) = credential.filter(|_| !target.own_credential) {
-        wire.reserve(credential.len());
-        wire.put_slice(credential);
-    }
-    for field in provider.kind.default_headers(target.dialect) {
-        if !client.headers.contains_key(field.name) {
-            put_header(&mut wire, field.name.as_bytes(), field.value.as_bytes());
-        }
-    }
-    if takes_trailers(&client.headers) {
-        wire.reserve(TRAILERS_WELCOME.len());
-        wire.put_slice(TRAILERS_WELCOME);
-    }
+    put_client_headers(&mut wire, client, target, credential, compressed);
     // A compressed answer could not be metered as it passes.
     wire.reserve(TAIL_ROOM);
     wire.put_slice(b"accept-encoding: identity\r\ncontent-length: ");
     wire.put_slice(itoa::Buffer::new().format(body_len).as_bytes());
     wire.put_slice(b"\r\n\r\n");
     Ok(wire.freeze())
+}
+
+/// What of the client's headers passes, our credential, and what the provider demands beside.
+pub(in crate::exchange) fn put_client_headers(
+    wire: &mut BytesMut,
+    client: &Parts,
+    target: &Target,
+    credential: Option<&Bytes>,
+    compressed: bool,
+) {
+    let nominated = nominated(client);
+    for (name, value) in &client.headers {
+        if passes(name, value, target, compressed) && !nominated.iter().any(|hop| name == hop.as_str()) {
+            put_header(wire, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    if let Some(credential) = credential.filter(|_| !target.own_credential) {
+        wire.reserve(credential.len());
+        wire.put_slice(credential);
+    }
+    for field in target.provider.kind.default_headers(target.dialect) {
+        if !client.headers.contains_key(field.name) {
+            put_header(wire, field.name.as_bytes(), field.value.as_bytes());
+        }
+    }
+    if takes_trailers(&client.headers) {
+        wire.reserve(TRAILERS_WELCOME.len());
+        wire.put_slice(TRAILERS_WELCOME);
+    }
 }
 
 /// What tells a provider that fields behind the body will be read (RFC 9110 §10.1.4).
@@ -87,7 +98,7 @@ fn put_header(wire: &mut BytesMut, name: &[u8], value: &[u8]) {
 }
 
 /// The client's query goes on as it is, without keys of ours, and without its own unless that may pass.
-fn client_query(query: Option<&str>, own_credential: bool) -> Cow<'_, str> {
+pub(in crate::exchange) fn client_query(query: Option<&str>, own_credential: bool) -> Cow<'_, str> {
     let query = query.unwrap_or_default();
     let stays = |pair: &&str| (own_credential || !pair.starts_with("key=")) && !carries_key(pair.as_bytes());
     if query.split('&').all(|pair| stays(&pair)) {

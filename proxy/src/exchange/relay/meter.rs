@@ -22,7 +22,7 @@ pub(super) enum Meter {
 
 impl Meter {
     pub(super) fn new(account: &Account, target: &Target, head: &Head) -> Meter {
-        if target.operation != Operation::Generate {
+        if !matches!(target.operation, Operation::Generate | Operation::Compact) {
             return Meter::Off;
         }
         let hide_usage = target.asks_for_usage && head.coding == Coding::Identity;
@@ -67,6 +67,7 @@ impl Meter {
             }
             Meter::Off => return None,
         };
+        account.take_id(outcome.id);
         account.take_usage(&outcome.usage, outcome.reported, outcome.unreported_text_bytes, outcome.model);
         seen_whole.then_some(outcome.end)
     }

@@ -19,7 +19,7 @@ use crate::upstream::head::{Content, Head};
 use narrows_llm::Dialect;
 use narrows_policy::Reason;
 use stream::Stream;
-use upstream::Upstream;
+pub(super) use upstream::{Next, Stop, Upstream};
 use whole::Arrived;
 
 /// How an exchange ended, and whether the client's connection is in a state to be used again.
@@ -61,8 +61,13 @@ pub(crate) async fn relay(
     whole::whole(gateway, session, account, Arrived { upstream, head, early }, &target).await
 }
 
+/// How an exchange ends whose answer is passed on whole: by what the provider's head said.
+pub(super) fn ending_reason(account: &Account) -> Reason {
+    if head_is_error(account) { error_reason(account) } else { Reason::Completed }
+}
+
 /// Sends a provider's head on, with our id on it.
-async fn send_head(
+pub(super) async fn send_head(
     session: &mut Session<'_>,
     account: &mut Account,
     head: &Head,

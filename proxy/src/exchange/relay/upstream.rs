@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 /// The body that is still to come, and how long it may take.
-pub(super) struct Upstream {
-    pub(super) provider: Arc<Provider>,
+pub(in crate::exchange) struct Upstream {
+    pub(in crate::exchange) provider: Arc<Provider>,
     /// Raised when the gateway stops and waits no longer; made when something has to be waited for.
     cut: Option<CutSignal>,
     connection: Connection,
@@ -37,7 +37,7 @@ pub(super) struct Upstream {
 }
 
 /// What the waiting for a body gave.
-pub(super) enum Next {
+pub(in crate::exchange) enum Next {
     /// The next part.
     Part(Bytes),
     /// The body is at its end.
@@ -48,7 +48,7 @@ pub(super) enum Next {
 }
 
 /// Why no more of a body comes.
-pub(super) enum Stop {
+pub(in crate::exchange) enum Stop {
     Upstream(Fault),
     Idle,
     Total,
@@ -57,7 +57,7 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    pub(super) fn reason(&self) -> Reason {
+    pub(in crate::exchange) fn reason(&self) -> Reason {
         match self {
             Stop::Upstream(fault) => fault.reason(),
             Stop::Idle => Reason::ProviderIdleTimeout,
@@ -67,7 +67,7 @@ impl Stop {
         }
     }
 
-    pub(super) fn message(&self, upstream: &Upstream) -> String {
+    pub(in crate::exchange) fn message(&self, upstream: &Upstream) -> String {
         let name = &upstream.provider.name;
         match self {
             Stop::Upstream(fault) => format!("the provider {name} failed: {fault}"),
@@ -89,7 +89,7 @@ impl Next {
 }
 
 impl Upstream {
-    pub(super) fn new(account: &Account, target: &Target, connection: Connection) -> Upstream {
+    pub(in crate::exchange) fn new(account: &Account, target: &Target, connection: Connection) -> Upstream {
         let now = Instant::now();
         let timeouts = target.timeouts();
         let total_until = Instant::from_std(account.started) + timeouts.total;
@@ -109,18 +109,18 @@ impl Upstream {
 
     /// From now on, silence of this length is told, again and again. It does not move what the provider has to keep
     /// to: the idle time-out counts from when the waiting began.
-    pub(super) fn tell_quiet(&mut self, after: Option<Duration>) {
+    pub(in crate::exchange) fn tell_quiet(&mut self, after: Option<Duration>) {
         self.quiet = after;
     }
 
     /// What can be had without waiting.
-    pub(super) fn ready(&mut self) -> Option<Result<Next, Stop>> {
+    pub(in crate::exchange) fn ready(&mut self) -> Option<Result<Next, Stop>> {
         let read = self.connection.read_body().now_or_never()?;
         Some(read.map(Next::of).map_err(Stop::Upstream))
     }
 
     /// The next part of the body.
-    pub(super) async fn next(
+    pub(in crate::exchange) async fn next(
         &mut self,
         session: &mut Session<'_>,
         account: &mut Account,
@@ -170,22 +170,22 @@ impl Upstream {
     }
 
     /// Whether the body was read to its end.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::exchange) fn is_done(&self) -> bool {
         self.connection.is_done()
     }
 
     /// How many bytes of the body are known to follow.
-    pub(super) fn left(&self) -> Option<u64> {
+    pub(in crate::exchange) fn left(&self) -> Option<u64> {
         self.connection.left()
     }
 
     /// The fields behind the body, as lines, once it was read to its end.
-    pub(super) fn trailers(&self) -> Option<Bytes> {
+    pub(in crate::exchange) fn trailers(&self) -> Option<Bytes> {
         self.connection.trailers()
     }
 
     /// Gives a connection whose answer was read to its end back to the pool.
-    pub(super) fn release(self) {
+    pub(in crate::exchange) fn release(self) {
         self.provider.pool.put(self.connection);
     }
 }

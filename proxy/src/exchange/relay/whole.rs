@@ -79,7 +79,7 @@ pub(super) async fn whole(
 }
 
 fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes) {
-    if !matches!(target.operation, Operation::Generate | Operation::Embed) {
+    if !matches!(target.operation, Operation::Generate | Operation::Compact | Operation::Embed) {
         return;
     }
     let decoded;
@@ -95,6 +95,7 @@ fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes
         }
     };
     let answer = unary::read(target.dialect, text);
+    account.take_id(answer.id);
     account.take_usage(&answer.usage, answer.reported, answer.output_text_bytes, answer.model);
 }
 

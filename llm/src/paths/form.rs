@@ -1,0 +1,254 @@
+//! One field of a form with files (`multipart/form-data`, RFC 7578), found while the form arrives.
+
+use memchr::memmem;
+use std::ops::Range;
+
+/// Longest header of a part, in bytes.
+pub const PART_HEADER_BYTES_MAX: usize = 8 * 1024;
+/// Longest value of a field that is looked for, in bytes.
+pub const VALUE_BYTES_MAX: usize = 2 * 1024;
+/// Longest boundary, in bytes (RFC 2046 §5.1.1).
+const BOUNDARY_BYTES_MAX: usize = 70;
+
+/// What was found of a field so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// Its value stands there.
+    Found(Range<usize>),
+    /// More of the form has to come.
+    More,
+    /// The form ends without it, or is not one that can be read for certain.
+    Absent,
+}
+
+/// Looks through a form's bytes as they are gathered. Nothing is looked at twice but what may be cut.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// `--boundary`.
+    delimiter: Vec<u8>,
+    at: usize,
+}
+
+impl Form {
+    /// For a body with this content type; `None` if it is no form with files.
+    pub fn new(content_type: &str) -> Option<Form> {
+        let mut parameters = content_type.split(';').map(str::trim);
+        parameters.next().filter(|kind| kind.eq_ignore_ascii_case("multipart/form-data"))?;
+        let boundary = parameters.find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.eq_ignore_ascii_case("boundary").then(|| unquoted(value))
+        })?;
+        let fits = !boundary.is_empty() && boundary.len() <= BOUNDARY_BYTES_MAX;
+        fits.then(|| Form { delimiter: [b"--", boundary.as_bytes()].concat(), at: 0 })
+    }
+
+    /// The next field called `field` in `form`, which holds all that was gathered so far: more than at the last call,
+    /// never less.
+    pub fn look(&mut self, field: &str, form: &[u8]) -> Look {
+        loop {
+            let rest = form.get(self.at..).unwrap_or_default();
+            let Some(found) = memmem::find(rest, &self.delimiter) else {
+                // The last bytes may be the beginning of a delimiter, and the line end before it is needed too.
+                self.at = self.at.max(form.len().saturating_sub(self.delimiter.len() + 2));
+                return Look::More;
+            };
+            let start = self.at + found;
+            let after = start + self.delimiter.len();
+            let on_its_own = start == 0 || form.get(..start).is_some_and(|before| before.ends_with(b"\r\n"));
+            match form.get(after..after + 2) {
+                None => return self.wait_at(start),
+                Some(b"--") if on_its_own => return Look::Absent,
+                Some(b"\r\n") if on_its_own => {}
+                Some(_) => {
+                    self.at = after;
+                    continue;
+                }
+            }
+            let header = after + 2;
+            let Some(length) = within(form, header, PART_HEADER_BYTES_MAX, b"\r\n\r\n") else {
+                let too_long = form.len() - header > PART_HEADER_BYTES_MAX;
+                return if too_long { Look::Absent } else { self.wait_at(start) };
+            };
+            let value = header + length + 4;
+            match is_field(form.get(header..header + length).unwrap_or_default(), field) {
+                None => return Look::Absent,
+                Some(false) => self.at = value,
+                Some(true) => {
+                    let end = [b"\r\n", &*self.delimiter].concat();
+                    let Some(length) = within(form, value, VALUE_BYTES_MAX, &end) else {
+                        let too_long = form.len() - value > VALUE_BYTES_MAX + end.len();
+                        return if too_long { Look::Absent } else { self.wait_at(start) };
+                    };
+                    // The delimiter behind the value has its line end before it.
+                    self.at = value + length + 2;
+                    return Look::Found(value..value + length);
+                }
+            }
+        }
+    }
+
+    fn wait_at(&mut self, start: usize) -> Look {
+        self.at = start;
+        Look::More
+    }
+}
+
+/// Where `needle` stands behind `from`, at most `most` bytes on.
+fn within(form: &[u8], from: usize, most: usize, needle: &[u8]) -> Option<usize> {
+    let window = form.get(from..(from + most + needle.len()).min(form.len()))?;
+    memmem::find(window, needle)
+}
+
+/// Whether a part is the field; `None` for a header that servers could read differently.
+fn is_field(header: &[u8], field: &str) -> Option<bool> {
+    let header = std::str::from_utf8(header).ok()?;
+    let mut dispositions = header.split("\r\n").filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
+    });
+    let disposition = dispositions.next()?;
+    if dispositions.next().is_some() || disposition.contains('\\') {
+        return None;
+    }
+    let mut named = None;
+    let mut is_file = false;
+    for parameter in disposition.split(';').skip(1) {
+        let Some((name, value)) = parameter.trim().split_once('=') else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "name" if named.is_some() => return None,
+            "name" => named = Some(unquoted(value)),
+            "name*" => return None,
+            "filename" | "filename*" => is_file = true,
+            _ => {}
+        }
+    }
+    Some(named == Some(field) && !is_file)
+}
+
+fn unquoted(value: &str) -> &str {
+    let value = value.trim();
+    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KIND: &str = "multipart/form-data; boundary=\"b-1\"";
+
+    fn part(name: &str, value: &str) -> String {
+        format!("--b-1\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    }
+
+    fn file(content: &str) -> String {
+        format!(
+            "--b-1\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a;b.wav\"\r\ncontent-type: audio/wav\r\n\r\n{content}\r\n"
+        )
+    }
+
+    fn look(form: &str) -> Look {
+        Form::new(KIND).unwrap().look("model", form.as_bytes())
+    }
+
+    fn found(form: &str) -> Option<&str> {
+        match look(form) {
+            Look::Found(range) => Some(&form[range]),
+            Look::More | Look::Absent => None,
+        }
+    }
+
+    #[test]
+    fn the_field_is_found_before_and_behind_files() {
+        let form =
+            format!("{}{}{}--b-1--\r\n", part("language", "en"), part("model", "whisper-1"), file("RIFF"));
+        assert_eq!(found(&form), Some("whisper-1"));
+        let form = format!("{}{}--b-1--\r\n", file("--b-1 is no delimiter\r\n--b-10"), part("model", "m"));
+        assert_eq!(found(&form), Some("m"));
+        assert_eq!(found(&format!("{}--b-1--\r\n", part("model", ""))), Some(""));
+    }
+
+    #[test]
+    fn a_form_without_the_field_ends_and_a_cut_one_waits() {
+        assert_eq!(look(&format!("{}--b-1--", file("x"))), Look::Absent);
+        let form = format!("{}--b-1--", part("model", "m"));
+        let end = form.find("\r\n--b-1--").unwrap() + "\r\n--b-1".len();
+        for cut in 0..end {
+            assert_eq!(look(&form[..cut]), Look::More, "{cut}");
+        }
+        assert_eq!(look(&format!("{}--b-1--", file("name=\"model\"\r\n\r\nevil\r\n"))), Look::Absent);
+    }
+
+    #[test]
+    fn a_second_field_of_the_name_is_found_too() {
+        let form = format!("{}{}--b-1--", part("model", "one"), part("model", "two"));
+        let mut reader = Form::new(KIND).unwrap();
+        let mut next = || reader.look("model", form.as_bytes());
+        assert!(matches!(next(), Look::Found(range) if &form[range.clone()] == "one"));
+        assert!(matches!(next(), Look::Found(range) if &form[range.clone()] == "two"));
+        assert_eq!(next(), Look::Absent);
+    }
+
+    #[test]
+    fn headers_that_servers_could_read_differently_are_not_guessed_at() {
+        for name in ["\"mod\\el\"", "\"x\"; name=\"model\"", "\"x\"; name*=utf-8''model"] {
+            let form = format!("--b-1\r\nContent-Disposition: form-data; name={name}\r\n\r\nm\r\n--b-1--");
+            assert_eq!(look(&form), Look::Absent, "{name}");
+        }
+        assert_eq!(look("--b-1\r\nX: y\r\n\r\nm\r\n--b-1--"), Look::Absent);
+    }
+
+    #[test]
+    fn headers_and_values_have_a_limit() {
+        let header = |length: usize| {
+            let start = "content-disposition: form-data; name=\"model\"\r\nx: ";
+            format!("--b-1\r\n{start}{}\r\n\r\nm\r\n--b-1--", "y".repeat(length - start.len()))
+        };
+        assert_eq!(found(&header(PART_HEADER_BYTES_MAX)), Some("m"));
+        assert_eq!(look(&header(PART_HEADER_BYTES_MAX + 1)), Look::Absent);
+        let value = |length: usize| format!("{}--b-1--", part("model", &"m".repeat(length)));
+        assert!(found(&value(VALUE_BYTES_MAX)).is_some());
+        assert_eq!(look(&value(VALUE_BYTES_MAX + 1)), Look::Absent);
+    }
+
+    #[test]
+    fn only_forms_with_files_and_a_boundary_are_looked_at() {
+        for kind in [
+            "application/json",
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/mixed; boundary=b",
+        ] {
+            assert!(Form::new(kind).is_none(), "{kind}");
+        }
+        assert!(Form::new(&format!("multipart/form-data; boundary={}", "b".repeat(70))).is_some());
+        assert!(Form::new(&format!("multipart/form-data; boundary={}", "b".repeat(71))).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_gathering_finds_the_same(
+            before in "[a-z\r\n-]{0,60}", value in "[a-z0-9-]{0,20}", cuts in proptest::collection::vec(0usize..400, 0..12),
+        ) {
+            let form = format!("{}{}{}--b-1--", file(&before), part("model", &value), file("x"));
+            let whole = look(&form);
+            let mut reader = Form::new(KIND).unwrap();
+            let mut cuts = cuts;
+            cuts.push(form.len());
+            cuts.sort_unstable();
+            let mut last = Look::More;
+            for cut in cuts {
+                if last == Look::More {
+                    last = reader.look("model", &form.as_bytes()[..cut.min(form.len())]);
+                }
+            }
+            prop_assert_eq!(last, whole);
+        }
+
+        #[test]
+        fn no_input_panics(form in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut reader = Form::new("multipart/form-data; boundary=-").unwrap();
+            let _ = reader.look("model", &form);
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Ids of stored objects in bodies: those that an answer gives, and those that a request refers to.
+
+use crate::dialect::Family;
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use std::fmt;
+
+/// Most references that one request may hold.
+pub const REFERENCES_MAX: usize = 1_024;
+
+/// What an answer names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Named {
+    /// The object itself: its `id`, or the `name` of Gemini's (`files/…`).
+    pub id: Option<Box<str>>,
+    /// Files that came to be with it: a batch's output and errors, a finished upload's file, a job's results.
+    pub files: Vec<Box<str>>,
+    /// When the provider deletes it, in seconds since the epoch; files only.
+    pub expires_at: Option<i64>,
+}
+
+/// Reads what an answer names; of what is no JSON object, nothing is known.
+pub fn named(family: Family, body: &[u8]) -> Named {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else { return Named::default() };
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(Box::from);
+    let name = if family == Family::Gemini { "name" } else { "id" };
+    let nested = value.get("file").filter(|file| file.is_object());
+    // Gemini wraps a new file; a finished upload has its file beside its own id.
+    let own = value.get(name).or_else(|| nested?.get(name)).and_then(text);
+    let mut files: Vec<Box<str>> = Vec::new();
+    files.extend(nested.and_then(|file| file.get(name)).and_then(text));
+    for pointer in [
+        "/output_file_id",
+        "/error_file_id",
+        "/response/responsesFile",
+        "/metadata/output/responsesFile",
+        "/dest/fileName",
+    ] {
+        files.extend(value.pointer(pointer).and_then(text));
+    }
+    for result in value.get("result_files").and_then(Value::as_array).into_iter().flatten() {
+        files.extend(text(result));
+    }
+    let is_file = value.get("object").and_then(Value::as_str) == Some("file");
+    let expires_at = value.get("expires_at").filter(|_| is_file).and_then(Value::as_i64);
+    Named { id: own, files, expires_at }
+}
+
+/// An object that a request refers to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The member that names it.
+    pub member: &'static str,
+    /// The object's id.
+    pub id: Box<str>,
+}
+
+/// Members whose text is the id of an object, or a list of such; of each, what it is called here.
+///
+/// Sources: the vendors' SDK types (openai-python, anthropic-sdk-python) and ai.google.dev/api, seen 2026-11.
+const MEMBERS: &[&str] = &[
+    "file_id",
+    "file_ids",
+    "input_file_id",
+    "training_file",
+    "validation_file",
+    "previous_response_id",
+    "conversation",
+    "vector_store_id",
+    "vector_store_ids",
+    "container",
+    "cachedContent",
+    "cached_content",
+    "fileUri",
+    "file_uri",
+    "fileName",
+    "file_name",
+];
+
+/// Whether a body can hold a reference at all. A look that costs far less than reading it: names are searched as they
+/// are, and a body in which a name could be written with escapes counts as one that can.
+pub fn may_refer(body: &[u8]) -> bool {
+    let has = |part: &[u8]| memchr::memmem::find(body, part).is_some();
+    has(b"file")
+        || has(b"vector_store")
+        || has(b"cached")
+        || has(b"container")
+        || has(b"\\u00")
+        || has(b"ontent\"")
+}
+
+/// A body whose references cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It is no JSON, or nests too deeply.
+    #[error("the body cannot be read for the ids of objects: it is no JSON, or nests deeper than 128 levels")]
+    Body,
+    /// More than [`REFERENCES_MAX`].
+    #[error("the body refers to more than 1024 objects")]
+    TooMany,
+}
+
+/// Every object that a body refers to, wherever it stands.
+///
+/// # Errors
+/// [`Unreadable`]: what cannot be read may not be taken for a body without references.
+pub fn references(body: &[u8]) -> Result<Vec<Reference>, Unreadable> {
+    let mut found = Found { references: Vec::new(), too_many: false };
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read = Walk { found: &mut found, member: None }.deserialize(&mut reader);
+    if found.too_many {
+        return Err(Unreadable::TooMany);
+    }
+    read.and_then(|()| reader.end()).map_err(|_error| Unreadable::Body)?;
+    Ok(found.references)
+}
+
+struct Found {
+    references: Vec<Reference>,
+    too_many: bool,
+}
+
+impl Found {
+    fn add(&mut self, member: &'static str, text: &str) {
+        let Some(id) = id_of(member, text) else { return };
+        if self.references.len() >= REFERENCES_MAX {
+            self.too_many = true;
+        } else {
+            self.references.push(Reference { member, id: id.into() });
+        }
+    }
+}
+
+/// The id in a member's text. Gemini's addresses of files end with one; an address elsewhere is no object of a provider.
+fn id_of<'t>(member: &str, text: &'t str) -> Option<&'t str> {
+    match member {
+        "fileUri" | "file_uri" => {
+            let at = text.rfind("/files/")?;
+            let id = text.get(at + 1..)?;
+            let own = text.contains("generativelanguage.") || !text.contains("://");
+            (own && !id.contains(['?', '#'])).then_some(id)
+        }
+        "fileName" | "file_name" => text.starts_with("files/").then_some(text),
+        // Containers are also asked for by a word (`auto`).
+        "container" => (text.starts_with("cntr_") || text.starts_with("container_")).then_some(text),
+        _ => (!text.is_empty()).then_some(text),
+    }
+}
+
+/// Walks one value. `member` is the name of interest under which it stands.
+struct Walk<'f> {
+    found: &'f mut Found,
+    member: Option<&'static str>,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if let Some(member) = self.member {
+            self.found.add(member, text);
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let Walk { found, member } = self;
+        while items.next_element_seed(Walk { found: &mut *found, member })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let Walk { found, member: outer } = self;
+        // `conversation` and `container` may be objects with an `id`.
+        let of_outer = outer.filter(|name| matches!(*name, "conversation" | "container"));
+        while let Some(name) = members.next_key_seed(Name)? {
+            let member = match name {
+                Known::Member(member) => Some(member),
+                Known::Id => of_outer,
+                Known::Other => None,
+            };
+            members.next_value_seed(Walk { found: &mut *found, member })?;
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// A member's name, as far as it matters.
+enum Known {
+    Member(&'static str),
+    Id,
+    Other,
+}
+
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Known;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Known, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Known;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Known, E> {
+        let member = MEMBERS.iter().find(|member| **member == text);
+        Ok(match member {
+            Some(member) => Known::Member(member),
+            None if text == "id" => Known::Id,
+            None => Known::Other,
+        })
+    }
+}
+
+/// The models that a batch of messages names (`requests[].params.model`); `None` if one of its requests names none, or it
+/// cannot be read.
+pub fn batch_models(body: &[u8]) -> Option<Vec<Box<str>>> {
+    #[derive(serde::Deserialize)]
+    struct Batch {
+        requests: Vec<Request>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Request {
+        params: Params,
+    }
+    #[derive(serde::Deserialize)]
+    struct Params {
+        model: Box<str>,
+    }
+    let batch: Batch = serde_json::from_slice(body).ok()?;
+    Some(batch.requests.into_iter().map(|request| request.params.model).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(body: &str) -> Vec<String> {
+        references(body.as_bytes()).unwrap().iter().map(|found| found.id.to_string()).collect()
+    }
+
+    #[test]
+    fn references_are_found_wherever_they_stand() {
+        assert_eq!(
+            ids(r#"{"previous_response_id":"resp_1","conversation":{"id":"conv_1","x":{"id":"no"}},"tools":[
+                {"type":"file_search","vector_store_ids":["vs_1","vs_2"]},
+                {"type":"code_interpreter","container":{"type":"auto","file_ids":["file-4"]}},
+                {"type":"code_interpreter","container":"cntr_1"}],
+               "input":[{"content":[{"type":"input_file","file_id":"file-1"},{"file":{"file_id":"file-2"}}]}]}"#),
+            ["resp_1", "conv_1", "vs_1", "vs_2", "file-4", "cntr_1", "file-1", "file-2"]
+        );
+        assert_eq!(
+            ids(
+                r#"{"input_file_id":"file-1","f\u0069le_id":"file-2","training_file":"file-3","file_id":null}"#
+            ),
+            ["file-1", "file-2", "file-3"]
+        );
+        assert_eq!(
+            ids(r#"{"cachedContent":"cachedContents/x","contents":[{"parts":[{"fileData":{"fileUri":
+                "https://generativelanguage.googleapis.com/v1beta/files/abc"}},{"fileData":{"fileUri":"gs://b/files/c"}},
+                {"fileData":{"fileUri":"https://www.youtube.com/watch?v=1"}}]}]}"#),
+            ["cachedContents/x", "files/abc"]
+        );
+        // Schemas and arguments that merely use such a name refer to nothing.
+        assert!(
+            ids(r#"{"parameters":{"properties":{"file_id":{"type":"string"}}},"container":"auto"}"#)
+                .is_empty()
+        );
+        assert!(ids(r#"{"arguments":"{\"file_id\":\"file-1\"}"}"#).is_empty());
+    }
+
+    #[test]
+    fn a_body_that_refers_to_something_always_may() {
+        for member in
+            MEMBERS.iter().filter(|member| !matches!(**member, "previous_response_id" | "conversation"))
+        {
+            assert!(may_refer(format!(r#"{{"a":[{{"{member}":"x"}}]}}"#).as_bytes()), "{member}");
+        }
+        assert!(may_refer(br#"{"f\u0069l\u0065_id":"x"}"#));
+        assert!(!may_refer(br#"{"model":"gpt-4o","messages":[{"role":"user","text":"hi"}]}"#));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_without_references() {
+        assert_eq!(references(b"{\"a\":"), Err(Unreadable::Body));
+        assert_eq!(references(b"{} {}"), Err(Unreadable::Body));
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        assert_eq!(references(deep.as_bytes()), Err(Unreadable::Body));
+        let many = |count: usize| format!(r#"{{"file_ids":[{}]}}"#, vec!["\"f\""; count].join(","));
+        assert_eq!(references(many(REFERENCES_MAX).as_bytes()).unwrap().len(), REFERENCES_MAX);
+        assert_eq!(references(many(REFERENCES_MAX + 1).as_bytes()), Err(Unreadable::TooMany));
+    }
+
+    #[test]
+    fn answers_name_objects_and_the_files_that_come_with_them() {
+        let batch = named(Family::Openai, br#"{"id":"batch_1","object":"batch","output_file_id":"file-o","error_file_id":null,"expires_at":9}"#);
+        assert_eq!((batch.id.as_deref(), batch.expires_at), (Some("batch_1"), None));
+        assert_eq!(batch.files, [Box::from("file-o")]);
+        let file = named(Family::Openai, br#"{"id":"file-1","object":"file","expires_at":9}"#);
+        assert_eq!((file.id.as_deref(), file.expires_at), (Some("file-1"), Some(9)));
+        let upload = named(Family::Openai, br#"{"id":"upload_1","file":{"id":"file-2"}}"#);
+        assert_eq!((upload.id.as_deref(), &*upload.files), (Some("upload_1"), &[Box::from("file-2")][..]));
+        let gemini = named(Family::Gemini, br#"{"file":{"name":"files/abc","uri":"u"}}"#);
+        assert_eq!(gemini.id.as_deref(), Some("files/abc"));
+        let operation =
+            named(Family::Gemini, br#"{"name":"batches/b","response":{"responsesFile":"files/r"}}"#);
+        assert_eq!(
+            (operation.id.as_deref(), &*operation.files),
+            (Some("batches/b"), &[Box::from("files/r")][..])
+        );
+        assert_eq!(named(Family::Openai, b"no json"), Named::default());
+    }
+
+    #[test]
+    fn the_models_of_a_batch_of_messages_are_all_or_nothing() {
+        let models = |body: &str| batch_models(body.as_bytes());
+        assert_eq!(
+            models(
+                r#"{"requests":[{"custom_id":"a","params":{"model":"m","max_tokens":1}},{"params":{"model":"n"}}]}"#
+            ),
+            Some(vec!["m".into(), "n".into()])
+        );
+        assert_eq!(models(r#"{"requests":[{"params":{}}]}"#), None);
+        assert_eq!(models(r#"{"input_file_id":"file-1"}"#), None);
+    }
+}

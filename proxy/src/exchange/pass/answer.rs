@@ -1,0 +1,234 @@
+//! The answer: passed on as it comes, or held as far as something in it has to be known.
+
+use super::find::Way;
+use super::send::Answered;
+use crate::downstream::{Length, Session};
+use crate::exchange::account::Account;
+use crate::exchange::relay::{Ending, Next, Stop, Upstream, ending_reason, send_head};
+use crate::exchange::{coding, objects};
+use crate::gateway::Gateway;
+use crate::respond::Refusal;
+use crate::upstream::body::Framing;
+use crate::upstream::head::{Coding, Content, Head};
+use bytes::{Bytes, BytesMut};
+use narrows_ledger::Object;
+use narrows_llm::paths::{Answer, ids};
+use narrows_llm::stream::{StreamDecoder, StreamOptions};
+use narrows_llm::{Dialect, unary};
+
+/// Relays an answer, binds what it names and takes what usage it reports.
+pub(super) async fn answer(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+    answered: Answered,
+) -> Result<Ending, Refusal> {
+    let Answered { target, way, object, connection, head, early } = answered;
+    session.set_write_timeout(target.provider.timeouts.idle);
+    let mut upstream = Upstream::new(account, &target, connection);
+    let reads = match way.row.answer {
+        _ if !head.status.is_success() => false,
+        Answer::Plain | Answer::Bytes => false,
+        Answer::Deleted => {
+            // The last id of the path is what was deleted.
+            if let Some(id) = way.ids.last() {
+                gateway.ledger.objects().unbind(&target.provider.name, id);
+            }
+            false
+        }
+        Answer::Metered if head.content == Content::Events => {
+            account.streamed = true;
+            return Ok(pass(session, account, upstream, head, Vec::new(), true, early).await);
+        }
+        Answer::Metered | Answer::Made(_) | Answer::Seen | Answer::List => is_json(&head),
+    };
+    account.streamed = head.status.is_success() && head.content == Content::Events;
+    if !reads {
+        return Ok(pass(session, account, upstream, head, Vec::new(), false, early).await);
+    }
+    let held = hold(gateway, session, account, &mut upstream).await?;
+    let whole = match held {
+        Held::Whole(body) => body,
+        Held::Part(parts) => {
+            tracing::warn!(
+                exchange = %account.id_text(),
+                "an answer is too large to be read (limits.metered_copy): what it names is bound to nobody"
+            );
+            return Ok(pass(session, account, upstream, head, parts, false, early).await);
+        }
+    };
+    if let Some(text) = plain(account, &head, &whole) {
+        learn(account, &way, object.as_deref(), &text);
+    }
+    Ok(pass(session, account, upstream, head, vec![whole], false, early).await)
+}
+
+/// Whether a head announces JSON.
+fn is_json(head: &Head) -> bool {
+    head.fields.split(|byte| *byte == b'\n').any(|line| {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let word = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        name.eq_ignore_ascii_case(b"content-type")
+            && (word.eq_ignore_ascii_case(b"application/json") || word.ends_with(b"+json"))
+    })
+}
+
+/// What was read of an answer.
+pub(super) enum Held {
+    /// All of it.
+    Whole(Bytes),
+    /// The beginning; it is too large, or there is no room for it.
+    Part(Vec<Bytes>),
+}
+
+/// Reads an answer, up to the limit of copies that are made for reading.
+pub(super) async fn hold(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+    upstream: &mut Upstream,
+) -> Result<Held, Refusal> {
+    let limit = account.snapshot.limits.metered_copy;
+    let mut share = gateway.buffers.share();
+    let mut body = BytesMut::new();
+    loop {
+        match part(upstream, session, account).await {
+            Ok(Some(part)) => body.extend_from_slice(&part),
+            Ok(None) => return Ok(Held::Whole(body.freeze())),
+            Err(stop) => return Err(Refusal::new(stop.reason(), stop.message(upstream))),
+        }
+        if body.len() > limit || !share.grow_to(body.len()) {
+            return Ok(Held::Part(vec![body.freeze()]));
+        }
+    }
+}
+
+/// The next part of an answer; `None` is its end.
+async fn part(
+    upstream: &mut Upstream,
+    session: &mut Session<'_>,
+    account: &mut Account,
+) -> Result<Option<Bytes>, Stop> {
+    loop {
+        match upstream.next(session, account).await? {
+            Next::Part(part) => return Ok(Some(part)),
+            Next::End => return Ok(None),
+            // Nobody asked to be told of silence.
+            Next::Quiet => {}
+        }
+    }
+}
+
+/// An answer's text, unless it is compressed in a way that is not read.
+pub(super) fn plain(account: &Account, head: &Head, body: &Bytes) -> Option<Bytes> {
+    match head.coding {
+        Coding::Identity => Some(body.clone()),
+        coding => {
+            coding::decode_answer(coding, body, account.snapshot.limits.metered_copy).ok().map(Bytes::from)
+        }
+    }
+}
+
+/// Takes out of an answer what has to be known.
+fn learn(account: &mut Account, way: &Way, object: Option<&Object>, text: &Bytes) {
+    match way.row.answer {
+        Answer::Made(kind) => {
+            let named = ids::named(way.family, text);
+            objects::bind_named(account.gateway(), account, named, Some(kind));
+        }
+        // Of an object that nobody here is known to own, nothing else is owned either.
+        Answer::Seen if object.is_some() => {
+            let named = ids::named(way.family, text);
+            objects::bind_named(account.gateway(), account, named, None);
+        }
+        Answer::Metered => {
+            let answer = unary::read(METERED, text);
+            account.take_reported(&answer.usage, answer.reported, answer.model);
+        }
+        Answer::Seen | Answer::Plain | Answer::Bytes | Answer::Deleted | Answer::List => {}
+    }
+}
+
+/// Usage beside inference stands in a member `usage` of the body or of an event, as in this dialect.
+const METERED: Dialect = Dialect::OpenaiResponses;
+
+/// Passes an answer on as it comes, behind what was read of it.
+async fn pass(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    mut upstream: Upstream,
+    head: Head,
+    held: Vec<Bytes>,
+    metered: bool,
+    early: bool,
+) -> Ending {
+    let reason = ending_reason(account);
+    let _in_flight = account.streamed.then(|| account.stream_opened());
+    let so_far: u64 = held.iter().map(|part| part.len() as u64).sum();
+    let length = match head.framing {
+        Framing::Length(length) => Length::Known(length),
+        Framing::Empty => Length::Known(0),
+        Framing::Chunked | Framing::UntilClose if upstream.is_done() => Length::Known(so_far),
+        Framing::Chunked | Framing::UntilClose => Length::Open,
+    };
+    let mut meter =
+        metered.then(|| Box::new(StreamDecoder::new(METERED, StreamOptions { hide_usage: false })));
+    let mut written = send_head(session, account, &head, length, !held.is_empty()).await;
+    let mut parts = held.into_iter();
+    let mut cut = None;
+    while written.is_ok() {
+        let part = match parts.next() {
+            Some(part) => part,
+            None => match part(&mut upstream, session, account).await {
+                Ok(Some(part)) => part,
+                Ok(None) => break,
+                Err(stop) => {
+                    cut = Some(stop.reason());
+                    break;
+                }
+            },
+        };
+        if let Some(meter) = &mut meter {
+            meter.push(part.clone(), &mut |_copy| {});
+        }
+        account.first_byte();
+        account.response_bytes += part.len() as u64;
+        written = session.write_body(part, false).await;
+    }
+    if let Some(meter) = meter {
+        let outcome = meter.finish(&mut |_copy| {});
+        account.take_reported(&outcome.usage, outcome.reported, outcome.model);
+    }
+    if let Some(reason) = cut {
+        return Ending { reason, clean: false };
+    }
+    if written.is_ok() {
+        written = session.finish_body().await;
+    }
+    if !early {
+        upstream.release();
+    }
+    Ending::from_write(written, reason)
+}
+
+/// Sends a body of our own making in the place of the provider's, under its head.
+pub(super) async fn replace(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    head: &Head,
+    body: Bytes,
+) -> Ending {
+    let reason = ending_reason(account);
+    let mut written = send_head(session, account, head, Length::Known(body.len() as u64), true).await;
+    if written.is_ok() {
+        account.first_byte();
+        account.response_bytes += body.len() as u64;
+        written = session.write_body(body, true).await;
+    }
+    if written.is_ok() {
+        written = session.finish_body().await;
+    }
+    Ending::from_write(written, reason)
+}

@@ -1,0 +1,115 @@
+//! Paths beside inference: files, batches, audio and the like, as far as the configuration allows them for a provider.
+//!
+//! The same nine steps with other leaves: whoever calls is identified before anything else, objects are reached by
+//! their owners only, what is buffered can be inspected and what streams through says that it was not, and the account
+//! settles once.
+
+mod answer;
+mod find;
+mod list;
+mod place;
+mod read;
+mod send;
+
+pub(super) use find::{Asked, asked, other_method};
+
+use super::objects::{self, Where};
+use super::route::Target;
+use super::{Account, Ending, admit, identify, shed};
+use crate::downstream::Session;
+use crate::gateway::Gateway;
+use crate::respond::Refusal;
+use find::Way;
+use narrows_ledger::Object;
+use narrows_ledger::key::KeyEntry;
+use narrows_llm::endpoint::Operation;
+use std::sync::Arc;
+
+/// Who asks.
+struct Who {
+    key: Option<Arc<KeyEntry>>,
+    own_credential: bool,
+}
+
+impl Who {
+    /// Whether the key may use certain models only.
+    fn is_restricted(&self) -> bool {
+        self.key.as_deref().is_some_and(KeyEntry::is_restricted)
+    }
+}
+
+/// The body of a request.
+enum Payload {
+    /// Held, as inference holds it. A later step can look at all of it.
+    Held(read::Held),
+    /// Streams through. Nobody has looked at it, nor will.
+    Streams(read::Stream),
+}
+
+/// A request that is ready to be sent.
+struct Ready {
+    target: Target,
+    way: Way,
+    /// The object that the path names, if the gateway knows it.
+    object: Option<Arc<Object>>,
+    payload: Payload,
+}
+
+/// Serves a request to a path beside inference.
+pub(super) async fn run(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+    asked: Asked,
+) -> Result<Ending, Refusal> {
+    let (key, own_credential) = identify::caller(gateway, session, account, asked.prefix.as_deref())?;
+    let who = Who { key, own_credential };
+    shed::check(gateway, account)?;
+    let (way, named) = place::way(gateway, account, &asked).await?;
+    account.set_beside(way.family, way.dialect);
+    place::refuse_resumable(session, &way)?;
+    admit::check(gateway, account)?;
+    let place = Where::Path { restricted: who.is_restricted() };
+    let mut pinned = named;
+    let mut object = None;
+    for id in &way.ids {
+        let at = pinned.as_ref().map(|provider| &*provider.name);
+        let found = objects::admit(gateway, account, id, at, place).await?;
+        if let Some(found) = &found {
+            pinned = Some(place::keeper(account, found)?);
+        }
+        object = object.or(found);
+    }
+    if let Some(provider) = &pinned {
+        place::allowed(provider, &way)?;
+    }
+    let choose = pinned.is_none() && place::is_open(account, &way);
+    let mut payload = read::read(gateway, session, account, &way, &who, choose).await?;
+    if let Payload::Held(held) = &payload
+        && held.is_json
+    {
+        let at = pinned.as_ref().map(|provider| &*provider.name);
+        let found = objects::admit_references(gateway, account, &held.body.text, at, place).await?;
+        if let Some(found) = found {
+            pinned = Some(place::keeper(account, &found)?);
+        }
+    }
+    let (provider, model) = place::provider(account, &asked, &way, &who, pinned, &mut payload)?;
+    place::allowed(&provider, &way)?;
+    let target = Target {
+        operation: Operation::Beside,
+        dialect: place::dialect(way.family),
+        own_credential: who.own_credential && provider.client_credentials,
+        provider,
+        model: model.unwrap_or_else(|| Arc::from("")),
+        stream: false,
+        asks_for_usage: false,
+        place: None,
+    };
+    let ready = Ready { target, way, object, payload };
+    if ready.way.row.answer == narrows_llm::paths::Answer::List {
+        return list::list(gateway, session, account, ready, &who).await;
+    }
+    let answered = send::send(session, account, ready).await?;
+    answer::answer(gateway, session, account, answered).await
+}

@@ -1,0 +1,278 @@
+//! Which provider a request goes to, and whether it may.
+
+use super::find::{Asked, Rule, Way};
+use super::{Payload, Who};
+use crate::downstream::Session;
+use crate::exchange::Account;
+use crate::exchange::objects;
+use crate::exchange::route::{allow, refuse_key_as_name};
+use crate::gateway::Gateway;
+use crate::respond::Refusal;
+use crate::snapshot::Provider;
+use narrows_ledger::Object;
+use narrows_llm::paths::{Body, ModelIn, ids};
+use narrows_llm::request::{self, Edit};
+use narrows_llm::{Dialect, Family};
+use narrows_policy::Reason;
+use std::sync::Arc;
+
+/// A dialect of each family: what stands for the family where one is asked for.
+pub(super) fn dialect(family: Family) -> Dialect {
+    match family {
+        Family::Openai => Dialect::OpenaiChat,
+        Family::Anthropic => Dialect::AnthropicMessages,
+        Family::Gemini => Dialect::GeminiGenerate,
+    }
+}
+
+/// Whether the provider speaks the family's language at all.
+fn speaks(provider: &Provider, family: Family) -> bool {
+    provider.kind.speaks.iter().any(|row| row.dialect.family() == family)
+}
+
+/// Which meaning the path has, where families share it: that of the provider that the path names, or that keeps the
+/// object in it; else the one that the client's headers speak for. Returns the named provider too.
+pub(super) async fn way(
+    gateway: &Gateway,
+    account: &Account,
+    asked: &Asked,
+) -> Result<(Way, Option<Arc<Provider>>), Refusal> {
+    let named = asked.prefix.as_deref().and_then(|name| account.snapshot.provider(name)).cloned();
+    let client = asked.client;
+    let mut ways: Vec<&Way> = asked.ways.iter().collect();
+    if let Some(provider) = &named {
+        ways.retain(|way| speaks(provider, way.family));
+        let native = |way: &&&Way| Some(way.family) == client;
+        let found = ways.iter().find(native).or(ways.first()).copied();
+        let Some(way) = found else {
+            let message =
+                format!("the provider {} has no such path: it is one of another API", provider.name);
+            return Err(Refusal::new(Reason::PathUnknown, message));
+        };
+        return Ok((way.clone(), named));
+    }
+    for way in &ways {
+        for id in &way.ids {
+            let found = objects::owner(gateway, id, None).await?;
+            let keeper = found.and_then(|object| account.snapshot.provider(&object.provider).cloned());
+            if keeper.is_some_and(|provider| speaks(&provider, way.family)) {
+                return Ok(((*way).clone(), None));
+            }
+        }
+    }
+    let fits = |way: &&&Way| candidates(account, way).next().is_some();
+    let found =
+        ways.iter().find(|way| Some(way.family) == client && fits(way)).or_else(|| ways.iter().find(fits));
+    match found.or(ways.first()) {
+        // Nobody allows it: that is said before a body is read.
+        Some(way) if !fits(&way) => Err(not_allowed(way, None)),
+        Some(way) => Ok(((*way).clone(), None)),
+        None => Err(Refusal::new(Reason::PathUnknown, "this gateway does not serve this path")),
+    }
+}
+
+/// Whether several providers could serve this, so that its model decides.
+pub(super) fn is_open(account: &Account, way: &Way) -> bool {
+    candidates(account, way).nth(1).is_some()
+}
+
+/// The providers that allow this way.
+fn candidates<'a>(account: &'a Account, way: &'a Way) -> impl Iterator<Item = &'a Arc<Provider>> {
+    account.snapshot.providers().iter().filter(|provider| permits(provider, way))
+}
+
+fn permits(provider: &Provider, way: &Way) -> bool {
+    match &way.rule {
+        Rule::Group(name) => provider.paths.groups.contains(name) && speaks(provider, way.family),
+        Rule::Own { provider: owner, .. } => *owner == provider.name,
+    }
+}
+
+/// Google's resumable uploads go on at an address that the provider gives the client: around the gateway.
+pub(super) fn refuse_resumable(session: &Session<'_>, way: &Way) -> Result<(), Refusal> {
+    let head = session.head();
+    let asks = head.headers.get("x-goog-upload-protocol");
+    let resumable = asks.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"resumable"))
+        || head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "uploadType=resumable"));
+    if way.family == Family::Gemini && resumable {
+        let message = "a resumable upload would go around the gateway; send the file in one request, with \
+                       X-Goog-Upload-Protocol: raw or multipart";
+        return Err(Refusal::new(Reason::PathNotAllowed, message));
+    }
+    Ok(())
+}
+
+/// The provider that keeps an object.
+pub(super) fn keeper(account: &Account, object: &Object) -> Result<Arc<Provider>, Refusal> {
+    account.snapshot.provider(&object.provider).cloned().ok_or_else(|| {
+        let message =
+            format!("the provider {}, which keeps this object, is not configured any more", object.provider);
+        Refusal::new(Reason::ObjectUnknown, message)
+    })
+}
+
+/// The provider and the model to ask for.
+pub(super) fn provider(
+    account: &mut Account,
+    asked: &Asked,
+    way: &Way,
+    who: &Who,
+    pinned: Option<Arc<Provider>>,
+    payload: &mut Payload,
+) -> Result<(Arc<Provider>, Option<Arc<str>>), Refusal> {
+    let requested = requested(way, payload)?;
+    match &requested {
+        Some(model) => {
+            refuse_key_as_name(model)?;
+            account.model_requested = Some(Arc::clone(model));
+        }
+        None => unnamed(way, who, payload)?,
+    }
+    if way.row.runs_models {
+        runs_models(way, who, payload)?;
+    }
+    let dialect = dialect(way.family);
+    let prefix = asked.prefix.as_deref().or(pinned.as_ref().map(|provider| &*provider.name));
+    let resolved = requested
+        .as_ref()
+        .and_then(|model| account.snapshot.resolve(prefix, model, dialect, false)?.first(model));
+    // An alias may lead elsewhere than to the provider that has to serve this.
+    let resolved = resolved.filter(|resolved| match &pinned {
+        Some(pinned) => pinned.name == resolved.provider.name,
+        None => permits(&resolved.provider, way),
+    });
+    let (provider, model) = match (pinned, resolved) {
+        (Some(provider), Some(resolved)) => (provider, Some(resolved.model)),
+        (Some(provider), None) => (provider, requested.clone()),
+        (None, Some(resolved)) => (resolved.provider, Some(resolved.model)),
+        (None, None) => (only(account, way)?, requested.clone()),
+    };
+    if let (Some(requested), Some(model)) = (&requested, &model) {
+        allow(who.key.as_deref(), requested, model)?;
+        if requested != model {
+            rename(payload, way, model);
+        }
+    }
+    if who.key.is_none() && asked.prefix.as_deref() != Some(&*provider.name) {
+        return Err(Refusal::new(Reason::KeyMissing, "this path is not served here without a virtual key"));
+    }
+    account.provider = Some(Arc::clone(&provider));
+    account.model_sent.clone_from(&model);
+    Ok((provider, model))
+}
+
+/// The model that the request names.
+fn requested(way: &Way, payload: &Payload) -> Result<Option<Arc<str>>, Refusal> {
+    let named = match (way.row.model, payload) {
+        (ModelIn::Path, _) => return Ok(way.model.clone()),
+        (ModelIn::Nowhere, _) => None,
+        (ModelIn::Body | ModelIn::Form, Payload::Held(held)) if held.is_json => {
+            let head = request::head(&held.body.text)
+                .map_err(|fault| Refusal::new(Reason::BodyMalformed, fault.to_string()))?;
+            head.model().map(|model| Arc::from(bare(way.family, model)))
+        }
+        (ModelIn::Body | ModelIn::Form, Payload::Held(held)) => {
+            held.field.as_ref().map(|field| Arc::clone(&field.0))
+        }
+        (ModelIn::Body | ModelIn::Form, Payload::Streams(stream)) => {
+            stream.field.as_ref().map(|field| Arc::clone(&field.0))
+        }
+    };
+    Ok(named.filter(|model| !model.is_empty()))
+}
+
+/// Gemini's bodies name models with their collection.
+fn bare(family: Family, model: &str) -> &str {
+    if family == Family::Gemini { model.strip_prefix("models/").unwrap_or(model) } else { model }
+}
+
+/// A request that could name a model and does not: the provider then takes one of its own choice, which a key that may
+/// use certain models only must not leave to it.
+fn unnamed(way: &Way, who: &Who, payload: &Payload) -> Result<(), Refusal> {
+    if way.row.model == ModelIn::Nowhere || !who.is_restricted() {
+        return Ok(());
+    }
+    let message = match payload {
+        Payload::Streams(_) => {
+            "this key may use certain models only, and no model was found at the beginning of the form"
+        }
+        Payload::Held(_) => "this key may use certain models only; name one in \"model\"",
+    };
+    Err(Refusal::new(Reason::ModelMissing, message))
+}
+
+/// Work for models that are named where the gateway does not look is not for keys that may use certain ones only.
+fn runs_models(way: &Way, who: &Who, payload: &Payload) -> Result<(), Refusal> {
+    let Some(key) = who.key.as_deref().filter(|key| key.is_restricted()) else { return Ok(()) };
+    if matches!(way.row.body, Body::None) || way.row.model != ModelIn::Nowhere {
+        return Ok(());
+    }
+    if let Payload::Held(held) = payload
+        && let Some(models) = ids::batch_models(&held.body.text)
+    {
+        return models.iter().try_for_each(|model| allow(Some(key), model, model));
+    }
+    Err(Refusal::new(
+        Reason::ModelNotAllowed,
+        "this key may use certain models only, and the models of this request are named where the gateway does not look",
+    ))
+}
+
+/// The only provider that allows this.
+fn only(account: &Account, way: &Way) -> Result<Arc<Provider>, Refusal> {
+    let mut able = candidates(account, way);
+    let Some(first) = able.next() else { return Err(not_allowed(way, None)) };
+    let others: Vec<&str> = able.map(|provider| &*provider.name).collect();
+    if others.is_empty() {
+        return Ok(Arc::clone(first));
+    }
+    let message = format!(
+        "several providers serve this path ({}, {}); name one in front of it, as /{}{}",
+        first.name,
+        others.join(", "),
+        first.name,
+        way.path
+    );
+    Err(Refusal::new(Reason::ProviderAmbiguous, message))
+}
+
+/// Whether the configuration allows this for the provider.
+pub(super) fn allowed(provider: &Provider, way: &Way) -> Result<(), Refusal> {
+    if permits(provider, way) { Ok(()) } else { Err(not_allowed(way, Some(provider))) }
+}
+
+fn not_allowed(way: &Way, provider: Option<&Provider>) -> Refusal {
+    let (name, of) = match provider {
+        Some(provider) => (&*provider.name, format!("for the provider {}", provider.name)),
+        None => ("NAME", "for any provider".to_owned()),
+    };
+    let group = match &way.rule {
+        Rule::Group(name) => (*name).to_owned(),
+        Rule::Own { template, .. } => template.to_string(),
+    };
+    let message = format!(
+        "{} {} is not allowed {of}; an operator allows it with `{group}` in providers.{name}.paths",
+        way.method, way.path
+    );
+    Refusal::new(Reason::PathNotAllowed, message)
+}
+
+/// Asks for another model than the client did.
+fn rename(payload: &mut Payload, way: &Way, model: &str) {
+    match payload {
+        Payload::Held(held) if held.is_json => {
+            if let Ok(head) = request::head(&held.body.text) {
+                let full =
+                    if way.family == Family::Gemini { format!("models/{model}") } else { model.to_owned() };
+                held.edits.extend(request::replace_model(&head, &full));
+            }
+        }
+        Payload::Held(held) => {
+            if let Some((_, range)) = &held.field {
+                let replacement = model.to_owned().into();
+                held.edits.push(Edit { range: range.clone(), replacement });
+            }
+        }
+        Payload::Streams(stream) => stream.rename(model),
+    }
+}
