@@ -156,6 +156,7 @@ fn record(number: u64, callers: &[Arc<Caller>], texts: &[Arc<str>; 4]) -> Record
             duration_us: 205_000,
             reused: true,
         }],
+        client_address: None,
         snapshot: 0x5eed_0000_dead_beef,
     }
 }

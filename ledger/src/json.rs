@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// Fields of a record, `schema` included.
-const FIELDS: usize = 47;
+const FIELDS: usize = 48;
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -34,6 +34,7 @@ impl Serialize for Record {
         out.serialize_field("surface", &self.surface)?;
         out.serialize_field("dialect", &self.dialect)?;
         out.serialize_field("client", &self.client)?;
+        out.serialize_field("client_address", &self.client_address)?;
         out.serialize_field("conversation", &self.conversation)?;
         out.serialize_field("model_requested", &self.model_requested)?;
         out.serialize_field("provider", &self.provider)?;

@@ -2,6 +2,7 @@
 
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, CapabilitySet, Reason, Surface, TrafficClass};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The version of the record's schema. Numbered migrations go forward only; version N−1 stays readable.
@@ -81,4 +82,6 @@ pub struct Record {
     pub attempts: Vec<Attempt>,
     /// Hash of the configuration snapshot the exchange ran under.
     pub snapshot: u64,
+    /// Address of the client: of the connection, or as a trusted balancer told it. IPv4 in IPv6 stands as IPv4.
+    pub client_address: Option<IpAddr>,
 }

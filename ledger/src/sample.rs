@@ -66,5 +66,10 @@ pub fn record(number: u64) -> Record {
             Vec::new()
         },
         snapshot: 0x5eed_0000_dead_beef,
+        client_address: match team {
+            0 => Some("203.0.113.9".parse().unwrap()),
+            1 => Some("2001:db8::9".parse().unwrap()),
+            _ => None,
+        },
     }
 }

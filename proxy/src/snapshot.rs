@@ -157,6 +157,8 @@ pub(crate) struct Snapshot {
     pub(crate) objects: Objects,
     /// Whether any provider serves paths beside inference, and so keeps objects that prompts may refer to.
     pub(crate) keeps_objects: bool,
+    /// Who may say in a header which client a request is from.
+    pub(crate) trusted_proxies: Option<settings::TrustedProxies>,
     /// Whether exchanges are refused while records cannot be kept.
     pub(crate) audit_required: bool,
     /// Who is written on the records of exchanges that were refused before anybody was identified.
@@ -225,6 +227,7 @@ impl Snapshot {
             timeouts: settings.timeouts.clone(),
             objects: settings.objects.clone(),
             keeps_objects: settings.providers.iter().any(|provider| !provider.paths.is_empty()),
+            trusted_proxies: settings.trusted_proxies.clone(),
             audit_required: settings.records.audit == settings::Audit::Required,
             nobody: Arc::new(Caller {
                 kind: CallerKind::Anonymous,

@@ -7,6 +7,7 @@ use crate::record::{Attempt, Record};
 use crate::rollup::{GroupKey, Sums, hour_of};
 use narrows_policy::{Caller, CallerKind};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Most texts, callers and groups remembered between batches, each.
@@ -197,6 +198,22 @@ impl Packer {
         self.put(record.snapshot ^ self.previous_snapshot);
         self.previous_snapshot = record.snapshot;
         self.attempts(record, provider_place);
+        self.address(record.client_address);
+    }
+
+    /// Its length in bytes, and the bytes.
+    fn address(&mut self, address: Option<IpAddr>) {
+        match address {
+            None => self.body.push(0),
+            Some(IpAddr::V4(address)) => {
+                self.body.push(4);
+                self.body.extend_from_slice(&address.octets());
+            }
+            Some(IpAddr::V6(address)) => {
+                self.body.push(16);
+                self.body.extend_from_slice(&address.octets());
+            }
+        }
     }
 
     fn sum(&mut self, numbers: GroupNumbers, record: &Record) {

@@ -1,7 +1,7 @@
 //! A blob in, records out. Trusts nothing: a damaged segment is an error, never a panic or a huge allocation.
 
 use super::varint::{take, unzigzag};
-use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMATS};
+use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, FORMAT_ADDRESS, FORMATS};
 use crate::record::{Attempt, Record};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, CallerKind, CapabilitySet, Reason};
@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as WordError, StrDeserializer};
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What does not fit in a segment.
@@ -19,8 +20,9 @@ const STATIC_WORDS: usize = 4_096;
 
 /// Reads all records of a segment that holds `count`.
 pub(crate) fn unpack(body: &[u8], count: u32) -> Result<Vec<Record>, Fault> {
-    let mut reader = Segment { input: body, texts: Vec::new(), callers: Vec::new() };
-    if !FORMATS.contains(&reader.byte()?) {
+    let mut reader = Segment { input: body, format: FORMAT, texts: Vec::new(), callers: Vec::new() };
+    reader.format = reader.byte()?;
+    if !FORMATS.contains(&reader.format) {
         return Err("a format this program does not know");
     }
     for _ in 0..reader.number()? {
@@ -44,6 +46,7 @@ pub(crate) fn unpack(body: &[u8], count: u32) -> Result<Vec<Record>, Fault> {
 
 struct Segment<'a> {
     input: &'a [u8],
+    format: u8,
     texts: Vec<Arc<str>>,
     callers: Vec<Arc<Caller>>,
 }
@@ -95,7 +98,22 @@ impl<'a> Segment<'a> {
             conversation,
             attempts: self.attempts()?,
             snapshot,
+            client_address: self.address()?,
         })
+    }
+
+    fn address(&mut self) -> Result<Option<IpAddr>, Fault> {
+        if self.format < FORMAT_ADDRESS {
+            return Ok(None);
+        }
+        let octets = match self.byte()? {
+            0 => return Ok(None),
+            length @ (4 | 16) => self.bytes(usize::from(length))?,
+            _ => return Err("an address is damaged"),
+        };
+        let v4 = || octets.try_into().map(|octets: [u8; 4]| IpAddr::from(octets));
+        let v6 = || octets.try_into().map(|octets: [u8; 16]| IpAddr::from(octets));
+        v4().or_else(|_length| v6()).map(Some).map_err(|_length| "an address is damaged")
     }
 
     fn usage(&mut self) -> Result<Usage, Fault> {

@@ -132,6 +132,17 @@ pub(crate) enum ConfigCommand {
     },
     /// Every key with type, default and meaning, as Markdown.
     Reference,
+    /// Have a running gateway read its configuration again; exit code 1 if it is rejected.
+    #[command(after_help = "Example:\n  \
+        NARROWS_ADMIN_TOKEN=nra_… narrows config reload\n\n\
+        Without --admin the gateway of this machine is asked, at http://127.0.0.1:9465.")]
+    Reload {
+        #[command(flatten)]
+        remote: RemoteArguments,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Which store a command is about.

@@ -1,6 +1,7 @@
 //! `narrows check` and `narrows config`.
 
 use super::args::{CheckArguments, ConfigArguments, ConfigCommand};
+use super::remote::{Remote, RemoteArguments};
 use super::{Console, Outcome};
 use crate::config::{self, Loaded, Problem, Settings, reference, schema, warning};
 use anyhow::Result;
@@ -113,9 +114,40 @@ fn listeners(settings: &Settings, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// Shows the configuration in force, its schema or its reference.
+/// Has a running gateway read its configuration again.
+fn reload(remote: &RemoteArguments, json: bool, console: &mut Console<'_>) -> Result<Outcome> {
+    let (done, answer) = Remote::running(remote)?.try_post("/config/reload")?;
+    let outcome = if done { Outcome::Fine } else { Outcome::Failed };
+    if json {
+        writeln!(console.out, "{answer}")?;
+        return Ok(outcome);
+    }
+    let text = |value: &Json, name: &str| value[name].as_str().unwrap_or("?").to_owned();
+    for problem in answer["problems"].as_array().into_iter().flatten() {
+        let number = |name: &str| usize::try_from(problem[name].as_u64().unwrap_or(1)).unwrap_or(1);
+        let problem = Problem {
+            file: text(problem, "file"),
+            line: number("line"),
+            column: number("column"),
+            path: text(problem, "path"),
+            message: text(problem, "message"),
+            suggestion: text(problem, "suggestion"),
+        };
+        writeln!(console.out, "{problem}")?;
+    }
+    let snapshot = text(&answer, "snapshot");
+    match text(&answer, "result").as_str() {
+        "applied" => writeln!(console.out, "a new configuration is in force (snapshot {snapshot})")?,
+        "unchanged" => writeln!(console.out, "nothing new: it is in force already (snapshot {snapshot})")?,
+        _ => writeln!(console.err, "\nrejected; the one from before stays in force (snapshot {snapshot})")?,
+    }
+    Ok(outcome)
+}
+
+/// Shows the configuration in force, its schema or its reference, or has it read again.
 pub(crate) fn config(arguments: &ConfigArguments, console: &mut Console<'_>) -> Result<Outcome> {
     match &arguments.command {
+        ConfigCommand::Reload { remote, json } => return reload(remote, *json, console),
         ConfigCommand::Schema => write!(console.out, "{}", schema::text())?,
         ConfigCommand::Reference => write!(console.out, "{}", reference::reference())?,
         ConfigCommand::Show { config, json } => match config::load(config) {

@@ -82,7 +82,23 @@ impl Remote {
         self.call(Method::DELETE, path, None)
     }
 
+    /// Posts nothing to `path`; gives whether it was done and what was answered, for answers that say more than an
+    /// error when it was not (status 422).
+    pub(crate) fn try_post(&self, path: &str) -> Result<(bool, Json)> {
+        let answer = self.send(Method::POST, path, None)?;
+        if answer.status == StatusCode::UNPROCESSABLE_ENTITY
+            && let Ok(said) = serde_json::from_slice(&answer.body)
+        {
+            return Ok((false, said));
+        }
+        Ok((true, read(&answer, &self.origin.authority())?))
+    }
+
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Json>) -> Result<T> {
+        read(&self.send(method, path, body)?, &self.origin.authority())
+    }
+
+    fn send(&self, method: Method, path: &str, body: Option<&Json>) -> Result<Answer> {
         let authorization = format!("Bearer {}", self.token.reveal());
         let ask = Ask {
             method,
@@ -91,8 +107,7 @@ impl Remote {
             body: body.map(|body| Bytes::from(body.to_string())),
             limit: ANSWER_TIME_MAX,
         };
-        let answer = self.runtime.block_on(self.origin.send(ask))?;
-        read(&answer, &self.origin.authority())
+        Ok(self.runtime.block_on(self.origin.send(ask))?)
     }
 }
 

@@ -247,6 +247,7 @@ fn record(id: u128, model: &str, input: Option<u64>) -> narrows_ledger::Record {
         provider_request_id: None,
         conversation: None,
         attempts: Vec::new(),
+        client_address: None,
         snapshot: 0,
     }
 }

@@ -9,7 +9,7 @@ use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
     ATTEMPTS_MAX, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
-    ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles,
+    ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles, TrustedProxies,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -49,6 +49,8 @@ settings! {
         pub(super) organization: Arc<str> = "default",
         /// Where the gateway listens.
         pub(super) listen: Listen = "{}",
+        /// Balancers that say in a header who a request is from; `off` for none.
+        pub(super) trusted_proxies: Option<TrustedProxies> as Switch<TrustedProxies> = "off",
         /// Threads that serve requests. Without it: one per processor core.
         pub(super) workers: Option<usize> as Option<Count<1, WORKERS_MAX>> = optional,
         /// Gateways that serve the same callers, each with this configuration. More than one is refused while keys

@@ -58,6 +58,7 @@ impl List<'_> {
         self.add(&path.key("address"), &listener.address);
         self.tls(path, listener.tls.as_ref());
         self.add(&path.key("h2"), &listener.h2);
+        self.add(&path.key("proxy_protocol"), &listener.proxy_protocol);
     }
 }
 

@@ -14,6 +14,7 @@ mod forms;
 mod interpolate;
 mod kinds;
 mod macros;
+mod network;
 mod path;
 pub(crate) mod paths;
 pub mod pattern;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use document::{SECRET_BYTES_MAX, VERSION};
 pub use files::PEM_BYTES_MAX;
+pub use network::Network;
 pub use pattern::Pattern;
 pub use problem::{Problem, Problems};
 pub use secret::{REDACTED, Secret};

@@ -6,6 +6,7 @@ use super::files;
 use super::form::Reader;
 use super::forms::folder;
 use super::kinds;
+use super::network::Network;
 use super::path::Path;
 use super::settings::{Egress, Http2, JsonRecords, NoProxy, Provider, Settings, Streams, Timeouts, TlsFiles};
 use super::tree::{Content, Node};
@@ -40,6 +41,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
     Settings {
         organization: Arc::clone(&document.organization),
         listen: document.listen.clone(),
+        trusted_proxies: document.trusted_proxies.clone(),
         workers: document.workers.unwrap_or_else(cores),
         store: document.store.clone(),
         records: document.records.clone(),
@@ -85,7 +87,13 @@ impl Check<'_, '_> {
         for (index, listener) in document.listen.gateway.iter().enumerate() {
             let path = gateway.index(index);
             self.tls(&path.key("tls"), listener.tls.as_ref());
+            if let Some(proxies) = &listener.proxy_protocol {
+                self.balancers(&path.key("proxy_protocol").key("from"), &proxies.from);
+            }
             taken.push((path.key("address"), listener.address));
+        }
+        if let Some(trusted) = &document.trusted_proxies {
+            self.balancers(&Path::of(&["trusted_proxies", "from"]), &trusted.from);
         }
         let empty = |node: &Node| matches!(&node.content, Content::List(items) if items.is_empty());
         if self.root.find(&gateway).is_some_and(empty) {
@@ -111,6 +119,14 @@ impl Check<'_, '_> {
                 let message = format!("the address {address} is already taken by {other}");
                 self.problem(path, message, "give each listener its own port");
             }
+        }
+    }
+
+    fn balancers(&mut self, path: &Path, from: &[Network]) {
+        if from.is_empty()
+            && matches!(self.root.find(path).map(|node| &node.content), Some(Content::List(items)) if items.is_empty())
+        {
+            self.problem(path, "no balancer", "name their addresses, as 10.0.0.0/8, or write `off`");
         }
     }
 

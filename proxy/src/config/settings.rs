@@ -3,6 +3,7 @@
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
 use super::macros::{settings, words};
+use super::network::Network;
 use super::paths::PathRule;
 use super::pattern::Pattern;
 use super::secret::Secret;
@@ -22,6 +23,8 @@ pub struct Settings {
     pub organization: Arc<str>,
     /// Where the gateway listens.
     pub listen: Listen,
+    /// Who may say in a header which client a request is from; nobody without it.
+    pub trusted_proxies: Option<TrustedProxies>,
     /// Worker threads that serve requests, at least 1.
     pub workers: usize,
     /// Where keys, records and aggregates are kept.
@@ -193,6 +196,22 @@ settings! {
         pub tls: Option<TlsFiles> = optional,
         /// Accept HTTP/2: by ALPN with TLS, by prior knowledge (h2c) without.
         pub h2: bool = "true",
+        /// Every connection comes from a balancer and begins with a PROXY header (version 1 or 2) that names the client.
+        pub proxy_protocol: Option<ProxyProtocol> as Switch<ProxyProtocol> = "off",
+    }
+
+    /// The balancers in front of a listener that speak the PROXY protocol.
+    pub struct ProxyProtocol {
+        /// Their addresses or networks, `10.0.0.0/8`; a connection from elsewhere is refused.
+        pub from: Vec<Network> = required,
+    }
+
+    /// Balancers that say in a header who a request is from. That address goes into records; no provider sees it.
+    pub struct TrustedProxies {
+        /// Their addresses or networks, `10.0.0.0/8`. What others say is not believed.
+        pub from: Vec<Network> = required,
+        /// The header they write; the other one is the client's own word, and ignored.
+        pub header: ForwardedHeader = "x-forwarded-for",
     }
 
     /// The health and metrics listener.
@@ -383,6 +402,14 @@ words! {
         Refuse = "refuse",
         /// It is passed on: whoever knows the id reaches the object.
         Allow = "allow",
+    }
+
+    /// In which header balancers say who a request is from.
+    pub enum ForwardedHeader {
+        /// `X-Forwarded-For`, to whose end each hop appends.
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded`, RFC 7239.
+        Forwarded = "forwarded",
     }
 
     /// Whether a client may bring its own credential for a provider (a subscription login, say).

@@ -1,6 +1,7 @@
 //! What is allowed but risky, and which settings let requests through when something fails.
 
 use super::addresses::is_loopback;
+use super::network::Network;
 use super::path::Path;
 use super::problem::Problem;
 use super::settings::{Audit, ClientCredentials, Provider, Settings};
@@ -20,6 +21,10 @@ pub(super) fn warnings(file: &str, settings: &Settings, root: &Node) -> Vec<Prob
                 "add `tls:`, or make sure that only a TLS-terminating proxy can reach it",
             );
         }
+    }
+    if settings.trusted_proxies.iter().flat_map(|trusted| &trusted.from).any(Network::is_everything) {
+        let message = "every client is trusted to say which address it has";
+        list.warn(&Path::of(&["trusted_proxies", "from"]), message, "name the balancers only");
     }
     for provider in &settings.providers {
         list.provider(provider);

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{Method, StatusCode, Version};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -38,6 +39,7 @@ const JOIN_BYTES_MAX: usize = 16 * 1024;
 /// A connection, and the request it is at.
 pub(crate) struct H1 {
     transport: Transport,
+    peer: Option<IpAddr>,
     /// Read and not yet taken.
     inbox: BytesMut,
     /// To be written.
@@ -83,6 +85,7 @@ impl H1 {
     pub(crate) fn new(transport: Transport, inbox: BytesMut) -> H1 {
         H1 {
             transport,
+            peer: None,
             inbox,
             outbox: BytesMut::new(),
             head: empty_head(),
@@ -94,6 +97,16 @@ impl H1 {
             write_timeout: HEAD_TIME_MAX,
             timer: None,
         }
+    }
+
+    /// Notes where the connection is from.
+    pub(crate) fn set_peer(&mut self, peer: IpAddr) {
+        self.peer = Some(peer);
+    }
+
+    /// Where the connection is from.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        self.peer
     }
 
     /// Reads the next request's head; waits at most `idle` for its first byte.

@@ -4,6 +4,7 @@
 //! what is written together leaves together. HTTP/2 is Pingora's session.
 
 pub(crate) mod date;
+pub(crate) mod forwarded;
 pub(crate) mod h1;
 mod head;
 
@@ -16,6 +17,7 @@ use narrows_policy::Reason;
 use pingora_core::protocols::http::ServerSession;
 use pingora_error::ErrorType;
 use pingora_http::ResponseHeader;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Bytes of an unread body that are taken off after a refusal. Closing or resetting at once would make clients
@@ -106,6 +108,14 @@ impl Session<'_> {
         match self {
             Session::H1(h1) => h1.body_is_done(),
             Session::H2(h2) => h2.is_body_empty(),
+        }
+    }
+
+    /// Where the connection is from, as a balancer told it in a PROXY header if there was one.
+    pub(crate) fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Session::H1(h1) => h1.peer(),
+            Session::H2(h2) => h2.client_addr()?.as_inet().map(SocketAddr::ip),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::route::Target;
 use super::{clients, objects};
+use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
 use crate::upstream::head::Head;
@@ -14,6 +15,7 @@ use narrows_llm::{Dialect, Family};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
 use narrows_tokenizer::Vocabulary;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -43,6 +45,7 @@ pub(crate) struct Account {
     operation: Option<Operation>,
     client: Option<&'static str>,
     conversation: Option<Box<str>>,
+    client_address: Option<IpAddr>,
     pub(crate) caller: Arc<Caller>,
     pub(crate) model_requested: Option<Arc<str>>,
     pub(crate) model_sent: Option<Arc<str>>,
@@ -85,6 +88,7 @@ impl Account {
             operation: None,
             client: None,
             conversation: None,
+            client_address: None,
             caller,
             model_requested: None,
             model_sent: None,
@@ -166,6 +170,15 @@ impl Account {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
         let low = self.id as u64;
         low
+    }
+
+    /// Notes where the request is from: the connection's other end, unless that is a balancer that is trusted to say
+    /// for whom it asks.
+    pub(crate) fn note_address(&mut self, peer: Option<IpAddr>, head: &Parts) {
+        self.client_address = peer.map(|peer| match &self.snapshot.trusted_proxies {
+            None => peer.to_canonical(),
+            Some(trusted) => forwarded::client(&head.headers, peer, trusted),
+        });
     }
 
     /// The provider's fields and the exchange's id, as lines. A provider's own `x-request-id` stays what it was.
@@ -326,6 +339,7 @@ impl Account {
             conversation: self.conversation.take(),
             attempts: std::mem::take(&mut self.attempts),
             snapshot: self.snapshot.hash,
+            client_address: self.client_address,
         }
     }
 

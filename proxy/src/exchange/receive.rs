@@ -59,6 +59,7 @@ pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Ar
         Err(fault) => account.family = fault.family(),
     }
     account.note_client(head);
+    account.note_address(session.peer(), head);
     if let Some(cause) = session.ambiguity() {
         return Err(Refusal::new(Reason::HeadAmbiguous, cause).closing());
     }

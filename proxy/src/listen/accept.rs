@@ -3,6 +3,7 @@
 
 use super::conn::Conn;
 use super::h2::H2;
+use super::proxy_protocol::Balancers;
 use super::serve;
 use super::tls;
 use crate::config::settings::Listener;
@@ -29,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A bound listener.
 pub(crate) struct Bound {
     listener: TcpListener,
+    /// Who speaks for clients, if somebody does.
+    balancers: Option<Arc<Balancers>>,
     tls: Option<TlsAcceptor>,
     certificate: Option<Arc<tls::Certificate>>,
 }
@@ -39,7 +42,8 @@ impl Bound {
         let listener = bind(settings.address)?;
         let tls = settings.tls.as_ref().map(|files| tls::server_config(files, settings.h2)).transpose()?;
         let (tls, certificate) = tls.unzip();
-        Ok(Bound { listener, tls: tls.map(TlsAcceptor::from), certificate })
+        let balancers = settings.proxy_protocol.clone().map(|proxies| Arc::new(Balancers::new(proxies)));
+        Ok(Bound { listener, balancers, tls: tls.map(TlsAcceptor::from), certificate })
     }
 
     /// The certificate it proves itself with, to be kept fresh.
@@ -64,8 +68,15 @@ impl Bound {
             };
             let Some((tcp, peer, place)) = accepted else { continue };
             let (gateway, h2, tls) = (gateway.clone(), h2.clone(), self.tls.clone());
+            let balancers = self.balancers.clone();
             tokio::spawn(async move {
-                if let Some(transport) = handshake(tcp, tls).await {
+                let opened = match balancers {
+                    None => Some((tcp, peer)),
+                    Some(balancers) => Box::pin(balancers.introduce(tcp, peer, &gateway)).await,
+                };
+                if let Some((tcp, peer)) = opened
+                    && let Some(transport) = handshake(tcp, tls).await
+                {
                     serve::serve(gateway, h2, Conn::new(transport, peer)).await;
                 }
                 drop(place);

@@ -61,6 +61,11 @@ impl Conn {
         Ok(())
     }
 
+    /// The client's address.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     /// The transport, and what was read of it.
     pub(crate) fn into_parts(self) -> (Transport, BytesMut) {
         (self.transport, self.ahead)

@@ -22,8 +22,10 @@ pub(crate) async fn serve(gateway: Gateway, h2: Option<Arc<H2>>, mut conn: Conn)
         }
         return;
     }
+    let peer = conn.peer().ip();
     let (transport, ahead) = conn.into_parts();
     let mut h1 = H1::new(transport, ahead);
+    h1.set_peer(peer);
     loop {
         match h1.next_request(gateway.snapshot().timeouts.client_keepalive).await {
             Ok(()) => {}

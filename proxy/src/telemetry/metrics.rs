@@ -63,6 +63,11 @@ impl Metrics {
         self.families.probes.add(1);
     }
 
+    /// A connection did not begin as a balancer's does.
+    pub(crate) fn proxy_header_refused(&self) {
+        self.families.proxy_headers_refused.add(1);
+    }
+
     /// What a connection sent was not an HTTP head.
     pub(crate) fn head_refused(&self) {
         self.families.heads_refused.add(1);

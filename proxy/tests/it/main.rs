@@ -7,6 +7,7 @@ mod support;
 
 mod agents;
 mod bad_input;
+mod balancers;
 mod canary;
 mod certificates;
 mod connect;

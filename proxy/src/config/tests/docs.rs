@@ -87,6 +87,7 @@ fn every_example_loads() {
     assert_eq!(
         names,
         [
+            "balancer.yaml",
             "coding-agents.yaml",
             "corporate-network.yaml",
             "local-models.yaml",

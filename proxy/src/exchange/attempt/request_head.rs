@@ -137,7 +137,14 @@ fn passes(name: &HeaderName, value: &HeaderValue, target: &Target, compressed: b
         | "proxy-authorization"
         | "http2-settings" => false,
         // About the client's network, which is nobody's business out there.
-        "forwarded" | "x-real-ip" => false,
+        "forwarded"
+        | "x-real-ip"
+        | "x-client-ip"
+        | "x-cluster-client-ip"
+        | "true-client-ip"
+        | "cf-connecting-ip"
+        | "fastly-client-ip"
+        | "x-envoy-external-address" => false,
         "content-encoding" => compressed,
         // Credentials. A client's own one passes in the header of the provider's kind, and as a bearer token:
         // subscription logins use that with every provider.

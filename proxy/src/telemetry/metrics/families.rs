@@ -38,6 +38,7 @@ pub(super) struct Families {
     pub(super) heads_refused: Arc<Series>,
     pub(super) certificates_loaded: Arc<Series>,
     pub(super) certificates_rejected: Arc<Series>,
+    pub(super) proxy_headers_refused: Arc<Series>,
     /// Microseconds.
     pub(super) overhead: Arc<Series>,
     /// Microseconds.
@@ -70,6 +71,7 @@ impl Families {
             heads_refused: family(&table::HEADS_REFUSED, ONE)?.series(&[]),
             certificates_loaded: family(&table::CERTIFICATES_LOADED, ONE)?.series(&[]),
             certificates_rejected: family(&table::CERTIFICATES_REJECTED, ONE)?.series(&[]),
+            proxy_headers_refused: family(&table::PROXY_HEADERS_REFUSED, ONE)?.series(&[]),
             overhead: family(&table::OVERHEAD, MICROS)?.series(&[]),
             first_byte_added: family(&table::FIRST_BYTE_ADDED, MICROS)?.series(&[]),
             registry,

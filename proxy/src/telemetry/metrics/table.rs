@@ -185,6 +185,8 @@ metrics! {
         "Renewed certificates of listeners that were taken into use while the gateway ran.";
     CERTIFICATES_REJECTED = Recorded Kind::Counter, Count, "narrows_certificates_rejected_total", &[],
         "Renewed certificates of listeners that could not be used; the old one stays.";
+    PROXY_HEADERS_REFUSED = Recorded Kind::Counter, Count, "narrows_proxy_headers_refused_total", &[],
+        "Connections closed because they are from no listed balancer, or do not begin with a whole PROXY header in time.";
     OVERHEAD = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_overhead_seconds", &[],
         "Time of an exchange that was not spent waiting for the provider (total minus upstream wait). It includes waiting for the caller to send and to read.";
     FIRST_BYTE_ADDED = Recorded Kind::Histogram(OVERHEAD_BUCKETS), Seconds, "narrows_first_byte_added_seconds", &[],

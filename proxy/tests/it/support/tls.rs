@@ -67,17 +67,18 @@ impl Certificate {
         name: &str,
         protocols: &[&str],
     ) -> TlsStream<TcpStream> {
-        self.try_connector(address, name, protocols).await.unwrap()
+        self.connect_over(TcpStream::connect(address).await.unwrap(), name, protocols).await.unwrap()
     }
 
     /// Connects to a server if it has it.
     pub(crate) async fn try_connect(&self, address: SocketAddr, name: &str) -> Option<TlsStream<TcpStream>> {
-        self.try_connector(address, name, &["http/1.1"]).await.ok()
+        self.connect_over(TcpStream::connect(address).await.unwrap(), name, &["http/1.1"]).await.ok()
     }
 
-    async fn try_connector(
+    /// As [`connect`](Self::connect), over a connection that is there already.
+    pub(crate) async fn connect_over(
         &self,
-        address: SocketAddr,
+        tcp: TcpStream,
         name: &str,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
@@ -90,7 +91,6 @@ impl Certificate {
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, tcp).await
     }

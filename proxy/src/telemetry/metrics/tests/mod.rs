@@ -49,6 +49,7 @@ pub(crate) fn record() -> Record {
         conversation: None,
         attempts: vec![attempt("main", Reason::Completed)],
         snapshot: 1,
+        client_address: None,
     }
 }
 
