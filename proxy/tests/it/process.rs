@@ -47,3 +47,33 @@ async fn a_file_that_changes_is_read_again_by_itself() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_command_has_it_read_again_and_fails_when_it_is_rejected() {
+    let process =
+        Process::start("timeouts: {shutdown_wait: 0s}\nreload: {watch: off}\nlog: {level: info}").await;
+    let reload = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_narrows"))
+            .args(["config", "reload", "--admin", &format!("http://{}", process.admin)])
+            .env("NARROWS_ADMIN_TOKEN", &process.admin_token)
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, out, _) = reload();
+    assert!(code == Some(0) && out.starts_with("nothing new"), "{out}");
+    process.edit("level: info", "level: warn");
+    let (code, out, _) = reload();
+    assert!(code == Some(0) && out.starts_with("a new configuration is in force"), "{out}");
+    process.edit("level: warn", "level: wran");
+    let (code, out, err) = reload();
+    assert_eq!(
+        (code, out.as_str()),
+        (
+            Some(1),
+            "narrows.yaml:8:14: log.level: `wran` is not one of its words\n  help: did you mean `warn`?\n"
+        )
+    );
+    assert!(err.contains("the one from before stays in force"), "{err}");
+}

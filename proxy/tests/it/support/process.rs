@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 pub(crate) struct Process {
     pub(crate) gateway: SocketAddr,
     pub(crate) metrics: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) admin_token: String,
     pub(crate) key: String,
     pub(crate) fake: FakeProvider,
     pub(crate) ledger: Ledger,
@@ -27,6 +29,7 @@ impl Process {
     pub(crate) async fn start(top: &str) -> Process {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&dir.path().join("narrows.db"), LedgerOptions::default()).unwrap();
+        let admin_token = ledger.ensure_admin_token().unwrap().unwrap().expose().to_owned();
         let new = NewKey { name: "first".into(), organization: "acme".into(), ..NewKey::default() };
         let key = ledger.create_key(&new, "test").unwrap().key.expose().to_owned();
         let fake =
@@ -55,9 +58,21 @@ impl Process {
             drop(stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
         });
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut process = Process { gateway: nowhere, metrics: nowhere, key, fake, ledger, dir, child, log };
+        let mut process = Process {
+            gateway: nowhere,
+            metrics: nowhere,
+            admin: nowhere,
+            admin_token,
+            key,
+            fake,
+            ledger,
+            dir,
+            child,
+            log,
+        };
         process.gateway = process.address("gateway").await;
         process.metrics = process.address("metrics").await;
+        process.admin = process.address("admin").await;
         process
     }
 
