@@ -72,7 +72,7 @@ async fn a_command_has_it_read_again_and_fails_when_it_is_rejected() {
         (code, out.as_str()),
         (
             Some(1),
-            "narrows.yaml:8:14: log.level: `wran` is not one of its words\n  help: did you mean `warn`?\n"
+            "narrows.yaml:9:14: log.level: `wran` is not one of its words\n  help: did you mean `warn`?\n"
         )
     );
     assert!(err.contains("the one from before stays in force"), "{err}");
