@@ -202,7 +202,10 @@ impl Check<'_, '_> {
         self.paths(&path.key("paths"), kind, &document.paths);
         let ca_digest = document.ca_file.as_ref().and_then(|ca_file| self.bundle(&path, ca_file));
         self.http2(&path, document, base_url.as_ref());
-        self.tls(&path.key("client_cert"), document.client_cert.as_ref());
+        // Beside a plain URL it is a mistake of its own, whatever is in the files.
+        let client_cert =
+            document.client_cert.as_ref().filter(|_| base_url.as_ref().is_none_or(BaseUrl::is_tls));
+        self.tls(&path.key("client_cert"), client_cert);
         let way = match &document.egress {
             Some(OwnEgress::Direct) => None,
             Some(OwnEgress::Through(own)) => Some(self.egress(&path.key("egress"), own)),

@@ -10,6 +10,9 @@ use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// Reads the address in an entry.
+type ReadEntry = fn(&[u8]) -> Option<IpAddr>;
+
 /// Hops that are followed back.
 pub(crate) const HOPS_MAX: usize = 32;
 
@@ -18,7 +21,7 @@ pub(crate) const HOPS_MAX: usize = 32;
 pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &TrustedProxies) -> IpAddr {
     let mut client = peer.to_canonical();
     let is_trusted = |address: IpAddr| trusted.from.iter().any(|network| network.contains(address));
-    let (name, read): (_, fn(&[u8]) -> Option<IpAddr>) = match trusted.header {
+    let (name, read): (_, ReadEntry) = match trusted.header {
         ForwardedHeader::XForwardedFor => (X_FORWARDED_FOR, |entry| address(entry)),
         ForwardedHeader::Forwarded => (header::FORWARDED, forwarded),
     };
