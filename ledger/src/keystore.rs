@@ -153,7 +153,7 @@ impl KeyStore {
     }
 
     /// One change: an immediate transaction, then the ring, so that the next request already sees it.
-    fn change<T>(
+    pub(crate) fn change<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>, i64) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
@@ -175,7 +175,7 @@ impl KeyStore {
     }
 
     /// A thread that panicked in here left at most a rolled-back transaction behind.
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

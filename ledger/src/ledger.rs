@@ -2,6 +2,7 @@
 
 use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken};
 use crate::audit::{AuditEntry, AuditFilter, AuditPage};
+use crate::credentials::SealedCredential;
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::keystore::{KeyStore, Refresher};
@@ -234,6 +235,59 @@ impl Ledger {
     /// A failure of the store.
     pub fn audit(&self, entry: &AuditEntry<'_>) -> Result<(), LedgerError> {
         self.keys.audit(entry)
+    }
+
+    /// Keeps a sealed credential, in the place of one with the same organization and name.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn put_credential(&self, sealed: &SealedCredential, actor: &str) -> Result<(), LedgerError> {
+        self.keys.put_credential(sealed, actor)
+    }
+
+    /// All sealed credentials.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn credentials(&self) -> Result<Vec<SealedCredential>, LedgerError> {
+        self.keys.credentials()
+    }
+
+    /// A sealed credential, if it is there.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn credential(
+        &self,
+        organization: &str,
+        name: &str,
+    ) -> Result<Option<SealedCredential>, LedgerError> {
+        self.keys.credential(organization, name)
+    }
+
+    /// Deletes a credential; whether there was one.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn delete_credential(
+        &self,
+        organization: &str,
+        name: &str,
+        actor: &str,
+    ) -> Result<bool, LedgerError> {
+        self.keys.delete_credential(organization, name, actor)
+    }
+
+    /// Gives every credential a new form, all of them or none.
+    ///
+    /// # Errors
+    /// What `work` says of the first that cannot be, or a failure of the store.
+    pub fn rewrap_credentials<E: From<LedgerError>>(
+        &self,
+        actor: &str,
+        work: impl Fn(&SealedCredential) -> Result<SealedCredential, E>,
+    ) -> Result<usize, E> {
+        self.keys.rewrap_credentials(actor, work)
     }
 
     /// Whether `presented` is an admin token of this store that may be used now.

@@ -16,6 +16,8 @@ pub(crate) enum Trigger {
     Signal,
     /// The administration API was asked to.
     Api,
+    /// A credential that comes from elsewhere has changed.
+    Credentials,
 }
 
 impl Trigger {
@@ -25,6 +27,7 @@ impl Trigger {
             Trigger::File => "file",
             Trigger::Signal => "signal",
             Trigger::Api => "api",
+            Trigger::Credentials => "credentials",
         }
     }
 }

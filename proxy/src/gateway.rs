@@ -2,6 +2,7 @@
 
 use crate::buffers::Buffers;
 use crate::configuration::Configuration;
+use crate::credentials::Credentials;
 use crate::overload::Overload;
 use crate::room::Room;
 use crate::snapshot::Snapshot;
@@ -32,6 +33,8 @@ pub(crate) enum Phase {
 /// The state of a running gateway.
 pub(crate) struct Shared {
     snapshot: ArcSwap<Snapshot>,
+    /// Credentials of providers that come from elsewhere.
+    pub(crate) credentials: Credentials,
     /// Keys and records.
     pub(crate) ledger: Arc<Ledger>,
     /// Counters of everything.
@@ -67,6 +70,7 @@ impl Gateway {
         let room = Room::new(snapshot.limits.connections);
         Gateway(Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
+            credentials: Credentials::default(),
             ledger,
             metrics,
             buffers,

@@ -16,6 +16,8 @@ pub mod upstream;
 pub(crate) mod fetch;
 pub(crate) mod targets;
 
+pub(crate) mod credentials;
+
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;
 

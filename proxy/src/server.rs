@@ -4,6 +4,7 @@ use crate::admin::{self, AdminParts};
 use crate::config::Loaded;
 use crate::config::settings::{JsonRecords, Settings};
 use crate::configuration::{Configuration, Trigger};
+use crate::credentials::{self, Credentials};
 use crate::gateway::{Gateway, Phase};
 use crate::listen::accept::Bound;
 use crate::listen::h2::H2;
@@ -172,14 +173,20 @@ pub struct Running {
 /// # Errors
 /// As [`run`].
 pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
-    let (settings, loaded) = match from.into().0 {
+    let (mut settings, mut loaded) = match from.into().0 {
         Kind::Settings(settings) => (*settings, None),
         Kind::Loaded(loaded) => (loaded.settings.clone(), Some(*loaded)),
     };
     let ledger = Arc::new(open_ledger(&settings)?);
     let admin_token = ledger.ensure_admin_token()?;
+    let credentials = Credentials::default();
+    credentials.fill(&mut settings, &ledger, true).map_err(|missing| credentials::describe(&missing))?;
+    if let Some(loaded) = &mut loaded {
+        loaded.settings = settings.clone();
+    }
     let configuration = Configuration::new(loaded);
     let gateway = Gateway::new(Snapshot::new(&settings, None)?, configuration, ledger, Metrics::new()?);
+    gateway.credentials.adopt(credentials);
     let mut tasks = JoinSet::new();
 
     // Everything is bound before anything is served: a start that fails leaves nothing behind.
@@ -209,6 +216,7 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     for (listener, bound) in settings.listen.gateway.iter().zip(bound) {
         tasks.spawn(bound.serve(gateway.clone(), listener.h2.then(|| Arc::clone(&h2))));
     }
+    tasks.spawn(reload::refresh(gateway.clone()));
     tasks.spawn(sweep(gateway.clone()));
     tasks.spawn(measure(gateway.clone()));
     Ok((Running { gateway, tasks, admin: Some(admin) }, ready))

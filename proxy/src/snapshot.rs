@@ -1,7 +1,9 @@
 //! The configuration as exchanges use it: immutable, swapped whole; one exchange sees one snapshot.
 
+pub(crate) mod keys;
 pub(crate) mod route;
 
+use crate::config::Secret;
 use crate::config::paths::PathRule;
 use crate::config::pattern::Pattern;
 use crate::config::settings::{
@@ -14,6 +16,7 @@ use crate::upstream::dns::Dns;
 use crate::upstream::h2;
 use crate::upstream::pool::Pool;
 use bytes::{BufMut, Bytes, BytesMut};
+use keys::Keys;
 use narrows_llm::paths::Template;
 use narrows_llm::provider;
 use narrows_llm::{Dialect, Family};
@@ -35,9 +38,8 @@ pub(crate) struct Provider {
     pub(crate) api_version: Option<String>,
     /// `host: …` and the headers that the configuration adds, as they stand on the wire.
     pub(crate) fixed_headers: Bytes,
-    /// The credential's header lines, one for each family of dialects that wants another header, if there is one.
-    /// They hold a secret: never printed.
-    credentials: Option<[Bytes; FAMILIES.len()]>,
+    /// Our credentials.
+    pub(crate) credentials: Keys,
     /// Names of headers in `fixed_headers`, lower case: a client's own are not sent beside them.
     pub(crate) fixed_names: Vec<http::HeaderName>,
     /// Whether a client may bring its own credential.
@@ -399,12 +401,15 @@ impl Provider {
             fixed.put_slice(value.as_bytes());
             fixed.put_slice(b"\r\n");
         }
-        let credentials = settings.api_key.as_ref().map(|key| {
+        let values = settings.api_key.iter().flat_map(|key| &key.0).filter_map(|one| one.value.as_ref());
+        let lines = |secret: &Secret| {
             FAMILIES.map(|dialect| {
                 let auth = kind.auth(dialect);
-                Bytes::from(format!("{}: {}{}\r\n", auth.header(), auth.scheme(), key.reveal()))
+                Bytes::from(format!("{}: {}{}\r\n", auth.header(), auth.scheme(), secret.reveal()))
             })
-        });
+        };
+        let before = previous.map(|previous| &previous.credentials);
+        let credentials = Keys::new(values.map(lines).collect(), before);
         let way = Way::new(settings, general);
         let pool = match previous {
             Some(previous) if previous.way == way => Arc::clone(&previous.pool),
@@ -444,7 +449,13 @@ impl Provider {
 
     /// The header line with our credential for this dialect.
     pub(crate) fn credential(&self, dialect: Dialect) -> Option<&Bytes> {
-        self.credentials.as_ref()?.get(dialect.family() as usize)
+        self.credentials.line(dialect.family() as usize)
+    }
+
+    /// Puts the credential aside that the provider refused; the header line of another one, if there is one that it
+    /// may still take.
+    pub(crate) fn credential_after(&self, refused: &Bytes, dialect: Dialect) -> Option<&Bytes> {
+        self.credentials.refused(refused, dialect.family() as usize)
     }
 
     /// The family that it speaks first.

@@ -41,7 +41,9 @@ pub(super) fn degraded(gateway: &Gateway) -> Vec<&'static str> {
     let ledger = gateway.ledger.stats();
     let full = ledger.queue_depth >= ledger.queue_limit;
     let unkept = gateway.snapshot().audit_required && !gateway.ledger.accepting();
+    let stale = gateway.credentials.stale().is_some();
     let parts = [
+        (stale, "credentials_stale"),
         (ledger.failing, "store_failing"),
         (full, "records_queue_full"),
         (unkept, "refusing_for_want_of_records"),

@@ -39,6 +39,11 @@ fn whole(context: &Context) -> Value {
         json!({
             "name": &*provider.name,
             "kind": provider.kind.kind,
+            "credentials": {
+                "count": provider.credentials.len(),
+                "aside": provider.credentials.aside(),
+                "refusals": provider.credentials.refusals(),
+            },
             "connections": {
                 "opened": pool.opened.load(Ordering::Relaxed),
                 "reused": pool.reused.load(Ordering::Relaxed),
@@ -66,6 +71,7 @@ fn whole(context: &Context) -> Value {
             "metrics": context.metrics.to_string(),
             "admin": context.admin.map(|address| address.to_string()),
         },
+        "credentials_stale": gateway.credentials.stale(),
         "providers": providers.collect::<Vec<_>>(),
         "virtual_keys": gateway.ledger.keys().len(),
         "store": {

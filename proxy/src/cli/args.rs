@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Keys(KeysArguments),
     /// Point a client at the gateway: print its settings, or write them.
     Connect(Box<ConnectArguments>),
+    /// Keep credentials of providers in the store, sealed with a master key.
+    Credentials(CredentialsArguments),
     /// Create and revoke admin tokens, the credentials of the administration API.
     Tokens(TokensArguments),
     /// Show who changed what and who read which records, the newest first.
@@ -309,6 +311,55 @@ pub(crate) struct ConnectArguments {
     pub(crate) spend: bool,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    narrows credentials master-key > master.key\n  \
+    NARROWS_MASTER_KEY=$(cat master.key) narrows credentials set openai < key.txt\n  \
+    narrows credentials rewrap --old-key-file master.key --new-key-file next.key\n\n\
+    The master key comes from the configuration (master_key) or from the variable NARROWS_MASTER_KEY.")]
+pub(crate) struct CredentialsArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    #[command(subcommand)]
+    pub(crate) command: CredentialsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialsCommand {
+    /// Print a new master key. Keep it apart from the store.
+    MasterKey,
+    /// Set a credential; its value is read from standard input.
+    Set {
+        /// Its name, which `api_key: store:NAME` uses.
+        name: String,
+        /// Organization it belongs to [default: the configuration's].
+        #[arg(long)]
+        organization: Option<String>,
+        /// Read the value from this file instead.
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
+    /// List credentials (never their values).
+    List,
+    /// Delete a credential.
+    Delete {
+        /// Its name.
+        name: String,
+        /// Organization it belongs to [default: the configuration's].
+        #[arg(long)]
+        organization: Option<String>,
+    },
+    /// Wrap all credentials with a new master key; all or none.
+    Rewrap {
+        /// File with the master key from before.
+        #[arg(long, value_name = "FILE")]
+        old_key_file: PathBuf,
+        /// File with the new master key.
+        #[arg(long, value_name = "FILE")]
+        new_key_file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@
 mod args;
 mod config;
 mod connect;
+mod credentials;
 mod demo;
 mod health;
 mod keys;
@@ -72,6 +73,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Config(arguments) => config::config(&arguments, console),
         Command::Keys(arguments) => keys::keys(&arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
+        Command::Credentials(arguments) => credentials::credentials(&arguments, console),
         Command::Tokens(arguments) => tokens::tokens(&arguments, console),
         Command::Audit(arguments) => tokens::audit(&arguments, console),
         Command::Usage(arguments) => report::usage(&arguments, console),

@@ -17,7 +17,11 @@ pub(crate) const ACTOR: &str = "cli";
 /// Finds the store: named itself, named by a configuration, or named by the one in the current folder.
 pub(crate) fn locate(arguments: &StoreArguments) -> Result<StoreSettings> {
     if let Some(path) = &arguments.store {
-        return Ok(StoreSettings { path: path.clone(), organization: Arc::from("default") });
+        return Ok(StoreSettings {
+            path: path.clone(),
+            organization: Arc::from("default"),
+            master_key: None,
+        });
     }
     let config = match &arguments.config {
         Some(config) => config.as_path(),

@@ -1,5 +1,6 @@
 //! The document: every key of the file, with its meaning and default, before references are resolved.
 
+use super::credential::ApiKey;
 use super::form::{Form, Reader, Shape};
 use super::forms::{Count, Grace, Map, Switch};
 use super::kinds;
@@ -9,7 +10,7 @@ use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
     ATTEMPTS_MAX, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
-    ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles, TrustedProxies,
+    ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles, TrustedProxies, Vault,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -86,6 +87,11 @@ settings! {
         /// Other names for models, matched exactly and before the patterns of providers. With `targets` a model has
         /// several places to be asked at, and its name may be a pattern.
         pub(super) models: Vec<(String, AliasDocument)> as Map<AliasDocument> = "{}",
+        /// The secrets store that `vault:…` credentials are read from.
+        pub(super) vault: Option<Vault> = optional,
+        /// The key that seals credentials in the store, 64 hexadecimal digits, as `${VARIABLE}` or `file:/path`.
+        /// Without it: the variable `NARROWS_MASTER_KEY`. Never shown.
+        pub(super) master_key: Option<Secret> = optional,
         /// Providers that serve requests without a virtual key, attributed to a named caller.
         pub(super) anonymous: Vec<AnonymousDocument> = "[]",
     }
@@ -96,8 +102,10 @@ settings! {
         pub(super) kind: &'static kinds::Kind as Kind = required,
         /// Where its API is. Without it: the public address of the kind, if it has one.
         pub(super) base_url: Option<BaseUrl> = optional,
-        /// The credential sent to it, as `${VARIABLE}` or `file:/path`. Never shown.
-        pub(super) api_key: Option<Secret> = optional,
+        /// The credential sent to it, as `${VARIABLE}`, `file:/path`, `store:NAME` (sealed in the store) or
+        /// `vault:MOUNT/PATH#FIELD`. Or two of them, `[the new one, the one before]`: when the provider refuses the
+        /// first, the second is used, so that keys change without a failed request. Never shown.
+        pub(super) api_key: Option<ApiKey> = optional,
         /// Version of the API, for `azure`. A dated one asks for deployments; without it the undated v1 surface is used.
         pub(super) api_version: Option<String> = optional,
         /// PEM file with certificates to trust for this provider only, in addition to the system's.

@@ -5,6 +5,7 @@
 //! run shows them all. The groups are declared once: type, reader, reference and JSON Schema come from the same lines.
 
 mod addresses;
+pub mod credential;
 mod document;
 mod egress;
 mod files;
@@ -35,6 +36,7 @@ pub mod warning;
 #[cfg(test)]
 mod tests;
 
+pub use credential::{ApiKey, Credential, Source};
 pub use document::{SECRET_BYTES_MAX, VERSION};
 pub use files::PEM_BYTES_MAX;
 pub use network::Network;
@@ -134,6 +136,8 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// Organization of keys that are created without one.
     pub organization: std::sync::Arc<str>,
+    /// The key that seals credentials, if the configuration says where it is.
+    pub master_key: Option<Secret>,
 }
 
 /// Reads only where the store is and what the organization is called. A variable that is set for the gateway and not
@@ -154,12 +158,14 @@ pub fn load_store(file: &Path) -> Result<StoreSettings, Problems> {
         let of = |key: &&str| {
             problem.path.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        ["store", "organization", "version"].iter().any(of)
+        ["store", "organization", "version", "master_key"].iter().any(of)
     };
     match document {
-        Some(document) if !reader.problems.iter().any(own) => {
-            Ok(StoreSettings { path: document.store.path, organization: document.organization })
-        }
+        Some(document) if !reader.problems.iter().any(own) => Ok(StoreSettings {
+            path: document.store.path,
+            organization: document.organization,
+            master_key: document.master_key,
+        }),
         Some(_) => Err(Problems::new(reader.problems.into_iter().filter(own).collect())),
         None => Err(Problems::new(reader.problems)),
     }

@@ -53,7 +53,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// Sorts problems by line and drops repetitions.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Problems {
+    pub(crate) fn new(mut problems: Vec<Problem>) -> Problems {
         problems.sort_by(|a, b| {
             (a.line, a.column, &a.path, &a.message).cmp(&(b.line, b.column, &b.path, &b.message))
         });

@@ -1,6 +1,7 @@
 //! From the document to settings: references, conflicts between keys, defaults that depend on other keys.
 
 use super::addresses::is_loopback;
+use super::credential::Source;
 use super::document::{Document, EgressDocument, OwnEgress, ProviderDocument, ProviderTimeouts};
 use super::files;
 use super::form::Reader;
@@ -35,6 +36,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         .iter()
         .filter_map(|(name, provider)| check.provider(name, provider, document, egress.as_ref()))
         .collect();
+    check.vault(document);
     let aliases = check.aliases(&document.models, &names);
     let routes = check.routes(document, &providers);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
@@ -57,6 +59,8 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         aliases,
         routes,
         anonymous,
+        vault: document.vault.clone(),
+        master_key: document.master_key.clone(),
         snapshot: 0,
     }
 }
@@ -147,6 +151,35 @@ impl Check<'_, '_> {
         if document.dns.ttl_min > document.dns.ttl_max {
             let path = Path::of(&["dns", "ttl_min"]);
             self.problem(&path, "the least time is longer than the most", "make `ttl_min` at most `ttl_max`");
+        }
+    }
+
+    fn vault(&mut self, document: &Document) {
+        let path = Path::of(&["vault"]);
+        for (name, provider) in &document.providers {
+            let credentials = provider.api_key.iter().flat_map(|key| &key.0);
+            let named = credentials.into_iter().any(|one| matches!(one.source, Source::Vault { .. }));
+            if named && document.vault.is_none() && !self.given(&path) {
+                let path = Path::of(&["providers", name, "api_key"]);
+                let suggestion = "add `vault: {address: …, token: \"file:/path\"}` at the top";
+                self.problem(&path, "no secrets store is configured", suggestion);
+            }
+        }
+        let Some(vault) = &document.vault else { return };
+        let logins =
+            usize::from(self.given(&path.key("token"))) + usize::from(self.given(&path.key("kubernetes")));
+        if logins != 1 {
+            let message = "the secrets store needs one way to log in";
+            self.problem(&path, message, "give either `token` or `kubernetes`");
+        }
+        let local = vault.address.host() == "localhost"
+            || vault.address.ip().is_some_and(|ip| ip.to_canonical().is_loopback());
+        if !vault.address.is_tls() && !local {
+            let message = "the token and the credentials would go over the network unencrypted";
+            self.problem(&path.key("address"), message, "use https");
+        }
+        if let Some(file) = &vault.ca_file {
+            self.bundle(&path, file);
         }
     }
 

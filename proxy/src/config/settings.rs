@@ -1,5 +1,6 @@
 //! The settings a gateway runs with: validated, defaults filled in, references resolved.
 
+use super::credential::ApiKey;
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
 use super::macros::{settings, words};
@@ -53,6 +54,10 @@ pub struct Settings {
     pub aliases: Vec<Alias>,
     /// Models with several targets, in the order of the file.
     pub routes: Vec<Route>,
+    /// The secrets store that credentials are read from, if there is one.
+    pub vault: Option<Vault>,
+    /// The key that seals credentials in the store, if the configuration says where it is.
+    pub master_key: Option<Secret>,
     /// Routes that accept requests without a key, in the order of the file.
     pub anonymous: Vec<Anonymous>,
     /// Hash of everything above except secrets; equal content gives an equal hash on every machine.
@@ -75,8 +80,8 @@ pub struct Provider {
     pub kind: &'static str,
     /// Where it is.
     pub base_url: BaseUrl,
-    /// The credential sent to it. `None` for a provider that takes none, or only the client's own.
-    pub api_key: Option<Secret>,
+    /// The credentials for it. `None` for a provider that takes none, or only the client's own.
+    pub api_key: Option<ApiKey>,
     /// Version of the API, for kinds that take one as a query parameter (Azure).
     pub api_version: Option<String>,
     /// PEM file with certificates that are trusted for this provider, in addition to the system's.
@@ -234,6 +239,33 @@ settings! {
         pub cert: PathBuf = required,
         /// PEM file with the private key (PKCS#8, PKCS#1 or SEC1).
         pub key: PathBuf = required,
+    }
+
+    /// A secrets store that speaks the protocol of HashiCorp Vault's key/value engine, version 2. Exactly one of
+    /// `token` and `kubernetes` is needed.
+    pub struct Vault {
+        /// Its address, `https://vault.example:8200`; plain http to this machine only.
+        pub address: BaseUrl = required,
+        /// The token, as `${VARIABLE}` or `file:/path`. Never shown.
+        pub token: Option<Secret> = optional,
+        /// Log in with the service account of Kubernetes.
+        pub kubernetes: Option<VaultLogin> = optional,
+        /// The namespace, where the store has some.
+        pub namespace: Option<String> = optional,
+        /// PEM file with certificates to trust for it, in addition to the system's.
+        pub ca_file: Option<PathBuf> = optional,
+        /// How often credentials are read again.
+        pub refresh: Duration = "5m",
+    }
+
+    /// A login with the service account of Kubernetes.
+    pub struct VaultLogin {
+        /// The role to log in as.
+        pub role: String = required,
+        /// Where the method is mounted, below `auth/`.
+        pub mount: String = "kubernetes",
+        /// The token of the service account; read for each login.
+        pub token_file: PathBuf = "/var/run/secrets/kubernetes.io/serviceaccount/token",
     }
 
     /// The embedded store.

@@ -92,7 +92,7 @@ impl List<'_> {
         }
         if let Some(Content::Scalar(scalar)) = self.root.find(&path.key("api_key")).map(|node| &node.content)
             && scalar.template.is_none()
-            && !scalar.text.starts_with("file:")
+            && !["file:", "store:", "vault:"].iter().any(|form| scalar.text.starts_with(form))
         {
             let message = "the credential stands in the file itself";
             self.warn(

@@ -5,14 +5,19 @@ mod watch;
 
 pub(crate) use watch::watch;
 
-use crate::config::{self, Loaded, Problem};
+use crate::config::{self, Loaded, Problem, Problems};
 use crate::configuration::{Rejection, Trigger};
+use crate::credentials::{self, Missing};
 use crate::gateway::Gateway;
 use crate::snapshot::Snapshot;
 use crate::telemetry::log;
 use narrows_ledger::AuditEntry;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How often credentials that come from elsewhere are looked at; the secrets store only as often as `vault.refresh`.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
 /// What came of a reload.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +39,11 @@ pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
     let Some(running) = configuration.running() else { return Outcome::NoFile };
     let Some(file) = running.source.clone() else { return Outcome::NoFile };
     let config::Attempt { outcome, mut files } = config::attempt(&file);
-    let problems = match outcome {
+    let filled = outcome.and_then(|mut loaded| match fill(gateway, &mut loaded) {
+        Ok(()) => Ok(loaded),
+        Err(problems) => Err(Problems::new(problems)),
+    });
+    let problems = match filled {
         Ok(loaded) if loaded.settings == running.settings => {
             configuration.unchanged(files, trigger);
             return Outcome::Unchanged;
@@ -53,6 +62,57 @@ pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
     files.sort_unstable();
     files.dedup();
     Outcome::Rejected(reject(gateway, problems, files, trigger))
+}
+
+/// Fills in the credentials that come from elsewhere.
+fn fill(gateway: &Gateway, loaded: &mut Loaded) -> Result<(), Vec<Problem>> {
+    let file = loaded.source.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
+    gateway.credentials.fill(&mut loaded.settings, &gateway.ledger, true).map_err(|missing| {
+        let problem = |missing: Missing| Problem {
+            file: file.clone(),
+            line: 1,
+            column: 1,
+            path: format!("providers.{}.api_key", missing.provider),
+            message: missing.message,
+            suggestion: String::new(),
+        };
+        missing.into_iter().map(problem).collect()
+    })
+}
+
+/// Looks again and again whether credentials that come from elsewhere have changed.
+pub(crate) async fn refresh(gateway: Gateway) {
+    loop {
+        tokio::time::sleep(REFRESH_EVERY).await;
+        let elsewhere = gateway
+            .configuration
+            .running()
+            .is_some_and(|running| credentials::from_elsewhere(&running.settings));
+        if elsewhere {
+            let gateway = gateway.clone();
+            // A round that panics has changed nothing; the next one tries again.
+            drop(tokio::task::spawn_blocking(move || refresh_once(&gateway)).await);
+        }
+    }
+}
+
+/// Takes over credentials that have changed. Those that cannot be read stay as they are.
+fn refresh_once(gateway: &Gateway) {
+    let configuration = &gateway.configuration;
+    let _turn = configuration.take_turn();
+    let Some(running) = configuration.running() else { return };
+    let mut loaded = (*running).clone();
+    if let Err(missing) = gateway.credentials.fill(&mut loaded.settings, &gateway.ledger, false) {
+        tracing::warn!("credentials stay as they are: {}", credentials::describe(&missing));
+        return;
+    }
+    if loaded.settings == running.settings {
+        return;
+    }
+    match Snapshot::new(&loaded.settings, Some(&gateway.snapshot())) {
+        Ok(snapshot) => apply(gateway, snapshot, loaded, Trigger::Credentials),
+        Err(error) => tracing::error!("changed credentials cannot be used: {error:#}"),
+    }
 }
 
 /// Makes everything that may fail, before anything changes.

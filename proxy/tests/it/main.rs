@@ -11,6 +11,7 @@ mod balancers;
 mod canary;
 mod certificates;
 mod connect;
+mod credentials;
 mod desktop;
 mod drain;
 mod egress;

@@ -568,3 +568,25 @@ fn a_secret_file_has_a_limit() {
     std::fs::write(&file, "k".repeat(SECRET_BYTES_MAX + 1)).unwrap();
     assert!(read(&text).unwrap_err().to_string().contains("larger than 64 KiB"));
 }
+
+#[test]
+fn credentials_that_name_nothing_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (key, top, part) in [
+        ("'store:Open AI'", "", "store:NAME"),
+        ("'store:'", "", "store:NAME"),
+        ("'vault:openai#key'", "", "MOUNT/PATH#FIELD"),
+        ("'vault:secret/openai'", "", "MOUNT/PATH#FIELD"),
+        ("'vault:secret/../x#key'", "", "MOUNT/PATH#FIELD"),
+        ("'vault:secret/x#key'", "", "no secrets store is configured"),
+        ("[]", "", "one credential or two"),
+        ("[sk-a, sk-b, sk-c]", "", "one credential or two"),
+        ("x", "vault: {address: 'https://v.example'}", "one way to log in"),
+        ("x", "vault: {address: 'https://v.example', token: t, kubernetes: {role: r}}", "one way to log in"),
+        ("x", "vault: {address: 'http://v.example', token: t}", "unencrypted"),
+    ] {
+        let text = format!("version: 1\n{top}\nproviders:\n  a: {{kind: openai, api_key: {key}}}\n");
+        let problems = parse("n.yaml", folder.path(), &text, &|_| None).unwrap_err().to_string();
+        assert!(problems.contains(part), "{key} {top}: {problems}");
+    }
+}

@@ -26,7 +26,7 @@ fn a_small_file_has_every_default() {
     assert_eq!(settings.timeouts.shutdown_grace, Duration::from_secs(30));
     assert_eq!(settings.dns.ttl_max, Duration::from_secs(300));
     let provider = settings.provider("openai").unwrap();
-    assert_eq!(provider.api_key.as_ref().unwrap().reveal(), "sk-canary-0123");
+    assert_eq!(revealed(provider), "sk-canary-0123");
     assert_eq!(provider.server_name.as_deref(), Some("api.openai.com"));
     assert_eq!(provider.timeouts, settings.timeouts);
     assert!(provider.models.iter().any(|pattern| pattern.matches("gpt-4o")));
@@ -126,7 +126,7 @@ fn relative_paths_start_from_the_file() {
     std::fs::write(&file, "version: 1\nproviders:\n  o: {kind: openai, api_key: 'file:key'}\n").unwrap();
     let settings = load(&file).unwrap().settings;
     assert_eq!(settings.store.path, folder.path().join("narrows.db"));
-    assert_eq!(settings.providers[0].api_key.as_ref().unwrap().reveal(), "from-file");
+    assert_eq!(revealed(&settings.providers[0]), "from-file");
 }
 
 #[test]
@@ -208,4 +208,41 @@ fn risks_are_named_with_their_place() {
 fn positions_of_absent_keys_are_those_of_their_group() {
     let (root, _) = tree::parse("f", "a:\n  b: c\n");
     assert_eq!(root.unwrap().position(&Path::of(&["a", "x", "y"])).line, 1);
+}
+
+/// The first credential of a provider.
+fn revealed(provider: &Provider) -> &str {
+    provider.api_key.as_ref().unwrap().0[0].value.as_ref().unwrap().reveal()
+}
+
+#[test]
+fn a_credential_comes_from_four_places_and_there_may_be_two() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("old"), "sk-old\n").unwrap();
+    let text = "version: 1\nvault: {address: 'https://vault.example:8200', token: canary-token, namespace: eng}\n\
+                providers:\n  a: {kind: openai, api_key: [\"${NEW}\", 'file:old']}\n  \
+                b: {kind: openai, api_key: 'store:openai'}\n  \
+                c: {kind: openai, api_key: 'vault:secret/team/openai#api_key'}\n  \
+                d: {kind: openai, api_key: \"${ODD}\"}\n";
+    let variable = |name: &str| match name {
+        "NEW" => Some("sk-new".to_owned()),
+        // What comes out of a variable is a secret, whatever it looks like.
+        "ODD" => Some("vault:looks/like#one".to_owned()),
+        _ => None,
+    };
+    let loaded = parse("n.yaml", folder.path(), text, &variable).unwrap();
+    let key = |index: usize| &loaded.settings.providers[index].api_key.as_ref().unwrap().0;
+    let values: Vec<_> = key(0).iter().map(|one| one.value.as_ref().unwrap().reveal()).collect();
+    assert_eq!(values, ["sk-new", "sk-old"]);
+    assert_eq!((&key(1)[0].source, &key(1)[0].value), (&Source::Store("openai".into()), &None));
+    let vault = Source::Vault { path: "secret/team/openai".into(), field: "api_key".into() };
+    assert_eq!(key(2)[0].source, vault);
+    assert_eq!(key(3)[0].value.as_ref().unwrap().reveal(), "vault:looks/like#one");
+    let shown = loaded.to_yaml();
+    for part in ["store:openai", "vault:secret/team/openai#api_key", "refresh: \"5m\""] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    for secret in ["sk-new", "sk-old", "canary", "looks/like"] {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
+    }
 }

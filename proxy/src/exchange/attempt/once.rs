@@ -6,6 +6,7 @@ use crate::downstream::Session;
 use crate::exchange::account::{Account, micros};
 use crate::exchange::route::Target;
 use crate::respond::Refusal;
+use crate::snapshot::keys::ASIDE;
 use crate::upstream::Fault;
 use crate::upstream::connection::Connection;
 use crate::upstream::head::Head;
@@ -33,8 +34,39 @@ pub(super) enum Unasked {
     Failed(Failed),
 }
 
-/// Asks, and writes the attempt on the account.
+/// Asks, and writes the attempt on the account. When the provider refuses our credential and there is another one
+/// for it, it is asked again with that: to be refused is not to be served, so nothing is billed twice. Both stand on
+/// the account.
 pub(super) async fn ask(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    sending: &Sending<'_>,
+) -> Result<(Connection, Head), Unasked> {
+    let asked = ask_as(session, account, sending).await?;
+    let Sending { target, credential: Some(refused), .. } = *sending else { return Ok(asked) };
+    if !refuses_us(target, &asked.1) {
+        return Ok(asked);
+    }
+    let provider = &target.provider;
+    let Some(other) = provider.credential_after(refused, target.dialect) else { return Ok(asked) };
+    tracing::warn!(
+        provider = %provider.name,
+        status = asked.1.status.as_u16(),
+        "the provider refused the gateway's credential; another one is used, and this one is put aside for {} s",
+        ASIDE.as_secs()
+    );
+    // Its body is not read: the connection goes, and with it what the provider may have said of our key.
+    drop(asked);
+    let again = Box::pin(ask_as(session, account, &Sending { credential: Some(other), ..*sending })).await?;
+    if refuses_us(target, &again.1) {
+        // Put aside as well; there is no third.
+        provider.credential_after(other, target.dialect);
+    }
+    Ok(again)
+}
+
+/// Asks with one credential.
+async fn ask_as(
     session: &mut Session<'_>,
     account: &mut Account,
     sending: &Sending<'_>,

@@ -37,6 +37,9 @@ impl Metrics {
             samples.labelled(&table::CONNECTIONS_OPENED, name, pool.opened.load(Ordering::Relaxed));
             samples.labelled(&table::CONNECTIONS_REUSED, name, pool.reused.load(Ordering::Relaxed));
             samples.labelled(&table::CONNECTIONS_IDLE, name, pool.idle_len());
+            let credentials = &provider.credentials;
+            samples.labelled(&table::CREDENTIALS_REFUSED, name, credentials.refusals());
+            samples.labelled(&table::CREDENTIALS_ASIDE, name, credentials.aside().len());
         }
         samples.add(&table::EXCHANGES_LIMIT, snapshot.limits.exchanges);
         samples.add(&table::SCHEDULING_DELAY, shared.overload.delay().as_secs_f64());

@@ -204,6 +204,10 @@ metrics! {
         "Connections made to a provider since the process started or the provider was added.";
     CONNECTIONS_REUSED = Scraped Kind::Counter, Count, "narrows_upstream_connections_reused_total", &[&PROVIDER],
         "Times a connection to a provider was used again since the process started or the provider was added.";
+    CREDENTIALS_REFUSED = Scraped Kind::Counter, Count, "narrows_provider_credentials_refused_total", &[&PROVIDER],
+        "Answers of a provider that refused a credential of the gateway's own.";
+    CREDENTIALS_ASIDE = Scraped Kind::Gauge, Count, "narrows_provider_credentials_aside", &[&PROVIDER],
+        "Credentials for a provider that are put aside because it refused them.";
     CONNECTIONS_IDLE = Scraped Kind::Gauge, Count, "narrows_upstream_connections_idle", &[&PROVIDER],
         "Idle connections kept open to a provider.";
     EXCHANGES_LIMIT = Scraped Kind::Gauge, Count, "narrows_exchanges_limit", &[],
