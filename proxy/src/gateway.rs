@@ -6,6 +6,7 @@ use crate::credentials::Credentials;
 use crate::overload::Overload;
 use crate::room::Room;
 use crate::snapshot::Snapshot;
+use crate::targets::pins::Pins;
 use crate::telemetry::metrics::Metrics;
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// The budget of buffered bytes.
     pub(crate) buffers: Arc<Buffers>,
+    /// Which targets conversations are on.
+    pub(crate) pins: Pins,
     /// The budget of open connections.
     pub(crate) room: Arc<Room>,
     /// Where the snapshot came from.
@@ -74,6 +77,7 @@ impl Gateway {
             ledger,
             metrics,
             buffers,
+            pins: Pins::default(),
             room,
             configuration,
             overload: Overload::default(),

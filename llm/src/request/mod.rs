@@ -1,5 +1,6 @@
 //! The request's body: what routing needs to know of it, and edits that touch nothing else.
 
+pub mod affinity;
 pub mod edit;
 pub mod fault;
 pub mod head;

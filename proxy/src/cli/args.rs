@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Connect(Box<ConnectArguments>),
     /// Keep credentials of providers in the store, sealed with a master key.
     Credentials(CredentialsArguments),
+    /// Show the providers and targets of a running gateway, and take them out of use.
+    Targets(TargetsArguments),
     /// Create and revoke admin tokens, the credentials of the administration API.
     Tokens(TokensArguments),
     /// Show who changed what and who read which records, the newest first.
@@ -521,4 +523,42 @@ pub(crate) enum SplitWord {
     Bytes,
     /// Into pieces of random length.
     Random,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A running gateway is asked: the one of this machine, or the one at --admin. What is set holds in \
+    that process, until it ends.\n\nExamples:\n  narrows targets list\n  narrows targets drain azure-eu/gpt-4o\n  \
+    narrows targets disable azure-eu --admin https://gateway.example:9465"
+)]
+pub(crate) struct TargetsArguments {
+    /// The gateway.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArguments,
+    /// Print JSON, one object per line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: TargetsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TargetsCommand {
+    /// List providers and targets, and how they do.
+    List,
+    /// Begin no new conversation at a target; those that are bound to it go on.
+    Drain {
+        /// A provider, or provider/model, as `targets list` shows it.
+        name: String,
+    },
+    /// Send nothing to a target.
+    Disable {
+        /// A provider, or provider/model.
+        name: String,
+    },
+    /// Use a target again, and forget why it was set aside.
+    Enable {
+        /// A provider, or provider/model.
+        name: String,
+    },
 }

@@ -16,6 +16,7 @@ mod report;
 mod run;
 mod store;
 mod table;
+mod targets;
 mod time;
 mod tokens;
 
@@ -74,6 +75,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Keys(arguments) => keys::keys(&arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
         Command::Credentials(arguments) => credentials::credentials(&arguments, console),
+        Command::Targets(arguments) => targets::targets(&arguments, console),
         Command::Tokens(arguments) => tokens::tokens(&arguments, console),
         Command::Audit(arguments) => tokens::audit(&arguments, console),
         Command::Usage(arguments) => report::usage(&arguments, console),

@@ -5,6 +5,7 @@ use super::{clients, objects};
 use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::snapshot::{Provider, Snapshot};
+use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
 use bytes::BytesMut;
 use http::request::Parts;
@@ -19,6 +20,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+/// The header with Codex's turn state, given by the provider and sent back by the client.
+pub(crate) const TURN_STATE: &str = "x-codex-turn-state";
+/// The kind of key that ids of answers are.
+pub(crate) const REFERENCE: &str = "reference";
 /// The header that always names the exchange.
 const ID_HEADER: &str = "x-narrows-request-id";
 /// The header that SDKs show; the provider's own value has precedence.
@@ -46,6 +51,10 @@ pub(crate) struct Account {
     client: Option<&'static str>,
     conversation: Option<Box<str>>,
     client_address: Option<IpAddr>,
+    /// Hash of Codex's turn state, which a provider gave and its client sends back.
+    turn_state: Option<u64>,
+    /// The target that serves a model with several, for what is learnt from its answer.
+    serving: Option<Arc<str>>,
     pub(crate) caller: Arc<Caller>,
     pub(crate) model_requested: Option<Arc<str>>,
     pub(crate) model_sent: Option<Arc<str>>,
@@ -89,6 +98,8 @@ impl Account {
             client: None,
             conversation: None,
             client_address: None,
+            turn_state: None,
+            serving: None,
             caller,
             model_requested: None,
             model_sent: None,
@@ -129,8 +140,11 @@ impl Account {
         self.operation = Some(Operation::Beside);
     }
 
-    /// Binds a stored answer to the caller, before the caller can know its id.
+    /// Binds a stored answer to the caller, before the caller can know its id, and the id to the target that has it.
     pub(crate) fn take_id(&mut self, id: Option<Box<str>>) {
+        if let Some((target, id)) = self.serving.as_ref().zip(id.as_deref()) {
+            self.gateway.pins.put(self.pin_key(REFERENCE, id.as_bytes()), target);
+        }
         if let Some(id) = id.filter(|_| self.stores) {
             objects::bind_response(&self.gateway, self, id);
         }
@@ -156,6 +170,9 @@ impl Account {
     pub(crate) fn note_client(&mut self, head: &Parts) {
         self.client = clients::of(head);
         self.conversation = clients::conversation(head).map(Box::from);
+        if self.client == Some("codex") {
+            self.turn_state = head.headers.get(TURN_STATE).map(|state| stable_hash(&[state.as_bytes()]));
+        }
     }
 
     /// Notes who is asked for what.
@@ -179,6 +196,48 @@ impl Account {
             None => peer.to_canonical(),
             Some(trusted) => forwarded::client(&head.headers, peer, trusted),
         });
+    }
+
+    /// The conversation that the client named.
+    pub(crate) fn conversation(&self) -> Option<&str> {
+        self.conversation.as_deref()
+    }
+
+    /// The turn state that the client sent back, as a key.
+    pub(crate) fn turn_state(&self) -> Option<u64> {
+        self.turn_state.map(|state| self.pin_key(TURN_STATE, &state.to_le_bytes()))
+    }
+
+    /// The key of something that pins a conversation. The organization is part of it: what one knows by a name is
+    /// nothing to another.
+    pub(crate) fn pin_key(&self, kind: &str, name: &[u8]) -> u64 {
+        stable_hash(&[self.caller.organization.as_bytes(), kind.as_bytes(), name])
+    }
+
+    /// The provider that has the caller's stored object with this id, if this process knows it.
+    pub(crate) fn keeper(&self, id: &str) -> Option<Arc<str>> {
+        let object = self.gateway.ledger.objects().held(id, None)?;
+        object.owner.is(&self.caller).then(|| Arc::clone(&object.provider))
+    }
+
+    /// The target that a key is pinned to.
+    pub(crate) fn pinned(&self, key: u64) -> Option<Arc<str>> {
+        self.gateway.pins.get(key)
+    }
+
+    /// A target has accepted a request of the conversation with this key. What its answer is known by leads to it too.
+    pub(crate) fn served_by(&mut self, target: &Arc<str>, conversation: Option<u64>, head: &Head) {
+        if !head.status.is_success() {
+            return;
+        }
+        if let Some(key) = conversation {
+            self.gateway.pins.put(key, target);
+        }
+        if let Some(state) = head.field(TURN_STATE) {
+            let key = self.pin_key(TURN_STATE, &stable_hash(&[state]).to_le_bytes());
+            self.gateway.pins.put(key, target);
+        }
+        self.serving = Some(Arc::clone(target));
     }
 
     /// The provider's fields and the exchange's id, as lines. A provider's own `x-request-id` stays what it was.

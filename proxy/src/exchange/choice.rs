@@ -1,14 +1,17 @@
 //! The choice among the targets of a model, for one exchange.
 
-use super::Account;
+use super::account::{Account, REFERENCE};
 use super::inspect::spliced;
 use super::read::Request;
 use super::route::{self, Asked, Chosen, Target};
 use crate::respond::Refusal;
 use crate::snapshot::route::{Outcome, Picked, Route, RouteTarget, Set, only};
+use crate::targets::rendezvous::mix;
 use bytes::Bytes;
+use narrows_llm::request::affinity::affinity;
 use narrows_llm::request::{self, Segments};
 use narrows_policy::Reason;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Where a request may still go, and what is needed to send it there. Kept beside the request, and made only for
@@ -21,6 +24,8 @@ pub(crate) struct Choice {
     left: Set,
     /// What decides between targets.
     key: u64,
+    /// The key of the conversation, if it is known by anything.
+    pub(super) conversation: Option<u64>,
     /// Whether the conversation is bound to the account of the target that is asked.
     pub(crate) bound: bool,
     requested: Arc<str>,
@@ -33,18 +38,30 @@ pub(crate) struct Choice {
 pub(super) fn choose(account: &Account, asked: &Asked<'_>, route: Arc<Route>) -> Result<Chosen, Refusal> {
     let Asked { request, head, requested, stream } = *asked;
     let able = able(request, requested, &route)?;
+    let tie = Tie::of(account, request);
     let open = able & route.those(RouteTarget::takes_new);
-    let key = account.random_key();
-    let Some(picked) = route.pick(key, open) else {
-        let message =
-            format!("every target of the model {requested:?} has been disabled or drained by an operator");
-        return Err(Refusal::new(Reason::TargetDisabled, message));
+    let key = tie.conversation.unwrap_or_else(|| account.random_key());
+    let kept = || tie.keeper.as_deref().and_then(|provider| route.place_at(provider));
+    let pinned = tie.pinned.as_deref().and_then(|name| route.place_of(name)).or_else(kept);
+    let picked = if tie.bound {
+        bound(&route, requested, key, able, pinned)?
+    } else {
+        // Where the conversation was last its prompt is cached: it stays there as long as that is in use.
+        let stays = able & route.those(RouteTarget::takes_bound) & pinned.map_or(0, only);
+        let Some(picked) = route.pick_usable(key, stays).or_else(|| route.pick(key, open)) else {
+            let message = format!(
+                "every target of the model {requested:?} has been disabled or drained by an operator"
+            );
+            return Err(Refusal::new(Reason::TargetDisabled, message));
+        };
+        picked
     };
     let choice = Choice {
         picked,
         left: open & !only(picked.index),
         key,
-        bound: false,
+        conversation: tie.conversation,
+        bound: tie.bound,
         requested: Arc::clone(requested),
         wire: request.body.wire.clone(),
         text: request.body.text.clone(),
@@ -57,6 +74,76 @@ pub(super) fn choose(account: &Account, asked: &Asked<'_>, route: Arc<Route>) ->
     };
     let edits = route::edits(head, requested, &mut target);
     Ok(Chosen { target, edits, choice: Some(Box::new(choice)) })
+}
+
+/// What ties a request to a target.
+struct Tie {
+    /// The key of the conversation, if it is known by anything.
+    conversation: Option<u64>,
+    /// The target that it was on.
+    pinned: Option<Arc<str>>,
+    /// The provider that has what the request builds on, when no target is remembered.
+    keeper: Option<Arc<str>>,
+    /// Whether it can be nowhere else.
+    bound: bool,
+}
+
+impl Tie {
+    fn of(account: &Account, request: &Request) -> Tie {
+        let text: &[u8] = &request.body.text;
+        let found = affinity(text);
+        let cut = |range: &Range<usize>| text.get(range.clone()).unwrap_or_default();
+        let turn_state = account.turn_state();
+        let conversation = match (account.conversation(), &found.named) {
+            (Some(name), _) => Some(account.pin_key("conversation", name.as_bytes())),
+            (None, Some(name)) => Some(account.pin_key("name", cut(name))),
+            (None, None) if found.beginning.is_empty() => turn_state,
+            (None, None) => {
+                let mut key = 0;
+                for part in &found.beginning {
+                    key = mix(key ^ account.pin_key("beginning", cut(part)));
+                }
+                Some(key)
+            }
+        };
+        // The most exact first: what the request builds on, the state it brings back, the conversation as a whole.
+        let references = found.references.iter().map(|id| account.pin_key(REFERENCE, cut(id)));
+        let mut keys = references.chain(turn_state).chain(conversation);
+        let pinned = keys.find_map(|key| account.pinned(key));
+        let kept = |id| account.keeper(std::str::from_utf8(cut(id)).ok()?);
+        Tie {
+            keeper: if pinned.is_none() { found.references.iter().find_map(kept) } else { None },
+            pinned,
+            conversation,
+            bound: found.bound || turn_state.is_some(),
+        }
+    }
+}
+
+/// The target of a conversation that can be nowhere else: where it was, or, when that is not remembered, where all
+/// replicas begin it.
+fn bound(
+    route: &Route,
+    requested: &str,
+    key: u64,
+    able: Set,
+    pinned: Option<usize>,
+) -> Result<Picked, Refusal> {
+    let place = pinned.or_else(|| route.home(key, able & route.those(RouteTarget::takes_new)));
+    let place = place.or_else(|| route.home(key, able & route.those(RouteTarget::takes_bound)));
+    let usable = able & route.those(RouteTarget::takes_bound);
+    if let Some(picked) =
+        place.filter(|place| usable & only(*place) != 0).and_then(|place| route.insist(place))
+    {
+        return Ok(picked);
+    }
+    let name =
+        place.and_then(|place| route.targets.get(place)).map_or("its target", |target| &target.health.name);
+    let message = format!(
+        "this conversation with {requested:?} carries state that only the account of {name} can read, and {name} \
+         cannot be used for it now; begin a new conversation, or try again later"
+    );
+    Err(Refusal::new(Reason::TargetBound, message))
 }
 
 /// The targets that could serve this request: they speak its dialect, its key may use their model, and a credential
@@ -138,6 +225,11 @@ impl Choice {
         let edits = route::edits(&head, &self.requested, &mut target);
         let compressed = self.compressed && edits.is_empty();
         Ok((target, spliced(self.wire.clone(), &self.text, edits)?, compressed))
+    }
+
+    /// The name of the target that is asked now.
+    pub(super) fn name(&self) -> Option<&Arc<str>> {
+        self.route.targets.get(self.picked.index).map(|target| &target.health.name)
     }
 
     /// Takes what became of the attempt.

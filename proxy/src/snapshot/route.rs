@@ -168,6 +168,21 @@ impl Route {
         Some(target.admit(index, now_ms()).unwrap_or(forced))
     }
 
+    /// The target in `among` that a key belongs to, however it does.
+    pub(crate) fn home(&self, key: u64, among: Set) -> Option<usize> {
+        self.best(key, among)
+    }
+
+    /// The place of the target with this name.
+    pub(crate) fn place_of(&self, name: &str) -> Option<usize> {
+        self.targets.iter().position(|target| *target.health.name == *name)
+    }
+
+    /// The place of the first target of this provider.
+    pub(crate) fn place_at(&self, provider: &str) -> Option<usize> {
+        self.targets.iter().position(|target| *target.provider.name == *provider)
+    }
+
     fn best(&self, key: u64, among: Set) -> Option<usize> {
         let first = self.targets.get(among.trailing_zeros() as usize)?;
         let tier = self
@@ -192,6 +207,11 @@ impl RouteTarget {
     /// Whether new conversations may begin here.
     pub(crate) fn takes_new(&self) -> bool {
         self.weight > 0 && self.mode() == Mode::Enabled
+    }
+
+    /// Whether conversations that are bound to it may go on.
+    pub(crate) fn takes_bound(&self) -> bool {
+        self.mode() != Mode::Disabled
     }
 
     /// What operators have said of it or of its provider, the stricter.

@@ -12,4 +12,5 @@
 pub(crate) mod breaker;
 pub(crate) mod budget;
 pub(crate) mod health;
+pub(crate) mod pins;
 pub(crate) mod rendezvous;

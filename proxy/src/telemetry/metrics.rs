@@ -100,6 +100,13 @@ impl Metrics {
         if record.attempts.is_empty() {
             return;
         }
+        for pair in record.attempts.windows(2) {
+            let [failed, next] = pair else { continue };
+            let same = (&failed.provider, &failed.model) == (&next.provider, &next.model);
+            let family = if same { &self.families.retries } else { &self.families.failovers };
+            // Rare enough to look its series up.
+            family.series(&[&failed.provider, failed.reason.as_str()]).add(1);
+        }
         let overhead_us = record.duration_us.saturating_sub(record.upstream_wait_us);
         self.families.overhead.observe(overhead_us);
         if let Some(first_byte_us) = record.first_byte_us {

@@ -62,6 +62,22 @@ pub(crate) struct Head {
     /// The provider's own request id.
     pub(crate) request_id: Option<Box<str>>,
 }
+
+impl Head {
+    /// The end-to-end fields by name, as the provider spells them.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.split(|byte| *byte == b'\n').filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            let (name, value) = line.split_at_checked(colon)?;
+            Some((std::str::from_utf8(name).ok()?, value.get(1..)?.trim_ascii()))
+        })
+    }
+
+    /// The value of the first field with this name.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
 /// Parses a head that is known to be complete.
 pub(super) fn parse_head(bytes: &Bytes) -> Result<Head, Fault> {
     let mut fields = [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX];

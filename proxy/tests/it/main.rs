@@ -5,6 +5,7 @@
 
 mod support;
 
+mod affinity;
 mod agents;
 mod bad_input;
 mod balancers;
@@ -20,6 +21,7 @@ mod failover;
 mod faults;
 mod fidelity;
 mod headers;
+mod health;
 mod http1;
 mod http2;
 mod keys;

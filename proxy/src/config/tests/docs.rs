@@ -90,6 +90,7 @@ fn every_example_loads() {
             "balancer.yaml",
             "coding-agents.yaml",
             "corporate-network.yaml",
+            "failover.yaml",
             "local-models.yaml",
             "minimal.yaml",
             "production.yaml"

@@ -57,6 +57,9 @@ pub(super) async fn attempt(
             }
             Ok((connection, head)) if verdict::is_accepted(&target, &head) => {
                 choice.tell(Outcome::Answered);
+                if let Some(name) = choice.name() {
+                    account.served_by(name, choice.conversation, &head);
+                }
                 account.provider_request_id.clone_from(&head.request_id);
                 return Ok(Answered { target, connection, head, early: None });
             }

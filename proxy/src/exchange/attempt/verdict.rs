@@ -40,8 +40,7 @@ pub(super) fn is_accepted(target: &Target, head: &Head) -> bool {
 
 /// Whether the provider itself says that asking again makes sense, whatever the status.
 fn asks_to_repeat(head: &Head) -> bool {
-    let should = fields(head).find(|(name, _)| name.eq_ignore_ascii_case("x-should-retry"));
-    should.is_some_and(|(_, value)| value.trim_ascii() == b"true")
+    head.field("x-should-retry") == Some(b"true")
 }
 
 /// Judges an answer with an error's head; `body` is as much of its body as was read.
@@ -53,7 +52,7 @@ pub(super) fn of_error(target: &Target, head: &Head, body: &[u8]) -> Verdict {
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-    let hint = retry_hint::read(fields(head), body, now_us);
+    let hint = retry_hint::read(head.fields(), body, now_us);
     if status == 402 || (status == 429 && hint.quota) {
         return Verdict { again: Again::Elsewhere, hint: None, outcome: Outcome::AccountRefused };
     }
@@ -79,13 +78,4 @@ pub(super) fn of_failure(failed: &Failed, after_sent: bool) -> Verdict {
         _ => (Again::Anywhere, Outcome::Unanswered),
     };
     Verdict { again, hint: None, outcome }
-}
-
-/// The fields of a head that pass to the client, by name.
-fn fields(head: &Head) -> impl Iterator<Item = (&str, &[u8])> {
-    head.fields.split(|byte| *byte == b'\n').filter_map(|line| {
-        let colon = memchr::memchr(b':', line)?;
-        let (name, value) = line.split_at_checked(colon)?;
-        Some((std::str::from_utf8(name).ok()?, value.get(1..)?.trim_ascii()))
-    })
 }

@@ -30,6 +30,7 @@ labels! {
     REASON = "reason", "Why it ended: the closed list of reasons that error bodies and records use (`completed`, `client_gone`, `provider_connect`, …).";
     DIALECT = "dialect", "The closed list of dialects (`openai.chat`, `anthropic.messages`, …), or `none` when the path named none.";
     PROVIDER = "provider", "Names of configured providers, or `none` when no provider was chosen; `other` beyond 256 names in the life of a process.";
+    TARGET = "target", "Names of configured providers and of targets, `provider/model`.";
     STATUS_CLASS = "status_class", "`1xx` to `5xx`, or `none` when no head was sent to the caller.";
     TYPE = "type", "`input`, `output`, `cached_input`, `cache_creation_input`, `reasoning`.";
     ORIGIN = "origin", "Where a figure came from: `provider`, `provider_partial`, `counted`, `estimated`, `unknown`.";

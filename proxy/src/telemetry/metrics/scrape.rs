@@ -4,6 +4,8 @@ use super::table::{self, Kind, METRICS, Metric, Source};
 use super::{Metrics, process};
 use crate::gateway::Shared;
 use crate::snapshot::Snapshot;
+use crate::targets::breaker::Phase;
+use crate::targets::health::{Health, Mode, now_ms};
 use prometheus::TextEncoder;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -44,6 +46,10 @@ impl Metrics {
         samples.add(&table::EXCHANGES_LIMIT, snapshot.limits.exchanges);
         samples.add(&table::SCHEDULING_DELAY, shared.overload.delay().as_secs_f64());
         samples.add(&table::SHED_RATIO, f64::from(shared.overload.shed()) / 1000.0);
+        for health in snapshot.health.iter() {
+            samples.labelled(&table::TARGET_STATE, &health.name, state(health));
+            samples.labelled(&table::TARGET_SET_ASIDE, &health.name, health.opened.load(Ordering::Relaxed));
+        }
         samples.add(&table::BUFFERED, shared.buffers.used());
         samples.add(&table::BUFFERED_LIMIT, snapshot.limits.buffered_bodies);
         let ledger = shared.ledger.stats();
@@ -69,6 +75,17 @@ impl Metrics {
             samples.add(metric, figure);
         }
         samples.write(out);
+    }
+}
+
+/// How a provider or target stands, as a figure.
+fn state(health: &Health) -> u8 {
+    match (health.mode(), health.phase(now_ms())) {
+        (Mode::Disabled, _) => 4,
+        (Mode::Draining, _) => 3,
+        (Mode::Enabled, Phase::Open) => 2,
+        (Mode::Enabled, Phase::HalfOpen) => 1,
+        (Mode::Enabled, Phase::Closed) => 0,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::labels::{
     DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, PROVIDER, REASON, RESULT, SNAPSHOT,
-    STATUS_CLASS, TOKEN_TYPE, TYPE, VERSION,
+    STATUS_CLASS, TARGET, TOKEN_TYPE, TYPE, VERSION,
 };
 
 /// What a metric is to Prometheus.
@@ -173,6 +173,10 @@ metrics! {
         "Exchanges settled, by how they ended and whose doing it was. One record was made of each.";
     ATTEMPTS = Recorded Kind::Counter, Count, "narrows_attempts_total", &[&PROVIDER, &REASON],
         "Attempts at providers, by how they ended.";
+    FAILOVERS = Recorded Kind::Counter, Count, "narrows_failovers_total", &[&PROVIDER, &REASON],
+        "Attempts that failed and gave way to another target, by the provider that failed and why.";
+    RETRIES = Recorded Kind::Counter, Count, "narrows_retries_total", &[&PROVIDER, &REASON],
+        "Attempts that failed and were repeated on the same target, by provider and why.";
     IN_FLIGHT = Recorded Kind::Gauge, Count, "narrows_exchanges_in_flight", &[],
         "Exchanges open now.";
     STREAMS = Recorded Kind::Gauge, Count, "narrows_streams_in_flight", &[],
@@ -200,6 +204,10 @@ metrics! {
     RESPONSE_BYTES = Recorded Kind::Counter, Bytes, "narrows_response_body_bytes_total", &[&PROVIDER],
         "Bytes of answer bodies as sent to callers.";
 
+    TARGET_STATE = Scraped Kind::Gauge, Count, "narrows_target_state", &[&TARGET],
+        "How a provider or target stands: 0 in use, 1 the next request decides, 2 set aside, 3 draining, 4 disabled.";
+    TARGET_SET_ASIDE = Scraped Kind::Counter, Count, "narrows_target_set_aside_total", &[&TARGET],
+        "Times a provider or target was set aside because of its answers.";
     CONNECTIONS_OPENED = Scraped Kind::Counter, Count, "narrows_upstream_connections_opened_total", &[&PROVIDER],
         "Connections made to a provider since the process started or the provider was added.";
     CONNECTIONS_REUSED = Scraped Kind::Counter, Count, "narrows_upstream_connections_reused_total", &[&PROVIDER],

@@ -286,6 +286,14 @@ impl Gate {
         Client::connect(self.admin).await.ask(&ask).await
     }
 
+    /// Posts nothing to a page of the administration API, which must like it.
+    pub(crate) async fn admin_post(&self, path: &str) -> Answer {
+        let ask = Ask::new("POST", path).with("connection", "close").key(&self.admin_token);
+        let answer = Client::connect(self.admin).await.ask(&ask).await;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        answer
+    }
+
     /// Stops it, as a signal does.
     pub(crate) fn stop(&mut self) -> tokio::task::JoinHandle<anyhow::Result<()>> {
         self.runtime.as_ref().unwrap().spawn(self.running.take().unwrap().stop())

@@ -101,6 +101,11 @@ fn everything_recorded_is_in_the_table_with_its_labels_and_the_other_way_round()
     let mut unknown = record();
     unknown.usage = narrows_meter::Usage::default();
     count(&metrics, &unknown, "openai");
+    let mut repeated = record();
+    let failed = repeated.attempts.first().unwrap().clone();
+    let other = narrows_ledger::Attempt { model: Some("another".into()), ..failed.clone() };
+    repeated.attempts = vec![failed.clone(), failed, other];
+    count(&metrics, &repeated, "openai");
     let read = recorded(&metrics);
     let rows = METRICS.iter().filter(|metric| metric.source == Source::Recorded);
     let table: BTreeSet<_> = rows.clone().map(|metric| (metric.name, metric.kind.word())).collect();
