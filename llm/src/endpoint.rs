@@ -25,10 +25,21 @@ pub enum Operation {
     ListModels,
     /// Describe one model.
     GetModel,
+    /// Converse over a WebSocket: OpenAI's realtime API, Gemini's live API.
+    Realtime,
+    /// Ask for one response after another over a WebSocket.
+    ResponsesSocket,
     /// `GET /` or `HEAD /`: is anybody there.
     Probe,
     /// A path beside inference (see [`paths`](crate::paths)); never recognized here.
     Beside,
+}
+
+impl Operation {
+    /// Whether it is a conversation over a WebSocket.
+    pub fn is_conversation(self) -> bool {
+        matches!(self, Operation::Realtime | Operation::ResponsesSocket)
+    }
 }
 
 /// A recognized path. Borrows from it.
@@ -136,6 +147,13 @@ const fn route(
     Route { method, path, operation, dialect, stream }
 }
 
+/// The path of Gemini's live API.
+macro_rules! gemini_live {
+    ($version:literal) => {
+        concat!("/ws/google.ai.generativelanguage.", $version, ".GenerativeService.BidiGenerateContent")
+    };
+}
+
 /// Every served route. The first match wins, so a longer ending stands before a shorter one.
 ///
 /// Each is also served behind a first segment that names a provider (`/anthropic/v1/messages`), and OpenAI's
@@ -152,6 +170,10 @@ pub const ROUTES: &[Route] = {
         route("POST", "/v1/responses", O::Generate, D::OpenaiResponses, None),
         // Source: github.com/openai/codex, codex-rs/codex-api (seen 2026-11).
         route("POST", "/v1/responses/compact", O::Compact, D::OpenaiResponses, Some(false)),
+        route("GET", "/v1/responses", O::ResponsesSocket, D::OpenaiResponses, Some(true)),
+        route("GET", "/v1/realtime", O::Realtime, D::OpenaiResponses, Some(true)),
+        route("GET", gemini_live!("v1beta"), O::Realtime, D::GeminiGenerate, Some(true)),
+        route("GET", gemini_live!("v1alpha"), O::Realtime, D::GeminiGenerate, Some(true)),
         route("POST", "/v1/embeddings", O::Embed, D::OpenaiEmbeddings, Some(false)),
         route("POST", "/v1/messages", O::Generate, D::AnthropicMessages, None),
         route("POST", "/v1/messages/count_tokens", O::CountTokens, D::AnthropicMessages, Some(false)),
@@ -223,6 +245,8 @@ pub const RESERVED_PREFIXES: &[&str] = &[
     "chat",
     "completions",
     "responses",
+    "realtime",
+    "ws",
     "embeddings",
     "models",
     "tunedModels",

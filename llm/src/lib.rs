@@ -16,6 +16,7 @@ pub mod retry_hint;
 
 // The answer's side: stream machines and unary usage.
 pub mod fuzzing;
+pub mod realtime;
 pub mod recording;
 pub mod stream;
 pub mod unary;

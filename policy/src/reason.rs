@@ -96,6 +96,8 @@ reasons! {
     PathUnknown = "path_unknown", Caller;
     /// The path exists, the method does not.
     MethodNotAllowed = "method_not_allowed", Caller;
+    /// The path is a WebSocket, and the request does not ask for one.
+    UpgradeRequired = "upgrade_required", Caller;
     /// The request head is ambiguous (say Content-Length beside Transfer-Encoding) and is not passed on.
     HeadAmbiguous = "head_ambiguous", Caller;
     /// The body is not the JSON object that the path takes.
@@ -116,6 +118,8 @@ reasons! {
     /// The request names a stored object that does not exist, or that nobody made through this gateway.
     ObjectUnknown = "object_not_found", Caller;
 
+    /// The provider is not configured to serve WebSockets.
+    WebsocketNotServed = "websocket_not_served", Policy;
     /// The key may not use this model.
     ModelNotAllowed = "model_not_allowed", Policy;
     /// The configuration does not allow this path for the provider.

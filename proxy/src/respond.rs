@@ -85,6 +85,7 @@ fn status_of(reason: Reason) -> u16 {
         Reason::ClientTimeout => 408,
         Reason::BodyTooLarge => 413,
         Reason::BodyEncoding => 415,
+        Reason::UpgradeRequired | Reason::WebsocketNotServed => 426,
         Reason::KeyConflict
         | Reason::HeadAmbiguous
         | Reason::BodyMalformed

@@ -46,6 +46,8 @@ pub(crate) struct Provider {
     pub(crate) client_credentials: bool,
     /// Whether to ask for usage when the client did not.
     pub(crate) ask_for_usage: bool,
+    /// Whether it serves the WebSocket APIs.
+    pub(crate) realtime: bool,
     /// Time-outs.
     pub(crate) timeouts: Timeouts,
     /// After how much silence of its streams a client hears from the gateway; `None` for never.
@@ -92,6 +94,7 @@ impl Way {
             paths: Vec::new(),
             client_credentials: ClientCredentials::Refuse,
             ask_for_usage: AskForUsage::Auto,
+            realtime: false,
             timeouts,
             ..provider.clone()
         };
@@ -437,6 +440,7 @@ impl Provider {
                 AskForUsage::Never => false,
                 AskForUsage::Always => true,
             },
+            realtime: settings.realtime,
             timeouts: settings.timeouts.clone(),
             ping: settings.streams.ping,
             pool,

@@ -175,6 +175,9 @@ const OPERATION_ROOM: usize = 48;
 
 /// What is asked for, behind what stands before it (see [`Targets`]).
 fn behind(root: &str, provider: &Provider, ask: &Ask<'_>) -> Result<String, Unsupported> {
+    if (ask.operation, ask.dialect) == (Operation::Realtime, Dialect::GeminiGenerate) {
+        return Ok(gemini_live(root, ask));
+    }
     let model = ask.model.map_or(0, str::len);
     let mut path = String::with_capacity(root.len() + model + ask.query.len() + OPERATION_ROOM);
     path.push_str(root);
@@ -193,6 +196,18 @@ fn behind(root: &str, provider: &Provider, ask: &Ask<'_>) -> Result<String, Unsu
         push_encoded(&mut path, version, false)?;
     }
     Ok(path)
+}
+
+/// Gemini's live API is beside the versions' paths and names the version in its own.
+fn gemini_live(root: &str, ask: &Ask<'_>) -> String {
+    let (before, version) = match root.rsplit_once('/') {
+        Some((before, version)) if GEMINI_VERSIONS.contains(&version) => (before, version),
+        _ => (root, "v1beta"),
+    };
+    let mut path =
+        format!("{before}/ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent");
+    push_query(&mut path, ask.query);
+    path
 }
 
 /// Whether an API version begins with a date.
@@ -243,6 +258,8 @@ fn push_operation(path: &mut String, provider: &Provider, ask: &Ask<'_>) -> Resu
         (Operation::Generate, Dialect::OpenaiCompletions) => path.push_str("/completions"),
         (Operation::Generate, Dialect::OpenaiResponses) => path.push_str("/responses"),
         (Operation::Compact, Dialect::OpenaiResponses) => path.push_str("/responses/compact"),
+        (Operation::ResponsesSocket, Dialect::OpenaiResponses) => path.push_str("/responses"),
+        (Operation::Realtime, Dialect::OpenaiResponses) => path.push_str("/realtime"),
         (Operation::Embed, Dialect::OpenaiEmbeddings) => path.push_str("/embeddings"),
         (Operation::Generate, Dialect::AnthropicMessages) => path.push_str("/messages"),
         (Operation::CountTokens, Dialect::AnthropicMessages) => {

@@ -132,6 +132,9 @@ settings! {
         pub(super) client_credentials: ClientCredentials = "refuse",
         /// Whether it is asked to report usage in a stream when the client did not ask.
         pub(super) ask_for_usage: AskForUsage = "auto",
+        /// Whether it serves the WebSocket APIs (OpenAI's realtime and responses, Gemini's live). Where it does not, clients are
+        /// told to use ordinary requests.
+        pub(super) realtime: bool = "false",
         /// Whether HTTP/2 is spoken with it.
         pub(super) http2: Http2 = "never",
         /// Most exchanges at a time over one HTTP/2 connection; the provider may allow fewer. More connections are made

@@ -264,6 +264,7 @@ impl Check<'_, '_> {
             streams: Streams { ping: document.streams.ping.unwrap_or(general.streams.ping) },
             client_credentials: document.client_credentials,
             ask_for_usage: document.ask_for_usage,
+            realtime: document.realtime,
             http2: document.http2,
             http2_streams: document.http2_streams,
             http2_ping: document.http2_ping,

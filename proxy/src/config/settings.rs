@@ -110,6 +110,8 @@ pub struct Provider {
     pub client_credentials: ClientCredentials,
     /// Whether the provider is asked to report usage when the client did not ask.
     pub ask_for_usage: AskForUsage,
+    /// Whether it serves the WebSocket APIs.
+    pub realtime: bool,
     /// Whether HTTP/2 is spoken with it.
     pub http2: Http2,
     /// Most exchanges at a time over one HTTP/2 connection, at least 1.

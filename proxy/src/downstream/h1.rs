@@ -324,6 +324,22 @@ impl H1 {
         }
     }
 
+    /// Writes the head that switches to a WebSocket, with these fields.
+    pub(crate) async fn write_switch(&mut self, fields: &[u8]) -> Result<(), Lost> {
+        self.keep_alive = false;
+        self.answer = Answer::Done;
+        self.outbox
+            .put_slice(b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n");
+        self.outbox.extend_from_slice(fields);
+        self.outbox.extend_from_slice(b"\r\n");
+        self.flush().await
+    }
+
+    /// The transport after a switch of protocols, and what was read of it.
+    pub(crate) fn tunnel(&mut self) -> (&mut Transport, BytesMut) {
+        (&mut self.transport, std::mem::take(&mut self.inbox))
+    }
+
     /// Writes a part of the body.
     pub(crate) async fn write_body(&mut self, part: Bytes, more_follows: bool) -> Result<(), Lost> {
         if part.is_empty() {

@@ -315,9 +315,23 @@ impl Account {
         }
     }
 
+    /// Whether a WebSocket is asked for.
+    pub(crate) fn is_conversation(&self) -> bool {
+        self.operation.is_some_and(Operation::is_conversation)
+    }
+
     /// Whether what was asked for uses tokens.
     fn spends(&self) -> bool {
-        matches!(self.operation, Some(Operation::Generate | Operation::Compact | Operation::Embed))
+        matches!(
+            self.operation,
+            Some(
+                Operation::Generate
+                    | Operation::Compact
+                    | Operation::Embed
+                    | Operation::Realtime
+                    | Operation::ResponsesSocket
+            )
+        )
     }
 
     /// The prompt's tokens as an estimate, for a caller that asked for their number. Nothing is spent by asking.

@@ -50,7 +50,15 @@ pub(super) fn caller(
     prefix: Option<&str>,
 ) -> Result<(Option<Arc<KeyEntry>>, bool), Refusal> {
     let head = session.head();
-    let presented = Presented::collect(&head.headers, head.uri.query())?;
+    let mut presented = Presented::collect(&head.headers, head.uri.query())?;
+    if account.is_conversation() {
+        // Browsers can set no header on a WebSocket, and name the key as a subprotocol.
+        for protocol in super::socket::protocols(&head.headers) {
+            if let Some(key) = protocol.strip_prefix(super::socket::KEY_PROTOCOL) {
+                presented.take(key, false)?;
+            }
+        }
+    }
     if let Some(text) = presented.key {
         let keys = gateway.ledger.keys();
         let key = keys.verify(text, account.started_at_us).map_err(|fault| refuse_key(&fault))?;

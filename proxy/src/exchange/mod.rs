@@ -21,6 +21,7 @@ mod receive;
 mod relay;
 mod route;
 mod shed;
+mod socket;
 
 pub(crate) use account::Account;
 pub(crate) use relay::Ending;
@@ -87,6 +88,9 @@ async fn steps(
     }
     let identified = identify::identify(gateway, session, account, received)?;
     let identified = shed::shed(gateway, account, identified)?;
+    if identified.received.operation.is_conversation() {
+        return Box::pin(socket::serve(gateway, session, account, identified)).await;
+    }
     let request = read::read(gateway, session, account, identified).await?;
     let request = if objects::may_refer(account, &request) {
         Box::pin(objects::refer(gateway, account, request)).await?

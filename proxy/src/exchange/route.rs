@@ -63,7 +63,10 @@ impl Target {
 pub(crate) fn route(account: &mut Account, request: Request) -> Result<Routed, Refusal> {
     match request.operation {
         Operation::ListModels | Operation::GetModel => list(account, &request).map(Routed::Listing),
-        Operation::Probe
+        // Conversations have steps of their own.
+        Operation::Realtime
+        | Operation::ResponsesSocket
+        | Operation::Probe
         | Operation::Beside
         | Operation::Generate
         | Operation::Compact

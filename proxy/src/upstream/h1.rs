@@ -108,17 +108,23 @@ impl H1 {
 
     /// Reads the final response head. Interim heads are passed over.
     pub(crate) async fn read_head(&mut self) -> Result<Head, Fault> {
+        let head = self.read_switch().await?;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Fault::Protocol("it switches protocols unasked".to_owned()));
+        }
+        Ok(head)
+    }
+
+    /// As [`read_head`](Self::read_head), of a request that asks for another protocol: 101 is final.
+    pub(crate) async fn read_switch(&mut self) -> Result<Head, Fault> {
         for _ in 0..INTERIM_HEADS_MAX {
             let length = self.head_length().await?;
             let bytes = self.buf.split_to(length).freeze();
             let head = parse_head(&bytes)?;
-            if !head.status.is_informational() {
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 self.body = BodyDecoder::new(head.framing);
                 self.keep_alive = head.keep_alive;
                 return Ok(head);
-            }
-            if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(Fault::Protocol("it switches protocols unasked".to_owned()));
             }
         }
         Err(Fault::Protocol("too many interim responses".to_owned()))
@@ -159,6 +165,12 @@ impl H1 {
                 return if self.body.may_close() { Ok(None) } else { Err(Fault::Cut) };
             }
         }
+    }
+
+    /// The transport, and what was read of it behind the head that switched protocols.
+    pub(crate) fn tunnel(&mut self) -> (&mut Wire, BytesMut) {
+        self.keep_alive = false;
+        (&mut self.wire, std::mem::take(&mut self.buf))
     }
 
     /// Whether the answer was read to its end.

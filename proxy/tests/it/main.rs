@@ -36,6 +36,7 @@ mod routes;
 mod routing;
 mod sinks;
 mod sizes;
+mod sockets;
 mod streams;
 mod sums;
 mod unreachable;

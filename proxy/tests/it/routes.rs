@@ -78,8 +78,9 @@ async fn every_route_serves_a_known_key_and_records_exactly_once() {
         .top("models: {my-model: openai/gpt-4o}")
         .start();
     let mut asked = Vec::new();
-    // The fake has no tuned models; `routing` sees where they go.
-    for route in routes().filter(|route| !route.path.contains("tunedModels")) {
+    // The fake has no tuned models; `routing` sees where they go. Conversations are in `sockets`.
+    let served = |route: &&Route| !route.path.contains("tunedModels") && !route.operation.is_conversation();
+    for route in routes().filter(served) {
         let prefixes: &[(&str, &str)] = match route.dialect.family() {
             Family::Openai => &[("", "openai"), ("/openai", "openai"), ("/spare-openai", "spare-openai")],
             Family::Anthropic => {

@@ -9,7 +9,8 @@ mod request_head;
 mod verdict;
 
 pub(crate) use early::Early;
-pub(super) use request_head::{client_query, put_client_headers};
+pub(super) use once::note;
+pub(super) use request_head::{client_query, nominated, passes, put_client_headers, put_header};
 
 use super::account::Account;
 use super::inspect::Inspected;

@@ -113,7 +113,7 @@ fn reason_of(target: &Target, head: &Head) -> Reason {
     }
 }
 
-fn note(
+pub(in crate::exchange) fn note(
     account: &mut Account,
     target: &Target,
     status: Option<u16>,

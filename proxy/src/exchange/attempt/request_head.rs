@@ -89,7 +89,7 @@ const TAIL_ROOM: usize = 96;
 /// Room for a head, in bytes; it grows if needed.
 const HEAD_ROOM: usize = 1024;
 
-fn put_header(wire: &mut BytesMut, name: &[u8], value: &[u8]) {
+pub(in crate::exchange) fn put_header(wire: &mut BytesMut, name: &[u8], value: &[u8]) {
     wire.reserve(name.len() + value.len() + 4);
     wire.put_slice(name);
     wire.put_slice(b": ");
@@ -108,7 +108,7 @@ pub(in crate::exchange) fn client_query(query: Option<&str>, own_credential: boo
 }
 
 /// Header names that `connection` makes hop-by-hop, beyond the usual words.
-fn nominated(client: &Parts) -> Vec<String> {
+pub(in crate::exchange) fn nominated(client: &Parts) -> Vec<String> {
     let values = client.headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let names = values.flat_map(|value| value.split(',')).map(str::trim);
     let usual = |name: &&str| !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close");
@@ -117,7 +117,12 @@ fn nominated(client: &Parts) -> Vec<String> {
 
 /// Whether a header of the client goes to the provider. Everything does, except what belongs to this hop, what is
 /// about the way to the gateway, and credentials.
-fn passes(name: &HeaderName, value: &HeaderValue, target: &Target, compressed: bool) -> bool {
+pub(in crate::exchange) fn passes(
+    name: &HeaderName,
+    value: &HeaderValue,
+    target: &Target,
+    compressed: bool,
+) -> bool {
     if target.provider.fixed_names.contains(name) {
         return false;
     }

@@ -1,0 +1,214 @@
+//! Messages of the WebSocket APIs: which model is asked for, and what an answer used.
+//!
+//! Sources: platform.openai.com/docs/api-reference/realtime-server-events, ai.google.dev/api/live (recalled; the
+//! names of the details differ between OpenAI's realtime and responses events, both are read).
+
+use crate::dialect::Family;
+use narrows_meter::Usage;
+use serde_json::Value;
+
+/// What a message of a provider says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ServerEvent {
+    /// Tokens of one answer that has ended, or (Gemini) of a part of it.
+    pub usage: Option<Usage>,
+    /// The model that answers.
+    pub model: Option<Box<str>>,
+    /// Whether an answer begins.
+    pub begins: bool,
+    /// Whether an answer ends.
+    pub ends: bool,
+}
+
+/// What a message of a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientEvent {
+    /// An answer of this model.
+    Model(Box<str>),
+    /// An answer, of whichever model the connection has.
+    Unnamed,
+    /// No answer.
+    Other,
+    /// Nothing that can be read.
+    Unreadable,
+}
+
+/// Reads a message of a provider. `None` for what says nothing about usage or models.
+pub fn server_event(family: Family, text: &[u8]) -> Option<ServerEvent> {
+    let contains = |word: &[u8]| memchr::memmem::find(text, word).is_some();
+    if family == Family::Gemini {
+        if !contains(b"usageMetadata") {
+            return None;
+        }
+        let event: Value = serde_json::from_slice(text).ok()?;
+        let usage = gemini_usage(event.get("usageMetadata")?);
+        return Some(ServerEvent { usage: Some(usage), ..ServerEvent::default() });
+    }
+    if !contains(b"\"response.") || !(contains(b"\"response\"")) {
+        return None;
+    }
+    let event: Value = serde_json::from_slice(text).ok()?;
+    let kind = event.get("type")?.as_str()?;
+    let response = event.get("response");
+    let model = response.and_then(|response| response.get("model")?.as_str()).map(Box::from);
+    match kind {
+        "response.created" => Some(ServerEvent { model, begins: true, ..ServerEvent::default() }),
+        "response.done" | "response.completed" | "response.incomplete" | "response.failed" => {
+            let usage = response.and_then(|response| response.get("usage")).filter(|usage| usage.is_object());
+            Some(ServerEvent { usage: usage.map(openai_usage), model, ends: true, begins: false })
+        }
+        _ => None,
+    }
+}
+
+/// Reads a message of a client.
+pub fn client_event(family: Family, text: &[u8]) -> ClientEvent {
+    let Ok(event) = serde_json::from_slice::<Value>(text) else { return ClientEvent::Unreadable };
+    let named = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    if family == Family::Gemini {
+        return match event.get("setup") {
+            None => ClientEvent::Other,
+            Some(setup) => named(setup.get("model")).map_or(ClientEvent::Unnamed, |model| {
+                ClientEvent::Model(model.strip_prefix("models/").unwrap_or(&model).into())
+            }),
+        };
+    }
+    let within = |member: &str| event.get(member).and_then(|inner| inner.get("model"));
+    let model = named(event.get("model")).or(named(within("response"))).or(named(within("session")));
+    match (model, event.get("type").and_then(Value::as_str)) {
+        (Some(model), _) => ClientEvent::Model(model.into()),
+        (None, Some("response.create")) => ClientEvent::Unnamed,
+        (None, _) => ClientEvent::Other,
+    }
+}
+
+/// Adds the usage of one answer to that of others on the same connection. What neither knows stays unknown.
+pub fn add(sum: &mut Usage, more: &Usage) {
+    let slots = [
+        (&mut sum.input_uncached, more.input_uncached),
+        (&mut sum.cache_read, more.cache_read),
+        (&mut sum.cache_write_5m, more.cache_write_5m),
+        (&mut sum.cache_write_1h, more.cache_write_1h),
+        (&mut sum.output_text, more.output_text),
+        (&mut sum.reasoning, more.reasoning),
+        (&mut sum.audio_in, more.audio_in),
+        (&mut sum.audio_out, more.audio_out),
+    ];
+    for (slot, value) in slots {
+        if let Some(value) = value {
+            *slot = Some(slot.unwrap_or(0).saturating_add(value));
+        }
+    }
+}
+
+fn figure(value: Option<&Value>, name: &str) -> Option<u64> {
+    value?.get(name)?.as_u64()
+}
+
+fn openai_usage(usage: &Value) -> Usage {
+    let details = |one: &str, other: &str| usage.get(one).or_else(|| usage.get(other));
+    let input = details("input_token_details", "input_tokens_details");
+    let output = details("output_token_details", "output_tokens_details");
+    let cached = figure(input, "cached_tokens");
+    let cached_audio = figure(input.and_then(|input| input.get("cached_tokens_details")), "audio_tokens");
+    let audio_in = figure(input, "audio_tokens").map(|all| all.saturating_sub(cached_audio.unwrap_or(0)));
+    let (audio_out, reasoning) = (figure(output, "audio_tokens"), figure(output, "reasoning_tokens"));
+    Usage {
+        input_uncached: less(figure(Some(usage), "input_tokens"), [cached, audio_in]),
+        cache_read: cached,
+        output_text: less(figure(Some(usage), "output_tokens"), [audio_out, reasoning]),
+        reasoning,
+        audio_in,
+        audio_out,
+        ..Usage::default()
+    }
+}
+
+fn gemini_usage(usage: &Value) -> Usage {
+    let audio = |name: &str| {
+        let parts = usage.get(name)?.as_array()?.iter();
+        let audio = parts.filter(|part| part.get("modality").and_then(Value::as_str) == Some("AUDIO"));
+        audio.filter_map(|part| figure(Some(part), "tokenCount")).reduce(u64::saturating_add)
+    };
+    let all = Some(usage);
+    let (cached, audio_in) = (figure(all, "cachedContentTokenCount"), audio("promptTokensDetails"));
+    let audio_out = audio("responseTokensDetails").or_else(|| audio("candidatesTokensDetails"));
+    let prompt = [figure(all, "promptTokenCount"), figure(all, "toolUsePromptTokenCount")];
+    let output = figure(all, "responseTokenCount").or_else(|| figure(all, "candidatesTokenCount"));
+    Usage {
+        input_uncached: less(prompt.into_iter().flatten().reduce(u64::saturating_add), [cached, audio_in]),
+        cache_read: cached,
+        output_text: less(output, [audio_out, None]),
+        reasoning: figure(all, "thoughtsTokenCount"),
+        audio_in,
+        audio_out,
+        ..Usage::default()
+    }
+}
+
+/// A whole without its parts.
+fn less(whole: Option<u64>, parts: [Option<u64>; 2]) -> Option<u64> {
+    Some(parts.into_iter().flatten().fold(whole?, u64::saturating_sub))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_of_an_answer_is_read_with_its_details() {
+        let text = br#"{"type":"response.done","response":{"model":"gpt-realtime","usage":{"total_tokens":253,"input_tokens":132,
+            "output_tokens":121,"input_token_details":{"text_tokens":119,"audio_tokens":13,"cached_tokens":64,
+            "cached_tokens_details":{"text_tokens":60,"audio_tokens":4}},"output_token_details":{"text_tokens":30,"audio_tokens":91}}}}"#;
+        let event = server_event(Family::Openai, text).unwrap();
+        let usage = event.usage.unwrap();
+        assert!(event.ends && !event.begins);
+        assert_eq!(
+            (event.model.as_deref(), usage.input(), usage.output()),
+            (Some("gpt-realtime"), Some(132), Some(121))
+        );
+        assert_eq!((usage.cache_read, usage.audio_in, usage.audio_out), (Some(64), Some(9), Some(91)));
+        let text = br#"{"type":"response.completed","response":{"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":2},
+            "output_tokens":7,"output_tokens_details":{"reasoning_tokens":3}}}}"#;
+        let usage = server_event(Family::Openai, text).unwrap().usage.unwrap();
+        assert_eq!((usage.input_uncached, usage.cache_read), (Some(7), Some(2)));
+        assert_eq!((usage.output_text, usage.reasoning), (Some(4), Some(3)));
+        let text = br#"{"serverContent":{},"usageMetadata":{"promptTokenCount":10,"responseTokenCount":6,
+            "responseTokensDetails":[{"modality":"AUDIO","tokenCount":5}],"thoughtsTokenCount":2}}"#;
+        let usage = server_event(Family::Gemini, text).unwrap().usage.unwrap();
+        assert_eq!((usage.input(), usage.output(), usage.audio_out), (Some(10), Some(8), Some(5)));
+    }
+
+    #[test]
+    fn what_says_nothing_of_usage_is_passed_over_and_unknown_stays_unknown() {
+        assert_eq!(
+            server_event(Family::Openai, br#"{"type":"response.output_audio.delta","delta":"x"}"#),
+            None
+        );
+        assert_eq!(server_event(Family::Openai, b"\xff\"response.done\"\"response\""), None);
+        let failed = br#"{"type":"response.failed","response":{"usage":null}}"#;
+        assert_eq!(server_event(Family::Openai, failed).unwrap().usage, None);
+        let mut sum = Usage::default();
+        add(&mut sum, &Usage { input_uncached: Some(1), ..Usage::default() });
+        add(&mut sum, &Usage { input_uncached: Some(2), output_text: Some(3), ..Usage::default() });
+        assert_eq!((sum.input_uncached, sum.output_text, sum.cache_read), (Some(3), Some(3), None));
+    }
+
+    #[test]
+    fn the_model_of_a_client_is_found() {
+        let openai = |text: &str| client_event(Family::Openai, text.as_bytes());
+        assert_eq!(
+            openai(r#"{"type":"response.create","model":"gpt-5"}"#),
+            ClientEvent::Model("gpt-5".into())
+        );
+        assert_eq!(openai(r#"{"type":"response.create","response":{}}"#), ClientEvent::Unnamed);
+        assert_eq!(openai(r#"{"type":"input_audio_buffer.append"}"#), ClientEvent::Other);
+        assert_eq!(
+            openai(r#"{"type":"session.update","session":{"model":"x"}}"#),
+            ClientEvent::Model("x".into())
+        );
+        assert_eq!(openai("{"), ClientEvent::Unreadable);
+        let setup = br#"{"setup":{"model":"models/gemini-live"}}"#;
+        assert_eq!(client_event(Family::Gemini, setup), ClientEvent::Model("gemini-live".into()));
+    }
+}

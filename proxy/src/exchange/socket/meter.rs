@@ -1,0 +1,199 @@
+//! What is read of a conversation while it passes: usage in one direction, models in the other.
+
+use super::frames::{Event, Frames, NotWebSocket};
+use narrows_llm::Family;
+use narrows_llm::realtime::{self, ClientEvent};
+use narrows_meter::Usage;
+
+/// Longest message that is read for usage, in bytes. Events with usage repeat the answer's text, not its audio.
+const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// The provider's direction.
+pub(super) struct Answers {
+    family: Family,
+    frames: Option<Frames>,
+    pub(super) usage: Usage,
+    pub(super) model: Option<Box<str>>,
+    /// Answers that have begun and not ended.
+    open: u64,
+    /// Whether something passed that could not be read.
+    pub(super) missed: bool,
+    pub(super) closed: bool,
+}
+
+impl Answers {
+    pub(super) fn new(family: Family) -> Answers {
+        Answers {
+            family,
+            frames: Some(Frames::new(EVENT_BYTES_MAX)),
+            usage: Usage::default(),
+            model: None,
+            open: 0,
+            missed: false,
+            closed: false,
+        }
+    }
+
+    /// Reads what passes. Whatever it is, it passes.
+    pub(super) fn note(&mut self, mut bytes: &[u8]) {
+        let Some(frames) = &mut self.frames else { return };
+        loop {
+            match frames.next(&mut bytes) {
+                Ok(None) => return,
+                Ok(Some(Event::Close)) => self.closed = true,
+                Ok(Some(Event::Control)) => {}
+                Ok(Some(Event::LongMessage)) => self.missed = true,
+                Ok(Some(Event::Message)) => {
+                    let Some(event) = realtime::server_event(self.family, frames.message()) else { continue };
+                    self.model = event.model.or(self.model.take());
+                    self.open = (self.open + u64::from(event.begins)).saturating_sub(u64::from(event.ends));
+                    if let Some(usage) = event.usage {
+                        realtime::add(&mut self.usage, &usage);
+                    }
+                }
+                Err(NotWebSocket) => {
+                    (self.frames, self.missed) = (None, true);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether every answer's usage was read.
+    pub(super) fn is_complete(&self) -> bool {
+        self.open == 0 && !self.missed
+    }
+
+    /// Whether a frame of ours may be put behind what passed.
+    pub(super) fn between_frames(&self) -> bool {
+        self.frames.as_ref().is_some_and(Frames::between_frames)
+    }
+}
+
+/// Why a client's message does not pass.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Its key may not use the model.
+    Model,
+    /// It is too long to be looked at.
+    TooLong,
+    /// It cannot be read.
+    Malformed,
+}
+
+/// The client's direction.
+pub(super) struct Questions<'k> {
+    family: Family,
+    frames: Option<Frames>,
+    /// Who may use which model; `None` lets everything pass as it comes.
+    allows: Option<&'k (dyn Fn(&str) -> bool + Send + Sync)>,
+    /// Whether the model was checked before, so that messages without one are fine.
+    settled: bool,
+    pub(super) model: Option<Box<str>>,
+    pub(super) closed: bool,
+}
+
+impl<'k> Questions<'k> {
+    pub(super) fn new(
+        family: Family,
+        limit: usize,
+        allows: Option<&'k (dyn Fn(&str) -> bool + Send + Sync)>,
+        settled: bool,
+    ) -> Questions<'k> {
+        let limit = if allows.is_some() { limit } else { EVENT_BYTES_MAX };
+        Questions { family, frames: Some(Frames::new(limit)), allows, settled, model: None, closed: false }
+    }
+
+    /// Reads what came; how many bytes of what is held (`before` of them, and these) may pass now.
+    pub(super) fn note(&mut self, before: usize, bytes: &[u8]) -> Result<usize, Refused> {
+        let all = before + bytes.len();
+        let Some(frames) = &mut self.frames else { return Ok(all) };
+        let (mut rest, mut passes) = (bytes, 0);
+        loop {
+            match frames.next(&mut rest) {
+                Ok(None) => break,
+                Ok(Some(Event::Close)) => self.closed = true,
+                Ok(Some(Event::Control)) => {}
+                Ok(Some(Event::LongMessage)) if self.allows.is_some() => return Err(Refused::TooLong),
+                Ok(Some(Event::LongMessage)) => {}
+                Ok(Some(Event::Message)) => {
+                    let event = realtime::client_event(self.family, frames.message());
+                    if let Some(allows) = self.allows {
+                        match &event {
+                            ClientEvent::Model(model) if allows(model) => {}
+                            ClientEvent::Unnamed if self.settled => {}
+                            ClientEvent::Other => {}
+                            ClientEvent::Unreadable => return Err(Refused::Malformed),
+                            ClientEvent::Model(_) | ClientEvent::Unnamed => return Err(Refused::Model),
+                        }
+                    }
+                    if let (ClientEvent::Model(model), None) = (event, &self.model) {
+                        self.model = Some(model);
+                    }
+                }
+                Err(NotWebSocket) if self.allows.is_some() => return Err(Refused::Malformed),
+                Err(NotWebSocket) => {
+                    self.frames = None;
+                    return Ok(all);
+                }
+            }
+            if frames.between_messages() {
+                passes = all - rest.len();
+            }
+        }
+        Ok(if self.allows.is_some() { passes } else { all })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(payload: &str) -> Vec<u8> {
+        let mut wire = vec![0x81, u8::try_from(payload.len()).unwrap()];
+        wire.extend_from_slice(payload.as_bytes());
+        wire
+    }
+
+    #[test]
+    fn usage_is_summed_over_answers_at_any_cut() {
+        let done = r#"{"type":"response.done","response":{"usage":{"input_tokens":3,"output_tokens":4}}}"#;
+        let begun = r#"{"type":"response.created","response":{"model":"m"}}"#;
+        let wire = [text(begun), text(done), text(begun), text(done)].concat();
+        for cut in 0..wire.len() {
+            let mut answers = Answers::new(Family::Openai);
+            answers.note(&wire[..cut]);
+            answers.note(&wire[cut..]);
+            assert_eq!((answers.usage.input(), answers.usage.output()), (Some(6), Some(8)));
+            assert!(answers.is_complete() && answers.model.as_deref() == Some("m"));
+        }
+        let mut cut = Answers::new(Family::Openai);
+        cut.note(&text(begun));
+        assert!(!cut.is_complete());
+    }
+
+    #[test]
+    fn a_message_waits_until_its_model_is_known_to_be_allowed() {
+        let allows = |model: &str| model == "good";
+        let good = text(r#"{"type":"response.create","model":"good"}"#);
+        let bad = text(r#"{"type":"response.create","model":"bad"}"#);
+        let unnamed = text(r#"{"type":"response.create"}"#);
+        for cut in 1..good.len() {
+            let mut questions = Questions::new(Family::Openai, 100, Some(&allows), false);
+            assert_eq!(questions.note(0, &good[..cut]), Ok(0), "nothing passes before it is known");
+            assert_eq!(questions.note(cut, &good[cut..]), Ok(good.len()));
+            assert_eq!(questions.note(0, &bad), Err(Refused::Model));
+        }
+        let new = |settled| Questions::new(Family::Openai, 100, Some(&allows), settled);
+        assert_eq!(new(false).note(0, &unnamed), Err(Refused::Model));
+        assert_eq!(new(true).note(0, &unnamed), Ok(unnamed.len()));
+        assert_eq!(new(true).note(0, &text("{")), Err(Refused::Malformed));
+        let mut short = Questions::new(Family::Openai, 10, Some(&allows), false);
+        assert_eq!(short.note(0, &good), Err(Refused::TooLong));
+        // Without limits of the key nothing waits.
+        let mut open = Questions::new(Family::Openai, 10, None, false);
+        assert_eq!(open.note(0, &good[..5]), Ok(5));
+        open.note(0, &good[5..]).unwrap();
+        assert_eq!(open.model.as_deref(), Some("good"));
+    }
+}

@@ -1,0 +1,269 @@
+//! Bytes in both directions, until one side says that it is over.
+
+use super::frames::close;
+use super::meter::{Answers, Questions, Refused};
+use crate::config::settings::Timeouts;
+use crate::downstream::Session;
+use crate::exchange::account::Account;
+use crate::exchange::relay::Ending;
+use crate::upstream::h1::H1;
+use bytes::BytesMut;
+use narrows_llm::Family;
+use narrows_llm::stream::Reported;
+use narrows_policy::Reason;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+
+/// Room for what one side sent and the other has not read, in bytes; one for each direction.
+const PART_BYTES_MAX: usize = 16 * 1024;
+/// Time the other side has to end the conversation when one has.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// What the relaying needs to know.
+pub(super) struct Pump<'p> {
+    pub(super) family: Family,
+    pub(super) timeouts: &'p Timeouts,
+    /// Longest message of a client that is held to be looked at, in bytes.
+    pub(super) message_bytes_max: usize,
+    pub(super) allows: Option<&'p (dyn Fn(&str) -> bool + Send + Sync)>,
+    pub(super) settled: bool,
+}
+
+/// What both directions tell.
+struct Flow {
+    begun: Instant,
+    up: AtomicU64,
+    down: AtomicU64,
+    /// When something last passed, in milliseconds after `begun`.
+    last_ms: AtomicU64,
+    /// Whether bytes of the provider are being written to the client.
+    writing: AtomicBool,
+}
+
+impl Flow {
+    fn passed(&self, counter: &AtomicU64, bytes: usize) {
+        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(now, Ordering::Relaxed);
+    }
+}
+
+/// Why a direction is at its end.
+enum Stop {
+    /// The side that speaks closed its connection, or the other does not read any more.
+    Gone(Reason),
+    Refused(Refused),
+}
+
+impl Pump<'_> {
+    /// Relays until the end; the account gets the sums.
+    pub(super) async fn run(
+        &self,
+        session: &mut Session<'_>,
+        account: &mut Account,
+        upstream: &mut H1,
+        fields: &[u8],
+    ) -> Ending {
+        let Session::H1(h1) = session else { return Ending { reason: Reason::GatewayBug, clean: false } };
+        if let Err(lost) = h1.write_switch(fields).await {
+            return Ending { reason: lost.reason(), clean: false };
+        }
+        account.first_byte();
+        let (client, early) = h1.tunnel();
+        let (wire, ahead) = upstream.tunnel();
+        let flow = Flow {
+            begun: Instant::now(),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            last_ms: AtomicU64::new(0),
+            writing: AtomicBool::new(false),
+        };
+        let mut answers = Answers::new(self.family);
+        let mut questions = Questions::new(self.family, self.message_bytes_max, self.allows, self.settled);
+        let outcome = {
+            let (client_read, client_write) = tokio::io::split(&mut *client);
+            let (wire_read, wire_write) = tokio::io::split(&mut *wire);
+            let down = down(wire_read, client_write, ahead, &flow, &mut answers);
+            let up = up(client_read, wire_write, early, &flow, &mut questions, self.message_bytes_max);
+            self.both(account, &flow, down, up).await
+        };
+        // One side said goodbye: nothing is missing, whoever closed first.
+        let said = answers.closed || questions.closed;
+        let (reason, farewell) = match outcome {
+            Stop::Gone(Reason::ProviderCut | Reason::ClientGone) if said => (Reason::Completed, None),
+            Stop::Gone(reason @ (Reason::ClientGone | Reason::Completed)) => (reason, None),
+            Stop::Gone(reason) => {
+                (reason, Some((if reason == Reason::ShuttingDown { 1001 } else { 1011 }, reason.as_str())))
+            }
+            Stop::Refused(Refused::Model) => (
+                Reason::ModelNotAllowed,
+                Some((1008, "this key may not use the model of the message, or names none")),
+            ),
+            Stop::Refused(Refused::TooLong) => {
+                (Reason::BodyTooLarge, Some((1009, "the message is larger than the gateway's limit")))
+            }
+            Stop::Refused(Refused::Malformed) => {
+                (Reason::BodyMalformed, Some((1007, "the message is not JSON in a WebSocket's frames")))
+            }
+        };
+        let whole = answers.between_frames() && !flow.writing.load(Ordering::Relaxed);
+        if let Some((code, words)) = farewell.filter(|_| whole) {
+            let goodbye = async {
+                client.write_all(&close(code, words)).await?;
+                client.flush().await
+            };
+            // The client may be gone; it is told if it is there.
+            let _ = tokio::time::timeout(CLOSE_TIME_MAX, goodbye).await;
+        }
+        let _ = tokio::time::timeout(CLOSE_TIME_MAX, wire.shutdown()).await;
+        settle(account, &flow, answers, questions.model);
+        Ending { reason, clean: true }
+    }
+
+    /// Both directions, the clocks and the end of the gateway, in one wait.
+    async fn both(
+        &self,
+        account: &Account,
+        flow: &Flow,
+        down: impl Future<Output = Stop>,
+        up: impl Future<Output = Stop>,
+    ) -> Stop {
+        let (mut down, mut up) = (pin!(down), pin!(up));
+        let total = Instant::from_std(account.started) + self.timeouts.total;
+        let cut = account.cut_signal();
+        let mut first: Option<(Stop, bool)> = None;
+        let mut timer = pin!(tokio::time::sleep_until(total.min(flow.begun + self.timeouts.idle)));
+        poll_fn(|cx| {
+            let ended_down = matches!(first, Some((_, true)));
+            let ended_up = matches!(first, Some((_, false)));
+            for is_down in [true, false] {
+                let done = if is_down { ended_down } else { ended_up };
+                if done {
+                    continue;
+                }
+                let polled = if is_down { down.as_mut().poll(cx) } else { up.as_mut().poll(cx) };
+                let Poll::Ready(stop) = polled else { continue };
+                match (first.take(), stop) {
+                    // The other side may still say goodbye, for a moment.
+                    (None, stop @ Stop::Gone(_)) => {
+                        first = Some((stop, is_down));
+                        timer.as_mut().reset(Instant::now() + CLOSE_TIME_MAX);
+                    }
+                    (None, stop) => return Poll::Ready(stop),
+                    (Some((before, _)), _) => return Poll::Ready(before),
+                }
+            }
+            if cut.poll_raised(cx).is_ready() {
+                return Poll::Ready(Stop::Gone(Reason::ShuttingDown));
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                if let Some((stop, _)) = first.take() {
+                    return Poll::Ready(stop);
+                }
+                let last = flow.begun + Duration::from_millis(flow.last_ms.load(Ordering::Relaxed));
+                let (now, idle) = (Instant::now(), last + self.timeouts.idle);
+                if now >= total {
+                    return Poll::Ready(Stop::Gone(Reason::TotalTimeout));
+                }
+                if now >= idle {
+                    return Poll::Ready(Stop::Gone(Reason::ProviderIdleTimeout));
+                }
+                timer.as_mut().reset(total.min(idle));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// What the provider sends.
+async fn down(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    ahead: BytesMut,
+    flow: &Flow,
+    answers: &mut Answers,
+) -> Stop {
+    let mut part = ahead;
+    loop {
+        if !part.is_empty() {
+            answers.note(&part);
+            flow.writing.store(true, Ordering::Relaxed);
+            let written = async {
+                to.write_all(&part).await?;
+                to.flush().await
+            };
+            if written.await.is_err() {
+                return Stop::Gone(Reason::ClientGone);
+            }
+            flow.writing.store(false, Ordering::Relaxed);
+            flow.passed(&flow.down, part.len());
+            part.clear();
+        }
+        part.reserve(PART_BYTES_MAX);
+        match from.read_buf(&mut part).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Stop::Gone(Reason::ProviderCut),
+        }
+    }
+}
+
+/// What the client sends. Bytes of a message whose model is not known yet are held, up to `limit`.
+async fn up(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    early: BytesMut,
+    flow: &Flow,
+    questions: &mut Questions<'_>,
+    limit: usize,
+) -> Stop {
+    let mut held = early;
+    let mut known = 0;
+    loop {
+        if held.len() > known {
+            let fresh = held.get(known..).unwrap_or_default();
+            let passes = match questions.note(known, fresh) {
+                Ok(passes) => passes.min(held.len()),
+                Err(refused) => return Stop::Refused(refused),
+            };
+            let part = held.split_to(passes);
+            known = held.len();
+            let written = async {
+                to.write_all(&part).await?;
+                to.flush().await
+            };
+            if !part.is_empty() && written.await.is_err() {
+                return Stop::Gone(Reason::ProviderCut);
+            }
+            flow.passed(&flow.up, part.len());
+        }
+        if held.len() > limit.saturating_add(PART_BYTES_MAX) {
+            return Stop::Refused(Refused::TooLong);
+        }
+        held.reserve(PART_BYTES_MAX);
+        match from.read_buf(&mut held).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return Stop::Gone(Reason::ClientGone),
+        }
+    }
+}
+
+fn settle(account: &mut Account, flow: &Flow, answers: Answers, model: Option<Box<str>>) {
+    account.request_bytes += flow.up.load(Ordering::Relaxed);
+    account.response_bytes += flow.down.load(Ordering::Relaxed);
+    if account.model_requested.is_none() {
+        account.model_requested = model.clone().map(Arc::from);
+        account.model_sent = model.map(Arc::from);
+    }
+    let complete = answers.is_complete();
+    if !answers.usage.is_unknown() {
+        let reported = if complete { Reported::Complete } else { Reported::Partial };
+        account.take_usage(&answers.usage, reported, 0, answers.model);
+    }
+}
