@@ -91,6 +91,8 @@ pub(super) struct Questions<'k> {
     settled: bool,
     pub(super) model: Option<Box<str>>,
     pub(super) closed: bool,
+    /// What does not pass, behind messages that do.
+    refused: Option<Refused>,
 }
 
 impl<'k> Questions<'k> {
@@ -101,14 +103,43 @@ impl<'k> Questions<'k> {
         settled: bool,
     ) -> Questions<'k> {
         let limit = if allows.is_some() { limit } else { EVENT_BYTES_MAX };
-        Questions { family, frames: Some(Frames::new(limit)), allows, settled, model: None, closed: false }
+        Questions {
+            family,
+            frames: Some(Frames::new(limit)),
+            allows,
+            settled,
+            model: None,
+            closed: false,
+            refused: None,
+        }
+    }
+
+    /// What does not pass, once what stands before it has passed.
+    pub(super) fn refused(&mut self) -> Option<Refused> {
+        self.refused.take()
     }
 
     /// Reads what came; how many bytes of what is held (`before` of them, and these) may pass now.
     pub(super) fn note(&mut self, before: usize, bytes: &[u8]) -> Result<usize, Refused> {
+        let mut passes = 0;
+        match self.read(before, bytes, &mut passes) {
+            Err(refused) if passes > 0 => {
+                self.refused = Some(refused);
+                Ok(passes)
+            }
+            Err(refused) => Err(refused),
+            Ok(()) => Ok(passes),
+        }
+    }
+
+    fn read(&mut self, before: usize, bytes: &[u8], passes: &mut usize) -> Result<(), Refused> {
         let all = before + bytes.len();
-        let Some(frames) = &mut self.frames else { return Ok(all) };
-        let (mut rest, mut passes) = (bytes, 0);
+        let holds = self.allows.is_some();
+        if !holds {
+            *passes = all;
+        }
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        let mut rest = bytes;
         loop {
             match frames.next(&mut rest) {
                 Ok(None) => break,
@@ -134,14 +165,14 @@ impl<'k> Questions<'k> {
                 Err(NotWebSocket) if self.allows.is_some() => return Err(Refused::Malformed),
                 Err(NotWebSocket) => {
                     self.frames = None;
-                    return Ok(all);
+                    return Ok(());
                 }
             }
-            if frames.between_messages() {
-                passes = all - rest.len();
+            if holds && frames.between_messages() {
+                *passes = all - rest.len();
             }
         }
-        Ok(if self.allows.is_some() { passes } else { all })
+        Ok(())
     }
 }
 
@@ -184,6 +215,10 @@ mod tests {
             assert_eq!(questions.note(cut, &good[cut..]), Ok(good.len()));
             assert_eq!(questions.note(0, &bad), Err(Refused::Model));
         }
+        // What stands before a message that does not pass, passes.
+        let mut both = Questions::new(Family::Openai, 100, Some(&allows), false);
+        assert_eq!(both.note(0, &[good.clone(), bad.clone()].concat()), Ok(good.len()));
+        assert_eq!(both.refused(), Some(Refused::Model));
         let new = |settled| Questions::new(Family::Openai, 100, Some(&allows), settled);
         assert_eq!(new(false).note(0, &unnamed), Err(Refused::Model));
         assert_eq!(new(true).note(0, &unnamed), Ok(unnamed.len()));

@@ -44,6 +44,8 @@ struct Flow {
     last_ms: AtomicU64,
     /// Whether bytes of the provider are being written to the client.
     writing: AtomicBool,
+    /// Whether the provider's, and whether the client's goodbye has passed.
+    goodbyes: [AtomicBool; 2],
 }
 
 impl Flow {
@@ -83,6 +85,7 @@ impl Pump<'_> {
             down: AtomicU64::new(0),
             last_ms: AtomicU64::new(0),
             writing: AtomicBool::new(false),
+            goodbyes: Default::default(),
         };
         let mut answers = Answers::new(self.family);
         let mut questions = Questions::new(self.family, self.message_bytes_max, self.allows, self.settled);
@@ -159,6 +162,10 @@ impl Pump<'_> {
                     (Some((before, _)), _) => return Poll::Ready(before),
                 }
             }
+            // Both have said goodbye: the server's side ends the connection (RFC 6455 §7.1.1), and that is us.
+            if flow.goodbyes.iter().all(|said| said.load(Ordering::Relaxed)) {
+                return Poll::Ready(Stop::Gone(Reason::Completed));
+            }
             if cut.poll_raised(cx).is_ready() {
                 return Poll::Ready(Stop::Gone(Reason::ShuttingDown));
             }
@@ -204,6 +211,7 @@ async fn down(
             }
             flow.writing.store(false, Ordering::Relaxed);
             flow.passed(&flow.down, part.len());
+            flow.goodbyes[0].store(answers.closed, Ordering::Relaxed);
             part.clear();
         }
         part.reserve(PART_BYTES_MAX);
@@ -242,6 +250,10 @@ async fn up(
                 return Stop::Gone(Reason::ProviderCut);
             }
             flow.passed(&flow.up, part.len());
+            if let Some(refused) = questions.refused() {
+                return Stop::Refused(refused);
+            }
+            flow.goodbyes[1].store(questions.closed, Ordering::Relaxed);
         }
         if held.len() > limit.saturating_add(PART_BYTES_MAX) {
             return Stop::Refused(Refused::TooLong);
