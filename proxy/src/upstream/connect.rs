@@ -239,6 +239,7 @@ pub(crate) fn system_roots() -> &'static rustls::RootCertStore {
 
 /// A connection under TLS.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it stands in a box, and the small one is rare")]
 pub(crate) enum Secured {
     /// One layer of it.
     Direct(TlsStream<TcpStream>),

@@ -217,7 +217,7 @@ mod tests {
         }
         // What stands before a message that does not pass, passes.
         let mut both = Questions::new(Family::Openai, 100, Some(&allows), false);
-        assert_eq!(both.note(0, &[good.clone(), bad.clone()].concat()), Ok(good.len()));
+        assert_eq!(both.note(0, &[good.clone(), bad].concat()), Ok(good.len()));
         assert_eq!(both.refused(), Some(Refused::Model));
         let new = |settled| Questions::new(Family::Openai, 100, Some(&allows), settled);
         assert_eq!(new(false).note(0, &unnamed), Err(Refused::Model));
