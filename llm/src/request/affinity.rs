@@ -75,8 +75,7 @@ pub fn affinity(body: &[u8]) -> Affinity {
 fn has_text(body: &[u8], name: &[u8]) -> bool {
     memmem::find_iter(body, name).any(|at| {
         let colon = scan::blank(body, at + name.len());
-        body.get(colon) == Some(&b':')
-            && matches!(text(body, scan::blank(body, colon + 1)..body.len()), Some(_))
+        body.get(colon) == Some(&b':') && text(body, scan::blank(body, colon + 1)..body.len()).is_some()
     })
 }
 

@@ -80,7 +80,6 @@ const OPENINGS_MAX: u8 = 15;
 
 impl Breaker {
     /// The state in a word.
-    #[expect(clippy::cast_possible_truncation, reason = "the fields were masked when they were packed")]
     pub(crate) fn unpack(word: u64) -> Breaker {
         Breaker {
             until_ms: word & UNTIL_MAX,

@@ -141,12 +141,16 @@ impl Plan {
 /// No balancer has to notice that a test ends.
 fn without_wait(top: &str) -> String {
     if top.contains("shutdown_wait") {
-        top.to_owned()
-    } else if top.contains("timeouts: {") {
-        top.replacen("timeouts: {", "timeouts: {shutdown_wait: 0s, ", 1)
-    } else {
-        format!("timeouts: {{shutdown_wait: 0s}}\n{top}")
+        return top.to_owned();
     }
+    // Only the group at the top: a model's has other keys.
+    let own = top.lines().any(|line| line.starts_with("timeouts: {"));
+    let with = |line: &str| match line.strip_prefix("timeouts: {") {
+        Some(rest) => format!("timeouts: {{shutdown_wait: 0s, {rest}\n"),
+        None => format!("{line}\n"),
+    };
+    let text: String = top.lines().map(with).collect();
+    if own { text } else { format!("timeouts: {{shutdown_wait: 0s}}\n{text}") }
 }
 
 /// A gateway that runs.
