@@ -8,6 +8,7 @@ pub mod dialect;
 pub mod client;
 pub mod endpoint;
 pub mod fault;
+pub(crate) mod instant;
 pub mod models;
 pub mod paths;
 pub mod provider;

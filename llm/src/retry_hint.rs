@@ -6,6 +6,7 @@
 //! (`anthropic-ratelimit-…-reset`); cloud.google.com/apis/design/errors (`google.rpc.RetryInfo`); Mistral's, Groq's and
 //! OpenRouter's `x-ratelimit-reset…`.
 
+use crate::instant;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -251,19 +252,16 @@ fn span_or_instant(text: &str, now_us: i64) -> Option<Duration> {
 
 /// An instant of RFC 3339, as time from now; what is past is now.
 fn instant(text: &str, now_us: i64) -> Option<Duration> {
-    let at: jiff::Timestamp = text.parse().ok()?;
-    Some(from_now(at, now_us))
+    Some(from_now(instant::rfc_3339(text)?, now_us))
 }
 
 /// An HTTP date, as time from now.
 fn http_date(text: &str, now_us: i64) -> Option<Duration> {
-    let at = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(from_now(at, now_us))
+    Some(from_now(instant::http_date(text)?, now_us))
 }
 
-fn from_now(at: jiff::Timestamp, now_us: i64) -> Duration {
-    let wait_us = at.as_microsecond().saturating_sub(now_us);
-    Duration::from_micros(u64::try_from(wait_us).unwrap_or(0))
+fn from_now(at_us: i64, now_us: i64) -> Duration {
+    Duration::from_micros(u64::try_from(at_us.saturating_sub(now_us)).unwrap_or(0))
 }
 
 #[cfg(test)]

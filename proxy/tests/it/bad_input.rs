@@ -93,17 +93,21 @@ async fn unknown_paths_and_wrong_methods_are_told_in_dialect() {
     let gate = Gate::start();
     for (path, family) in [
         ("/v1/unheard-of", Family::Openai),
-        ("/v1/files", Family::Openai),
+        ("/v1/nothing", Family::Openai),
         ("/anthropic/v1/unheard-of", Family::Anthropic),
-        ("/v1/messages/batches", Family::Anthropic),
+        ("/v1/messages/nothing", Family::Anthropic),
         ("/v1beta/unheard-of", Family::Gemini),
-        ("/gemini/v1beta/files", Family::Gemini),
+        ("/gemini/v1beta/nothing", Family::Gemini),
         ("/admin/v1/keys", Family::Openai),
         ("/nobody/v1/chat/completions", Family::Openai),
         ("/nobody/v1/messages", Family::Anthropic),
     ] {
         let ask = Ask::post(path, CHAT.body(false));
         refused(&gate, ask, family, 404, Reason::PathUnknown).await;
+    }
+    for (path, family) in [("/v1/files", Family::Openai), ("/v1/messages/batches", Family::Anthropic)] {
+        let ask = Ask::post(path, CHAT.body(false));
+        refused(&gate, ask, family, 403, Reason::PathNotAllowed).await;
     }
     for (method, path, family, allow) in [
         ("GET", "/v1/chat/completions", Family::Openai, "POST"),

@@ -132,6 +132,10 @@ async fn no_secret_and_no_prompt_is_shown_anywhere() {
     let mut files = 0;
     for entry in std::fs::read_dir(gate.dir.path()).unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "yaml") {
+            // The operator's own file, where the secrets come from.
+            continue;
+        }
         places.push((
             path.display().to_string(),
             String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned(),
