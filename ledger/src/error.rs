@@ -68,6 +68,14 @@ pub enum LedgerError {
         /// The key's id.
         id: String,
     },
+    /// A file declares the key.
+    #[error("the key `{id}` is declared in {file}; change it there, and the gateway takes it over")]
+    KeyDeclared {
+        /// The key's id.
+        id: String,
+        /// The file.
+        file: String,
+    },
     /// The key cannot be created as asked.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),

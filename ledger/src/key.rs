@@ -22,7 +22,7 @@ pub const MODELS_MAX: usize = 256;
 pub const MODEL_PATTERN_MAX: usize = 256;
 
 /// A key to be created.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewKey {
     /// A name for people.
     pub name: String,
@@ -161,6 +161,8 @@ pub struct KeyInfo {
     pub previous_secret_until_us: Option<i64>,
     /// When it was deleted, UTC microseconds since the epoch. A deleted key stays as a name for old records.
     pub deleted_at_us: Option<i64>,
+    /// The file that declares it, or did last; such a key is changed there only.
+    pub declared_in: Option<String>,
 }
 
 impl KeyInfo {

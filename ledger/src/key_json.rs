@@ -31,6 +31,8 @@ struct Wire {
     previous_secret_until: Option<i64>,
     #[serde(with = "times")]
     deleted_at: Option<i64>,
+    #[serde(default)]
+    declared_in: Option<String>,
 }
 
 impl Serialize for KeyInfo {
@@ -53,6 +55,7 @@ impl Serialize for KeyInfo {
             disabled: info.disabled,
             previous_secret_until: info.previous_secret_until_us,
             deleted_at: info.deleted_at_us,
+            declared_in: info.declared_in,
         };
         wire.serialize(serializer)
     }
@@ -76,6 +79,7 @@ impl<'de> Deserialize<'de> for KeyInfo {
             disabled: wire.disabled,
             previous_secret_until_us: wire.previous_secret_until,
             deleted_at_us: wire.deleted_at,
+            declared_in: wire.declared_in,
         })
     }
 }
@@ -134,6 +138,7 @@ mod tests {
             disabled: false,
             previous_secret_until_us: None,
             deleted_at_us: None,
+            declared_in: Some("keys.yaml".into()),
         };
         let text = serde_json::to_string(&info).unwrap();
         assert!(text.contains(r#""metadata":{"b":"2","a":"1"}"#), "{text}");

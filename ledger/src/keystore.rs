@@ -42,7 +42,7 @@ impl KeyStore {
         new.validate()?;
         let issued = token::issue(TokenKind::VirtualKey, None)?;
         let info = self.change(|transaction, now| {
-            keys::insert(transaction, &issued, new, now)?;
+            keys::insert(transaction, &issued.id, &issued.hash, new, now)?;
             let info = keys::get(transaction, &issued.id)?;
             leave(transaction, now, &key_event(actor, "key_created", &info, Some(info.name.clone())))?;
             Ok(info)
@@ -61,7 +61,7 @@ impl KeyStore {
     pub(crate) fn set_disabled(&self, id: &str, disabled: bool, actor: &str) -> Result<KeyInfo, LedgerError> {
         let action = if disabled { "key_disabled" } else { "key_enabled" };
         self.change(|transaction, now| {
-            let info = keys::get_living(transaction, id)?;
+            let info = keys::get_own(transaction, id)?;
             keys::set_disabled(transaction, id, disabled)?;
             leave(transaction, now, &key_event(actor, action, &info, None))?;
             keys::get(transaction, id)
@@ -72,7 +72,7 @@ impl KeyStore {
         let issued = token::issue(TokenKind::VirtualKey, Some(id))?;
         let overlap_us = i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX);
         let info = self.change(|transaction, now| {
-            let info = keys::get_living(transaction, id)?;
+            let info = keys::get_own(transaction, id)?;
             keys::rotate(transaction, id, &issued.hash, now.saturating_add(overlap_us))?;
             let detail = Some(format!("overlap {} s", overlap.as_secs()));
             leave(transaction, now, &key_event(actor, "key_rotated", &info, detail))?;
@@ -83,7 +83,7 @@ impl KeyStore {
 
     pub(crate) fn delete(&self, id: &str, actor: &str) -> Result<KeyInfo, LedgerError> {
         self.change(|transaction, now| {
-            let info = keys::get_living(transaction, id)?;
+            let info = keys::get_deletable(transaction, id)?;
             keys::delete(transaction, id, now)?;
             leave(transaction, now, &key_event(actor, "key_deleted", &info, None))?;
             keys::get(transaction, id)
@@ -210,7 +210,11 @@ fn key_event<'a>(
 }
 
 /// Writes down a change of keys or tokens, and makes every process read them again.
-fn leave(transaction: &Transaction<'_>, at_us: i64, entry: &AuditEntry<'_>) -> rusqlite::Result<()> {
+pub(crate) fn leave(
+    transaction: &Transaction<'_>,
+    at_us: i64,
+    entry: &AuditEntry<'_>,
+) -> rusqlite::Result<()> {
     audit::insert(transaction, at_us, entry)?;
     keys::touch(transaction)
 }

@@ -3,6 +3,7 @@
 use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken};
 use crate::audit::{AuditEntry, AuditFilter, AuditPage};
 use crate::credentials::SealedCredential;
+use crate::declared::{DeclaredKey, Reconciliation};
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::keystore::{KeyStore, Refresher};
@@ -137,6 +138,19 @@ impl Ledger {
     /// [`LedgerError::InvalidKey`] when a limit is passed, or a failure of the store.
     pub fn create_key(&self, new: &NewKey, actor: &str) -> Result<CreatedKey, LedgerError> {
         self.keys.create(new, actor)
+    }
+
+    /// Brings the store in line with the keys that `file` declares: creates and updates them, and disables those that
+    /// are declared no more. Keys that were made otherwise are never touched. All of it happens, or nothing.
+    ///
+    /// # Errors
+    /// A key that is not valid, or a failure of the store.
+    pub fn reconcile_keys(
+        &self,
+        file: &str,
+        declared: &[DeclaredKey],
+    ) -> Result<Reconciliation, LedgerError> {
+        self.keys.reconcile(file, declared)
     }
 
     /// All keys, oldest first; deleted ones only if asked for.

@@ -27,6 +27,7 @@ mod store;
 pub mod objects;
 
 mod credentials;
+mod declared;
 mod keystore;
 mod writer;
 
@@ -40,6 +41,7 @@ mod sample;
 pub use admin::{AdminEntry, AdminFault, AdminInfo, CreatedAdmin, NewAdminToken, Role};
 pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage};
 pub use credentials::SealedCredential;
+pub use declared::{DECLARED_ACTOR, DeclaredKey, KeyConflict, KeyHash, Reconciled, Reconciliation};
 pub use error::LedgerError;
 pub use json::{read_time, time};
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};

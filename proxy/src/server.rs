@@ -1,8 +1,8 @@
 //! A gateway from start to stop.
 
 use crate::admin::{self, AdminParts};
-use crate::config::Loaded;
 use crate::config::settings::{JsonRecords, Settings};
+use crate::config::{Loaded, Problems};
 use crate::configuration::{Configuration, Trigger};
 use crate::credentials::{self, Credentials};
 use crate::gateway::{Gateway, Phase};
@@ -184,6 +184,7 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     if let Some(loaded) = &mut loaded {
         loaded.settings = settings.clone();
     }
+    reload::reconcile(&ledger, &settings).map_err(Problems::new)?;
     let configuration = Configuration::new(loaded);
     let gateway = Gateway::new(Snapshot::new(&settings, None)?, configuration, ledger, Metrics::new()?);
     gateway.credentials.adopt(credentials);

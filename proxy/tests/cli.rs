@@ -73,6 +73,38 @@ fn keys_are_made_listed_and_deleted() {
 }
 
 #[test]
+fn the_hash_of_a_key_is_for_the_file_of_declared_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = narrows(folder.path(), &["keys", "hash", "--new", "--json"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap();
+    std::fs::write(folder.path().join("key"), format!("{}\n", made["key"].as_str().unwrap())).unwrap();
+    let hash = |file: &str| {
+        let input = std::fs::File::open(folder.path().join(file)).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_narrows")).args(["keys", "hash"]).stdin(input).output().unwrap()
+    };
+    let secret = made["secret"].as_str().unwrap();
+    assert_eq!(text(&hash("key").stdout), format!("{secret}\n"));
+    assert!(secret.starts_with(&format!("hash:{}:", made["id"].as_str().unwrap())));
+
+    let keys = format!(
+        "version: 1\nkeys:\n- {{name: one, secret: '{secret}'}}\n- {{name: two, secret: 'hash:x'}}\n"
+    );
+    std::fs::write(folder.path().join("keys.yaml"), &keys).unwrap();
+    let configuration =
+        "version: 1\nkeys: {file: keys.yaml}\nproviders:\n  openai: {kind: openai, api_key: k}\n";
+    std::fs::write(folder.path().join("narrows.yaml"), configuration).unwrap();
+    let output = narrows(folder.path(), &["check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = "keys.yaml:4:23: keys[1].secret: this is not the hash of a key\n  help: write `hash:…`";
+    assert!(text(&output.stdout).starts_with(told), "{}", text(&output.stdout));
+
+    std::fs::write(folder.path().join("key"), "sk-something").unwrap();
+    let refused = hash("key");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("narrows keys hash --new"), "{}", text(&refused.stderr));
+}
+
+#[test]
 fn a_recording_is_metered_and_a_missing_one_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let body = "{\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}],\

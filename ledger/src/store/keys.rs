@@ -3,13 +3,13 @@
 use crate::error::LedgerError;
 use crate::key::{KeyEntry, KeyInfo, KeyRing, NewKey};
 use crate::store::admins;
-use crate::token::{IssuedToken, PublicId, SecretHash};
+use crate::token::{PublicId, SecretHash};
 use narrows_policy::{Caller, CallerKind};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::sync::Arc;
 
 const COLUMNS: &str = "id, name, organization, team, user, service_account, project, metadata, models, \
-    created_at_us, expires_at_us, disabled, previous_until_us, deleted_at_us, secret_hash, previous_hash";
+    created_at_us, expires_at_us, disabled, previous_until_us, deleted_at_us, secret_hash, previous_hash, declared_in";
 
 /// Makes every process read the keys again.
 pub(crate) fn touch(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -18,7 +18,8 @@ pub(crate) fn touch(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 pub(crate) fn insert(
     transaction: &Transaction<'_>,
-    issued: &IssuedToken,
+    id: &str,
+    hash: &SecretHash,
     new: &NewKey,
     now_us: i64,
 ) -> rusqlite::Result<()> {
@@ -28,8 +29,8 @@ pub(crate) fn insert(
                            models, created_at_us, expires_at_us)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
-            issued.id,
-            issued.hash,
+            id,
+            hash,
             new.name,
             new.organization,
             new.team,
@@ -54,13 +55,77 @@ pub(crate) fn get(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerEr
         .ok_or_else(|| LedgerError::KeyNotFound { id: id.to_owned() })
 }
 
-/// The key with this id, if it may still be changed.
-pub(crate) fn get_living(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerError> {
+/// The key with this id and the hash of its secret, if there is one.
+pub(crate) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<(KeyInfo, SecretHash)>> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id], |row| Ok((info_of(row)?, row.get(14)?))).optional()
+}
+
+/// Every key that a file declares now.
+pub(crate) fn managed(connection: &Connection) -> rusqlite::Result<Vec<KeyInfo>> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE managed IS NOT NULL ORDER BY created_at_us, id");
+    connection.prepare(&sql)?.query_map([], info_of)?.collect()
+}
+
+/// The key with this id, if commands may still change it.
+pub(crate) fn get_own(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerError> {
+    let info = get_living(connection, id)?;
+    match &info.declared_in {
+        None => Ok(info),
+        Some(file) => Err(LedgerError::KeyDeclared { id: id.to_owned(), file: file.clone() }),
+    }
+}
+
+/// The key with this id, if it may be deleted: one that a file declares now may not, one that left it may.
+pub(crate) fn get_deletable(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerError> {
+    let info = get_living(connection, id)?;
+    // Nothing but leaving the file disables a declared key.
+    if info.declared_in.is_some() && info.disabled { Ok(info) } else { get_own(connection, id) }
+}
+
+fn get_living(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerError> {
     let info = get(connection, id)?;
     if info.deleted_at_us.is_some() {
         return Err(LedgerError::KeyDeleted { id: id.to_owned() });
     }
     Ok(info)
+}
+
+/// Makes the key what the file says. It works then, whatever it was.
+pub(crate) fn declare(
+    transaction: &Transaction<'_>,
+    id: &str,
+    hash: &SecretHash,
+    new: &NewKey,
+    file: &str,
+) -> rusqlite::Result<()> {
+    let models = new.models.as_ref().map(|models| serde_json::json!(models).to_string());
+    transaction
+        .execute(
+            "UPDATE keys SET secret_hash = ?2, name = ?3, managed = ?3, team = ?4, user = ?5, service_account = ?6,
+                project = ?7, metadata = ?8, models = ?9, expires_at_us = ?10, declared_in = ?11, disabled = 0,
+                previous_hash = NULL, previous_until_us = NULL
+             WHERE id = ?1",
+            params![
+                id,
+                hash,
+                new.name,
+                new.team,
+                new.user,
+                new.service_account,
+                new.project,
+                serde_json::json!(new.metadata).to_string(),
+                models,
+                new.expires_at_us,
+                file,
+            ],
+        )
+        .map(drop)
+}
+
+/// Frees the name that the key has in the file.
+pub(crate) fn release(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
+    transaction.execute("UPDATE keys SET managed = NULL WHERE id = ?1", [id]).map(drop)
 }
 
 /// All keys, oldest first; deleted ones only if asked for.
@@ -166,6 +231,7 @@ fn info_of(row: &Row<'_>) -> rusqlite::Result<KeyInfo> {
         disabled: row.get(11)?,
         previous_secret_until_us: row.get(12)?,
         deleted_at_us: row.get(13)?,
+        declared_in: row.get(16)?,
     })
 }
 

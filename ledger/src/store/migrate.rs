@@ -11,10 +11,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0002_records.sql"),
     include_str!("0003_objects.sql"),
     include_str!("0004_administration.sql"),
+    include_str!("0005_declared_keys.sql"),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 4;
+pub(crate) const LATEST: u32 = 5;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.

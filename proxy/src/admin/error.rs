@@ -61,6 +61,7 @@ impl From<LedgerError> for ApiError {
             LedgerError::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "key_not_found"),
             LedgerError::AdminTokenNotFound { .. } => (StatusCode::NOT_FOUND, "token_not_found"),
             LedgerError::KeyDeleted { .. } => (StatusCode::CONFLICT, "key_deleted"),
+            LedgerError::KeyDeclared { .. } => (StatusCode::CONFLICT, "key_declared"),
             LedgerError::InvalidKey(_) => (StatusCode::BAD_REQUEST, "invalid_key"),
             LedgerError::BadQuery(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),
             LedgerError::Locked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_locked"),

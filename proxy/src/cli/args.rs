@@ -214,6 +214,12 @@ pub(crate) enum KeysCommand {
         #[arg(long, value_name = "TIME", default_value = "0s")]
         overlap: String,
     },
+    /// Print the hash of a key, for the file of declared keys (`keys.file`); the key is read from standard input.
+    Hash {
+        /// Draw a new key and print it as well, this one time.
+        #[arg(long)]
+        new: bool,
+    },
     /// Delete a key for good; records keep its id.
     Delete {
         /// Public id of the key.

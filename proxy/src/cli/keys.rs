@@ -6,15 +6,23 @@ use super::table::{self, ABSENT};
 use super::{Console, Outcome, store, time};
 use crate::fetch::encode;
 use anyhow::{Context, Result, bail};
-use narrows_ledger::{CreatedKey, KEY_PREFIX, KeyInfo, Ledger, NewKey, PresentedKey, Secret};
+use narrows_ledger::{CreatedKey, KEY_PREFIX, KeyHash, KeyInfo, Ledger, NewKey, PresentedKey, Secret};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Most bytes that are read of standard input; a key is far shorter.
+const INPUT_BYTES_MAX: u64 = 4096;
+
 /// Runs the command that was given.
 pub(crate) fn keys(arguments: &KeysArguments, console: &mut Console<'_>) -> Result<Outcome> {
+    if let KeysCommand::Hash { new } = &arguments.command {
+        hash(console, *new, arguments.store.json)?;
+        return Ok(Outcome::Fine);
+    }
     let place = Place::of(&arguments.store, matches!(arguments.command, KeysCommand::Create(_)))?;
     let as_json = arguments.store.json;
     match &arguments.command {
@@ -33,6 +41,7 @@ pub(crate) fn keys(arguments: &KeysArguments, console: &mut Console<'_>) -> Resu
         KeysCommand::Enable { id } => {
             changed(console, &place.set_disabled(public_id(id)?, false)?, "enabled", as_json)?;
         }
+        KeysCommand::Hash { .. } => {}
         KeysCommand::Delete { id } => {
             changed(console, &place.delete(public_id(id)?)?, "deleted", as_json)?;
         }
@@ -144,6 +153,37 @@ fn created(mut answer: Json) -> Result<CreatedKey> {
     Ok(CreatedKey { info: serde_json::from_value(answer)?, key })
 }
 
+/// The hash of a key for the file of declared ones. Needs no store.
+fn hash(console: &mut Console<'_>, new: bool, as_json: bool) -> Result<()> {
+    let (key, hash) = if new {
+        let (key, hash) = KeyHash::draw()?;
+        (Some(key), hash)
+    } else {
+        let mut text = String::new();
+        let read = std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text);
+        read.context("cannot read the key from standard input")?;
+        let hash = KeyHash::of(text.trim());
+        (None, hash.context("standard input holds no virtual key; `narrows keys hash --new` makes one")?)
+    };
+    let key = key.as_ref().map(Secret::expose);
+    if as_json {
+        let mut object = json!({"id": hash.id(), "secret": format!("hash:{hash}")});
+        if let (Some(key), Json::Object(object)) = (key, &mut object) {
+            object.insert("key".to_owned(), json!(key));
+        }
+        writeln!(console.out, "{object}")?;
+    } else if let Some(key) = key {
+        writeln!(
+            console.out,
+            "The key, for its owner (it is not shown again):\n\n  {key}\n\nIts line in the file of declared keys:\n\n  \
+             secret: hash:{hash}"
+        )?;
+    } else {
+        writeln!(console.out, "hash:{hash}")?;
+    }
+    Ok(())
+}
+
 /// The public id in what was typed: itself, or in a whole key that was pasted.
 fn public_id(text: &str) -> Result<&str> {
     if !text.starts_with(KEY_PREFIX) {
@@ -242,6 +282,7 @@ fn show(console: &mut Console<'_>, info: &KeyInfo, as_json: bool) -> Result<()> 
         ("expires", time(info.expires_at_us)),
         ("old secret until", time(info.previous_secret_until_us)),
         ("deleted", time(info.deleted_at_us)),
+        ("declared in", info.declared_in.clone().unwrap_or_else(|| ABSENT.to_owned())),
     ] {
         writeln!(console.out, "{name:<17} {value}")?;
     }

@@ -92,8 +92,19 @@ settings! {
         /// The key that seals credentials in the store, 64 hexadecimal digits, as `${VARIABLE}` or `file:/path`.
         /// Without it: the variable `NARROWS_MASTER_KEY`. Never shown.
         pub(super) master_key: Option<Secret> = optional,
+        /// Virtual keys that a file declares.
+        pub(super) keys: Option<KeysSource> = optional,
         /// Providers that serve requests without a virtual key, attributed to a named caller.
         pub(super) anonymous: Vec<AnonymousDocument> = "[]",
+    }
+
+    /// Virtual keys that a file declares: created, changed and disabled as the file says, at the start and whenever the
+    /// configuration is read again. Keys that were made otherwise are never touched.
+    pub(super) struct KeysSource {
+        /// The file: `version: 1` and a list of `keys`, each with a `name` and a `secret` (`hash:…` as
+        /// `narrows keys hash` prints it, or `${VARIABLE}` or `file:/path` with a whole key), and as wanted
+        /// `organization`, `team`, `user` or `service_account`, `project`, `metadata`, `models`, `expires`.
+        pub(super) file: PathBuf = required,
     }
 
     /// A provider of models.
@@ -395,7 +406,7 @@ impl Form for Secret {
 }
 
 /// Reads a secret's file, less one line end.
-fn read_secret(path: &std::path::Path) -> Result<String, String> {
+pub(super) fn read_secret(path: &std::path::Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.kind().to_string())?;
     let mut text = String::new();
     let read = file.take(SECRET_BYTES_MAX as u64 + 1).read_to_string(&mut text);

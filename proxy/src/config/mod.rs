@@ -6,6 +6,7 @@
 
 mod addresses;
 pub mod credential;
+mod declared;
 mod document;
 mod egress;
 mod files;
@@ -208,7 +209,13 @@ fn parse_noting(
     let mut reader = Reader { file, base, path: path::Path::default(), problems, files: Vec::new() };
     interpolate(&mut root, variable, &mut reader);
     let document = Document::read(&root, &mut reader);
-    let resolved = document.map(|document| (resolve::resolve(&document, &root, &mut reader), document));
+    let resolved = document.map(|document| {
+        let mut settings = resolve::resolve(&document, &root, &mut reader);
+        settings.keys = document.keys.as_ref().and_then(|keys| {
+            declared::read(&keys.file, &document.organization, &root, variable, &mut reader)
+        });
+        (settings, document)
+    });
     files.append(&mut reader.files);
     let Some((mut settings, mut document)) = resolved else {
         return Err(Problems::new(reader.problems));

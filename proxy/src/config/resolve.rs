@@ -61,6 +61,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         anonymous,
         vault: document.vault.clone(),
         master_key: document.master_key.clone(),
+        keys: None,
         snapshot: 0,
     }
 }

@@ -58,10 +58,38 @@ pub struct Settings {
     pub vault: Option<Vault>,
     /// The key that seals credentials in the store, if the configuration says where it is.
     pub master_key: Option<Secret>,
+    /// The virtual keys that a file declares, if there is such a file.
+    pub keys: Option<DeclaredKeys>,
     /// Routes that accept requests without a key, in the order of the file.
     pub anonymous: Vec<Anonymous>,
-    /// Hash of everything above except secrets; equal content gives an equal hash on every machine.
+    /// Hash of everything above except secrets and declared keys; equal content gives an equal hash on every machine.
     pub snapshot: u64,
+}
+
+/// Virtual keys that a file declares.
+#[derive(Debug, Clone)]
+pub struct DeclaredKeys {
+    /// The file.
+    pub file: PathBuf,
+    /// The keys, in the order of the file.
+    pub keys: Vec<narrows_ledger::DeclaredKey>,
+    /// Where each of them stands.
+    pub(crate) places: Vec<KeyPlace>,
+}
+
+/// Where a declared key stands in its file.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyPlace {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) path: String,
+}
+
+/// A key that only moved to another line is the same key.
+impl PartialEq for DeclaredKeys {
+    fn eq(&self, other: &DeclaredKeys) -> bool {
+        self.file == other.file && self.keys == other.keys
+    }
 }
 
 impl Settings {

@@ -1,8 +1,10 @@
 //! A new configuration while the gateway runs: read, checked whole, swapped at once. Exchanges in flight keep the
 //! snapshot they began with; what cannot be taken changes nothing and is told everywhere.
 
+mod keys;
 mod watch;
 
+pub(crate) use keys::reconcile;
 pub(crate) use watch::watch;
 
 use crate::config::{self, Loaded, Problem, Problems};
@@ -45,8 +47,13 @@ pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
     });
     let problems = match filled {
         Ok(loaded) if loaded.settings == running.settings => {
-            configuration.unchanged(files, trigger);
-            return Outcome::Unchanged;
+            match reconcile(&gateway.ledger, &loaded.settings) {
+                Ok(()) => {
+                    configuration.unchanged(files, trigger);
+                    return Outcome::Unchanged;
+                }
+                Err(problems) => problems,
+            }
         }
         Ok(loaded) => match prepare(gateway, &running, &loaded) {
             Ok(snapshot) => {
@@ -120,7 +127,7 @@ fn prepare(gateway: &Gateway, running: &Loaded, loaded: &Loaded) -> Result<Snaps
     if let Some(problems) = loaded.needs_restart(running) {
         return Err(problems.as_slice().to_vec());
     }
-    Snapshot::new(&loaded.settings, Some(&gateway.snapshot())).map_err(|error| {
+    let snapshot = Snapshot::new(&loaded.settings, Some(&gateway.snapshot())).map_err(|error| {
         vec![Problem {
             file: loaded.source.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
             line: 1,
@@ -129,7 +136,10 @@ fn prepare(gateway: &Gateway, running: &Loaded, loaded: &Loaded) -> Result<Snaps
             message: format!("{error:#}"),
             suggestion: String::new(),
         }]
-    })
+    })?;
+    // Last, because it changes the store: nothing after it can fail.
+    reconcile(&gateway.ledger, &loaded.settings)?;
+    Ok(snapshot)
 }
 
 fn apply(gateway: &Gateway, snapshot: Snapshot, loaded: Loaded, trigger: Trigger) {

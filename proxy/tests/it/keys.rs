@@ -1,6 +1,7 @@
 //! Virtual keys: where they may stand, and that they never leave the house.
 
 use crate::support::{Ask, CHAT, Client, GEMINI, GENERATING, Gate, MESSAGES, until};
+use narrows_ledger::KeyHash;
 use narrows_llm::Family;
 use narrows_policy::{CallerKind, Reason};
 use std::time::{Duration, Instant};
@@ -228,4 +229,115 @@ async fn a_route_may_be_open_to_anybody_and_is_attributed() {
     // A wrong key is refused even there.
     let wrong = gate.ask(&Ask::post("/local/v1/chat/completions", body).key("nrw_wrong")).await;
     assert_eq!(wrong.status(), 401);
+}
+
+/// A file of declared keys with these rows.
+fn declared(rows: &[String]) -> String {
+    format!("version: 1\nkeys: [{}]\n", rows.join(", "))
+}
+
+async fn status_of(gate: &Gate, key: &str) -> (u16, String) {
+    let answer = gate.connect().await.ask(&Ask::unary(&CHAT).key(key)).await;
+    (answer.status(), answer.text())
+}
+
+#[tokio::test]
+async fn a_declared_key_works_and_ends_when_it_leaves_the_file() {
+    let (secret, hash) = KeyHash::draw().unwrap();
+    let (other, other_hash) = KeyHash::draw().unwrap();
+    let one = format!("{{name: one, secret: 'hash:{hash}', team: search}}");
+    let two = format!("{{name: two, secret: 'hash:{other_hash}', models: [claude-*]}}");
+    let gate = Gate::plan()
+        .top("reload: {watch: off}\nkeys: {file: keys.yaml}")
+        .file("keys.yaml", declared(&[one.clone(), two]))
+        .start();
+    let file = gate.dir.path().join("keys.yaml");
+    assert_eq!(status_of(&gate, secret.expose()).await.0, 200);
+    assert_eq!(gate.records().await[0].caller.team.as_deref(), Some("search"));
+    let refused = status_of(&gate, other.expose()).await;
+    assert_eq!(refused.0, 403, "{refused:?}");
+
+    // Changed: the second may use every model now.
+    let two = format!("{{name: two, secret: 'hash:{other_hash}'}}");
+    std::fs::write(&file, declared(&[one.clone(), two.clone()])).unwrap();
+    assert_eq!(gate.reload().await.json()["result"], "applied");
+    assert_eq!(status_of(&gate, other.expose()).await.0, 200);
+
+    // A bad row: nothing of the file counts, not even that a key is gone.
+    std::fs::write(&file, declared(&["{name: bad, secret: 'hash:1'}".to_owned()])).unwrap();
+    let answer = gate.reload().await;
+    assert_eq!(answer.status(), 422);
+    assert!(answer.text().contains("keys.yaml") && answer.text().contains("narrows keys hash"));
+    assert_eq!(status_of(&gate, secret.expose()).await.0, 200);
+
+    // Gone: disabled, and back when it is declared again. The key made by hand works all the time.
+    std::fs::write(&file, declared(&[two])).unwrap();
+    assert_eq!(gate.reload().await.json()["result"], "applied");
+    let refused = status_of(&gate, secret.expose()).await;
+    assert!(refused.0 == 401 && refused.1.contains("key_disabled"), "{refused:?}");
+    assert_eq!(status_of(&gate, &gate.key).await.0, 200);
+    std::fs::write(&file, declared(&[one])).unwrap();
+    gate.reload().await;
+    assert_eq!(status_of(&gate, secret.expose()).await.0, 200);
+    assert_eq!(gate.reload().await.json()["result"], "unchanged");
+    let trail = gate.admin("/admin/v1/audit?actor=configuration").await.json();
+    assert_eq!(trail["events"].as_array().unwrap().len(), 6, "{trail}");
+}
+
+#[tokio::test]
+async fn a_declared_key_is_not_changed_by_the_api() {
+    let (secret, hash) = KeyHash::draw().unwrap();
+    let gate = Gate::plan()
+        .top("keys: {file: keys.yaml}")
+        .file("keys.yaml", declared(&[format!("{{name: one, secret: 'hash:{hash}'}}")]))
+        .start();
+    let path = format!("/admin/v1/keys/{}", hash.id());
+    for (method, path) in [
+        ("POST", format!("{path}/disable")),
+        ("POST", format!("{path}/enable")),
+        ("POST", format!("{path}/rotate")),
+        ("DELETE", path.clone()),
+    ] {
+        let ask = Ask::new(method, &path).with("connection", "close").key(&gate.admin_token);
+        let answer = Client::connect(gate.admin).await.ask(&ask).await;
+        assert_eq!(answer.status(), 409, "{method} {path}: {}", answer.text());
+        let text = answer.text();
+        assert!(text.contains("key_declared") && text.contains("keys.yaml"), "{text}");
+    }
+    assert_eq!(status_of(&gate, secret.expose()).await.0, 200);
+    assert!(gate.admin(&path).await.json()["declared_in"].as_str().unwrap().ends_with("keys.yaml"));
+}
+
+#[tokio::test]
+async fn the_file_of_declared_keys_is_watched() {
+    let (secret, hash) = KeyHash::draw().unwrap();
+    let gate = Gate::plan().top("keys: {file: keys.yaml}").file("keys.yaml", declared(&[])).start();
+    assert_eq!(status_of(&gate, secret.expose()).await.0, 401);
+    let (new, file) = (gate.dir.path().join("new.yaml"), gate.dir.path().join("keys.yaml"));
+    std::fs::write(&new, declared(&[format!("{{name: one, secret: 'hash:{hash}'}}")])).unwrap();
+    std::fs::rename(new, file).unwrap();
+    until("the new key to work", async || (status_of(&gate, secret.expose()).await.0 == 200).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_declared_key_with_the_secret_of_one_made_by_hand_rejects_the_configuration() {
+    let gate = Gate::plan()
+        .top("reload: {watch: off}\nkeys: {file: keys.yaml}")
+        .file("keys.yaml", declared(&[]))
+        .start();
+    let hash = KeyHash::of(&gate.key).unwrap();
+    let (secret, good) = KeyHash::draw().unwrap();
+    let rows =
+        [format!("{{name: good, secret: 'hash:{good}'}}"), format!("{{name: one, secret: 'hash:{hash}'}}")];
+    std::fs::write(gate.dir.path().join("keys.yaml"), declared(&rows)).unwrap();
+    let answer = gate.reload().await;
+    assert_eq!(answer.status(), 422);
+    assert!(
+        answer.text().contains("keys[1]") && answer.text().contains("was not declared"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(status_of(&gate, &gate.key).await.0, 200);
+    assert_eq!(status_of(&gate, secret.expose()).await.0, 401, "all or none");
 }
