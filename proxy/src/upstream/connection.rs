@@ -5,6 +5,11 @@ use super::h1::H1;
 use super::h2;
 use super::head::Head;
 use bytes::Bytes;
+use std::time::Duration;
+
+/// How soon a connection that had gone stale shows itself once a request was written on it: a round trip, with room to
+/// spare. A connection that ends later may have ended in the midst of the provider's work.
+const STALE_MAX: Duration = Duration::from_secs(1);
 
 /// A connection that serves one exchange.
 #[derive(Debug)]
@@ -24,12 +29,14 @@ impl Connection {
         }
     }
 
-    /// Whether the provider cannot have begun to answer, so that the request may be sent again on a new connection.
-    pub(crate) fn may_repeat(&self, fault: &Fault) -> bool {
+    /// Whether the provider cannot have begun to work on the request, so that it may be sent again on a new connection.
+    /// `had` is how long the provider had all of the request; `None` if it was not written to its end.
+    pub(crate) fn may_repeat(&self, fault: &Fault, had: Option<Duration>) -> bool {
+        let stale = had.is_none_or(|had| had < STALE_MAX);
         match (self, fault) {
             (_, Fault::NotBegun(_)) => true,
-            (Connection::H1(h1), Fault::Cut | Fault::Write(_)) => h1.reused && !h1.answered,
-            (Connection::H2(h2), Fault::Cut) => h2.was_idle(),
+            (Connection::H1(h1), Fault::Cut | Fault::Write(_)) => h1.reused && !h1.answered && stale,
+            (Connection::H2(h2), Fault::Cut) => h2.was_idle() && stale,
             _ => false,
         }
     }
@@ -80,5 +87,28 @@ impl Connection {
             Connection::H1(h1) => h1.trailers(),
             Connection::H2(h2) => h2.trailers(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Io;
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn what_the_provider_had_for_longer_than_a_stale_connection_takes_is_not_repeated() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut h1 = H1::new(Io::Plain(ours));
+        h1.reused = true;
+        let connection = Connection::H1(h1);
+        let just_below = STALE_MAX.saturating_sub(Duration::from_millis(1));
+        for (had, repeated) in [(None, true), (Some(just_below), true), (Some(STALE_MAX), false)] {
+            assert_eq!(connection.may_repeat(&Fault::Cut, had), repeated, "{had:?}");
+        }
+        let begun = Fault::NotBegun("it is going away".to_owned());
+        assert!(connection.may_repeat(&begun, Some(STALE_MAX)), "the provider itself said so");
+        assert!(!connection.may_repeat(&Fault::Reset("cancelled".to_owned()), None));
     }
 }

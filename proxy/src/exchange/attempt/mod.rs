@@ -71,7 +71,7 @@ pub(super) async fn ask(
     body: &[Bytes],
 ) -> Result<(Connection, Head), Refusal> {
     let started = Instant::now();
-    let mut sent = false;
+    let mut sent = None;
     let asked = once::exchange(session, account, target, head, body, &mut sent).await;
     conclude(account, target, asked, started.elapsed())
 }

@@ -75,10 +75,10 @@ async fn ask_as(
     let wire_head = request_head(session.head(), target, credential, segments.len(), compressed)
         .map_err(Unasked::Refused)?;
     let started = Instant::now();
-    let mut sent = false;
+    let mut sent = None;
     let asked = exchange(session, account, target, &wire_head, segments.parts(), &mut sent).await;
     settle(account, target, asked, started.elapsed())
-        .map_err(|failure| Unasked::Failed(Failed { failure, sent }))
+        .map_err(|failure| Unasked::Failed(Failed { failure, sent: sent.is_some() }))
 }
 
 /// Writes an attempt on the account.
@@ -134,14 +134,15 @@ pub(in crate::exchange) fn note(
 }
 
 /// One try, and a second one on a new connection when a pooled one turns out to have been closed before any byte
-/// of an answer: the provider then cannot have begun to answer. `sent` says whether all of it was written.
+/// of an answer, so soon that the provider cannot have begun to work. `sent` says when all of it was first
+/// written: that a repetition was not does not unsay it.
 pub(super) async fn exchange(
     session: &mut Session<'_>,
     account: &Account,
     target: &Target,
     head: &Bytes,
     body: &[Bytes],
-    sent: &mut bool,
+    sent: &mut Option<Instant>,
 ) -> Result<(Connection, Head), Failure> {
     let timeouts = target.timeouts();
     let limit = timeouts.first_byte;
@@ -150,8 +151,7 @@ pub(super) async fn exchange(
     let on_time = async {
         let mut connection = pool.get(timeouts.connect).await?;
         match exchange_heads(&mut connection, head, body, sent).await {
-            Err(fault) if connection.may_repeat(&fault) => {
-                *sent = false;
+            Err(fault) if connection.may_repeat(&fault, sent.map(|at| at.elapsed())) => {
                 let mut connection = Box::pin(pool.connect(timeouts.connect)).await?;
                 let answer = exchange_heads(&mut connection, head, body, sent).await?;
                 Ok((connection, answer))
@@ -174,9 +174,9 @@ async fn exchange_heads(
     connection: &mut Connection,
     head: &Bytes,
     body: &[Bytes],
-    sent: &mut bool,
+    sent: &mut Option<Instant>,
 ) -> Result<Head, Fault> {
     connection.send(head, body).await?;
-    *sent = true;
+    sent.get_or_insert_with(Instant::now);
     connection.read_head().await
 }
