@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use http::StatusCode;
 use memchr::memchr;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Interim (1xx) heads read before the final one.
@@ -24,6 +25,9 @@ const READ_BYTES_LONG: usize = 128 * 1024;
 const JOINED_BODY_BYTES_MAX: usize = 8 * 1024;
 /// Slices handed to one vectored write.
 const SLICES_MAX: usize = 16;
+/// How long an answer is looked for that a provider gave before it stopped reading: it was sent before the connection
+/// broke, and so is here or on its last way.
+const EARLY_ANSWER_WITHIN: Duration = Duration::from_millis(250);
 
 /// A connection that speaks HTTP/1.1.
 #[derive(Debug)]
@@ -35,6 +39,8 @@ pub(crate) struct H1 {
     body: BodyDecoder,
     /// Whether it may serve another exchange after this one.
     keep_alive: bool,
+    /// Whether the request could not be written to its end.
+    broken: bool,
     /// Whether this connection served an exchange before.
     pub(crate) reused: bool,
     /// Whether any byte of an answer was read in this exchange.
@@ -49,6 +55,7 @@ impl H1 {
             buf: BytesMut::new(),
             body: BodyDecoder::new(Framing::Empty),
             keep_alive: true,
+            broken: false,
             reused: false,
             answered: false,
         }
@@ -60,9 +67,20 @@ impl H1 {
         self.buf.is_empty() && self.wire.read(&mut probe).now_or_never().is_none()
     }
 
-    /// Writes a request's head and body, in as few writes as the socket takes.
+    /// Writes a request's head and body, in as few writes as the socket takes. A provider that refuses a body often
+    /// answers and closes before it has read it: that answer counts for more than the broken pipe.
     pub(crate) async fn send(&mut self, head: &Bytes, body: &[Bytes]) -> Result<(), Fault> {
         self.answered = false;
+        let Err(error) = self.write(head, body).await else { return Ok(()) };
+        self.broken = true;
+        let answer = Box::pin(tokio::time::timeout(EARLY_ANSWER_WITHIN, self.answer_begins()));
+        match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Fault::Write(error)),
+        }
+    }
+
+    async fn write(&mut self, head: &Bytes, body: &[Bytes]) -> io::Result<()> {
         let small: usize = body.iter().map(Bytes::len).sum();
         if small <= JOINED_BODY_BYTES_MAX {
             // Copying a small body costs less than a vectored write does.
@@ -71,13 +89,13 @@ impl H1 {
             for part in body {
                 whole.extend_from_slice(part);
             }
-            self.wire.write_all(&whole).await.map_err(Fault::Write)?;
-            return self.wire.flush().await.map_err(Fault::Write);
+            self.wire.write_all(&whole).await?;
+            return self.wire.flush().await;
         }
         let mut parts: Vec<Bytes> = Vec::with_capacity(body.len() + 1);
         parts.push(head.clone());
         parts.extend(body.iter().filter(|part| !part.is_empty()).cloned());
-        self.write_all(&mut parts).await.map_err(Fault::Write)
+        self.write_all(&mut parts).await
     }
 
     async fn write_all(&mut self, parts: &mut [Bytes]) -> io::Result<()> {
@@ -190,7 +208,7 @@ impl H1 {
 
     /// Whether it can serve another exchange: this one ended, and nothing that nobody asked for follows it.
     pub(crate) fn stays(&self) -> bool {
-        self.keep_alive && self.body.is_done() && self.buf.is_empty()
+        self.keep_alive && !self.broken && self.body.is_done() && self.buf.is_empty()
     }
 
     async fn fill(&mut self, room: usize) -> Result<usize, Fault> {

@@ -115,6 +115,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_to_a_body_that_the_provider_stopped_reading_is_not_lost() {
+        let (mut h1, mut provider) = pair().await;
+        let provider = tokio::spawn(async move {
+            let mut some = [0; 1_000];
+            provider.read_exact(&mut some).await.unwrap();
+            provider.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            // What it has not read makes the close a reset.
+        });
+        // More than the buffers of both sides hold.
+        let body = Bytes::from(vec![0; 32 << 20]);
+        h1.send(&Bytes::from_static(b"POST / HTTP/1.1\r\n\r\n"), &[body]).await.unwrap();
+        assert_eq!(h1.read_head().await.unwrap().status.as_u16(), 413);
+        assert!(h1.is_done() && !h1.stays(), "a connection with half a request on it is not used again");
+        provider.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_request_that_cannot_be_written_and_has_no_answer_was_not_written() {
+        let (mut h1, provider) = pair().await;
+        drop(provider);
+        let body = Bytes::from(vec![0; 32 << 20]);
+        let sent = h1.send(&Bytes::from_static(b"POST / HTTP/1.1\r\n\r\n"), &[body]).await;
+        assert!(matches!(sent, Err(Fault::Write(_))), "{sent:?}");
+    }
+
+    #[tokio::test]
     async fn a_provider_that_closes_without_an_answer_cut_the_request() {
         let (mut h1, provider) = pair().await;
         drop(provider);
