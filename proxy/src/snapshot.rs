@@ -215,14 +215,16 @@ impl Snapshot {
         let (mut routes, mut routes_by_name) = (Vec::new(), HashMap::new());
         for route in &settings.routes {
             let find = |name: &str| by_name.get(name).and_then(|index| providers.get(*index)).cloned();
-            let made = Arc::new(Route::new(route, find, &mut health, learnt));
+            let before = previous.and_then(|previous| previous.route_of(&route.pattern));
+            let made = Arc::new(Route::new(route, find, &mut health, learnt, before));
             let exact = route.pattern.is_exact().then(|| Arc::from(route.pattern.as_str()));
             for name in exact.into_iter().chain(route.aliases.iter().cloned()) {
                 routes_by_name.insert(name, Arc::clone(&made));
             }
             routes.push(made);
         }
-        let retry_budget = previous.map(|snapshot| Arc::clone(&snapshot.retry_budget));
+        let saved = previous.map(|snapshot| &*snapshot.retry_budget);
+        let retry_budget = Arc::new(Budget::after(settings.retries.budget, saved));
         let anonymous = settings.anonymous.iter().flat_map(|entry| {
             entry.providers.iter().map(|name| (Arc::clone(name), Arc::clone(&entry.caller)))
         });
@@ -241,7 +243,7 @@ impl Snapshot {
             }),
             aliases: aliases.collect(),
             anonymous: anonymous.collect(),
-            retry_budget: retry_budget.unwrap_or_else(|| Arc::new(Budget::new(settings.retries.budget))),
+            retry_budget,
             health,
             routes,
             routes_by_name,
@@ -354,6 +356,11 @@ impl Snapshot {
             (Some((_, route)), None) => Some(Found::Route(Arc::clone(route))),
             (None, None) => None,
         }
+    }
+
+    /// The model with targets that the configuration names so.
+    fn route_of(&self, pattern: &Pattern) -> Option<&Route> {
+        self.routes.iter().find(|route| route.pattern.as_str() == pattern.as_str()).map(|route| &**route)
     }
 
     /// The model with targets whose pattern is the most specific, and how good a match it is.

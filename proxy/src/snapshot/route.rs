@@ -88,12 +88,14 @@ impl Outcome {
 }
 
 impl Route {
-    /// The route that `settings` describe. `provider` finds a provider by its name.
+    /// The route that `settings` describe. `provider` finds a provider by its name. `before` is the route that it takes
+    /// the place of.
     pub(crate) fn new(
         settings: &settings::Route,
         provider: impl Fn(&str) -> Option<Arc<Provider>>,
         table: &mut Table,
         previous: Option<&Table>,
+        before: Option<&Route>,
     ) -> Route {
         let mut targets: Vec<RouteTarget> = settings
             .targets
@@ -116,7 +118,7 @@ impl Route {
         Route {
             pattern: settings.pattern.clone(),
             targets,
-            budget: Budget::new(settings.retries.budget),
+            budget: Budget::after(settings.retries.budget, before.map(|route| &route.budget)),
             retries: settings.retries.clone(),
         }
     }

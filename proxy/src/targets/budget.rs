@@ -29,6 +29,15 @@ impl Budget {
         Budget { word: AtomicU64::new(SAVED_MAX * ONE), per_request }
     }
 
+    /// A budget of `percent` that goes on with what `previous` has saved up.
+    pub(crate) fn after(percent: usize, previous: Option<&Budget>) -> Budget {
+        let budget = Budget::new(percent);
+        if let Some(previous) = previous {
+            budget.word.store(previous.word.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        budget
+    }
+
     /// A request came.
     pub(crate) fn deposit(&self, now_ms: u64) {
         self.change(now_ms, |balance| Some(balance + self.per_request));
@@ -77,6 +86,16 @@ mod tests {
         while budget.withdraw(5_000) {}
         let taken = (0..1_000).filter(|_| budget.withdraw(6_000)).count() as u64;
         assert_eq!(taken, LEAST_PER_SECOND);
+    }
+
+    #[test]
+    fn a_new_share_goes_on_with_what_is_saved_up() {
+        let before = Budget::new(0);
+        while before.withdraw(5_000) {}
+        let after = Budget::after(100, Some(&before));
+        assert!(!after.withdraw(5_000), "a new configuration saves nothing up");
+        (0..3).for_each(|_| after.deposit(5_000));
+        assert_eq!((0..10).filter(|_| after.withdraw(5_000)).count(), 3, "the new share counts");
     }
 
     proptest! {
