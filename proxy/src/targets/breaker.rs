@@ -151,6 +151,14 @@ impl Breaker {
         }
     }
 
+    /// Whether one more success changes nothing that matters: it is well, and enough was seen of it. Half of what is
+    /// remembered is what is left whenever the outcomes are halved.
+    pub(crate) fn learns_nothing(self, pass: Pass, event: Event) -> bool {
+        let Breaker { until_ms, streak, openings, seen, failed } = self;
+        let is_well = (until_ms, streak, openings, failed) == (0, 0, 0, 0) && seen >= OUTCOMES_MAX / 2;
+        is_well && pass == Pass::Usual && event == Event::Success
+    }
+
     fn is_too_much(self) -> bool {
         self.streak >= STREAK || (self.seen >= SHARE_OF_LEAST && self.failed * SHARE >= self.seen)
     }

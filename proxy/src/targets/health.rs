@@ -87,8 +87,16 @@ impl Health {
 
     /// Takes what became of a request that was admitted with `pass`.
     pub(crate) fn tell(&self, pass: Pass, event: Event, now_ms: u64) {
-        let chance = chance(now_ms);
-        let next = |word| Some(Breaker::unpack(word).after(pass, event, now_ms, chance).pack());
+        // Only these can open it for a time that chance spreads; what is well costs no shared counter.
+        let chance = if matches!(event, Event::Failure | Event::Refused) { chance(now_ms) } else { 0 };
+        let next = |word| {
+            let before = Breaker::unpack(word);
+            if before.learns_nothing(pass, event) {
+                return None;
+            }
+            let after = before.after(pass, event, now_ms, chance).pack();
+            (after != word).then_some(after)
+        };
         let Ok(before) = self.word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) else { return };
         let (before, after) = (Breaker::unpack(before), self.breaker());
         if before.phase(now_ms) != Phase::Open && after.phase(now_ms) == Phase::Open {
@@ -159,7 +167,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::breaker::STREAK;
+    use super::super::breaker::{OUTCOMES_MAX, STREAK};
     use super::*;
 
     #[test]
@@ -190,6 +198,17 @@ mod tests {
             }
         });
         assert_eq!(admitted.into_inner(), 1);
+    }
+
+    #[test]
+    fn a_target_that_is_well_is_not_written_to_and_still_opens() {
+        let health = Health::new("a");
+        (0..OUTCOMES_MAX).for_each(|_| health.tell(Pass::Usual, Event::Success, 10));
+        let well = health.word.load(Ordering::Relaxed);
+        (0..1_000).for_each(|_| health.tell(Pass::Usual, Event::Success, 10));
+        assert_eq!(health.word.load(Ordering::Relaxed), well);
+        (0..STREAK).for_each(|_| health.tell(Pass::Usual, Event::Failure, 10));
+        assert_eq!(health.phase(11), Phase::Open);
     }
 
     #[test]
