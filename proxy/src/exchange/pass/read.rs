@@ -1,6 +1,6 @@
 //! The body of a request beside inference: held and read where it is JSON, streamed where it is a file.
 
-use super::find::Way;
+use super::find::{Rule, Way};
 use super::{Payload, Who};
 use crate::buffers::Share;
 use crate::downstream::Session;
@@ -8,7 +8,8 @@ use crate::exchange::{Account, read};
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
 use bytes::{Bytes, BytesMut};
-use http::header;
+use http::{HeaderMap, header};
+use narrows_llm::Family;
 use narrows_llm::paths::form::{Form, Look};
 use narrows_llm::paths::{Body, ModelIn};
 use narrows_llm::request::Edit;
@@ -70,8 +71,10 @@ pub(super) async fn read(
     who: &Who,
     choose: bool,
 ) -> Result<Payload, Refusal> {
-    let kind = session.head().headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.unwrap_or_default().to_owned();
+    let kind = kind(&session.head().headers)?.to_owned();
+    if !session.has_no_body() {
+        fits(way, &kind)?;
+    }
     let is_json = way.row.body == Body::Json || says_json(&kind);
     if way.row.body != Body::Upload || is_json || session.has_no_body() {
         let body = read::whole(gateway, session, account).await?;
@@ -124,8 +127,59 @@ pub(super) async fn read(
     Ok(Payload::Streams(stream))
 }
 
+/// The content type. With two of them the provider might read another one than the gateway.
+fn kind(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (kinds.next(), kinds.next());
+    match first.map(|kind| kind.to_str()) {
+        _ if second.is_some() => Err(Refusal::new(
+            Reason::BodyMalformed,
+            "the request has more than one header \"content-type\"; send one",
+        )),
+        Some(Ok(kind)) => Ok(kind),
+        Some(Err(_)) => Err(Refusal::new(
+            Reason::BodyMalformed,
+            "the header \"content-type\" has other characters than printable ASCII",
+        )),
+        None => Ok(""),
+    }
+}
+
+/// Whether a body of this type is one that the path takes. What streams through is not read, so it must not be what a
+/// provider could read the ids of objects from.
+fn fits(way: &Way, kind: &str) -> Result<(), Refusal> {
+    let word = word(kind);
+    let form = word == "multipart/form-data";
+    let media = word == "application/octet-stream"
+        || ["audio/", "image/", "video/"].iter().any(|start| word.starts_with(start));
+    let (fits, wanted) = match (way.row.body, &way.rule) {
+        (Body::None, _) => return Ok(()),
+        (Body::Json, _) => (
+            !word.starts_with("multipart/") && word != "application/x-www-form-urlencoded",
+            "application/json",
+        ),
+        // Google's uploads are of the file's own type.
+        (Body::Upload, Rule::Group(_)) if way.family == Family::Gemini => return Ok(()),
+        (Body::Upload, Rule::Group(_)) => (form || says_json(kind), "multipart/form-data"),
+        (Body::Upload, Rule::Own { .. }) => (
+            form || media || says_json(kind),
+            "application/json, multipart/form-data, application/octet-stream, or one of audio, image or video",
+        ),
+    };
+    if fits {
+        return Ok(());
+    }
+    let message = format!("this path does not take a body of the type {word:?}; its type may be {wanted}");
+    Err(Refusal::new(Reason::BodyMalformed, message))
+}
+
+/// A content type without its parameters, in lower case.
+fn word(kind: &str) -> String {
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 fn says_json(kind: &str) -> bool {
-    let word = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let word = word(kind);
     word == "application/json" || word.ends_with("+json")
 }
 
@@ -162,5 +216,76 @@ fn only_model(mut form: Form, text: &Bytes) -> Result<Option<Field>, Refusal> {
             }
             Look::Absent => return Ok(found),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderValue, Method};
+    use narrows_llm::paths::{self, Answer, Row, Template};
+
+    fn way(method: &str, path: &str, family: Family) -> Way {
+        let found = paths::find(method, path, false);
+        let found = found.iter().find(|found| found.group.family == family).unwrap();
+        Way {
+            method: Method::POST,
+            family,
+            dialect: found.group.dialect,
+            rule: Rule::Group(found.group.name),
+            row: *found.row,
+            ids: Vec::new(),
+            model: None,
+            path: path.into(),
+        }
+    }
+
+    fn own() -> Way {
+        let template = Arc::new(Template::parse("POST /v1/things").unwrap());
+        let row = Row {
+            method: "",
+            path: "",
+            body: Body::Upload,
+            model: ModelIn::Nowhere,
+            answer: Answer::Plain,
+            runs_models: true,
+        };
+        let rule = Rule::Own { provider: "p".into(), template };
+        Way { rule, row, ..way("POST", "/v1/files", Family::Openai) }
+    }
+
+    #[test]
+    fn what_streams_unread_is_of_a_type_that_names_no_objects() {
+        let takes = |way: &Way, kind: &str| fits(way, kind).is_ok();
+        let upload = way("POST", "/v1/files", Family::Openai);
+        for kind in ["multipart/form-data; boundary=b", "Application/JSON; charset=utf-8"] {
+            assert!(takes(&upload, kind) && takes(&own(), kind), "{kind}");
+        }
+        for kind in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/mixed; boundary=b"] {
+            assert!(!takes(&upload, kind) && !takes(&own(), kind), "{kind}");
+        }
+        assert!(!takes(&upload, "audio/wav") && takes(&own(), "audio/wav"));
+        assert!(takes(&way("POST", "/upload/v1beta/files", Family::Gemini), "text/plain"));
+    }
+
+    #[test]
+    fn a_container_takes_files_by_a_body_that_is_read() {
+        let container = way("POST", "/v1/containers/cntr_1/files", Family::Openai);
+        assert_eq!(container.row.body, Body::Json, "a form could name a file of another team's");
+        assert!(fits(&container, "application/json").is_ok() && fits(&container, "").is_ok());
+        assert!(fits(&container, "multipart/form-data; boundary=b").is_err());
+        assert!(fits(&container, "application/x-www-form-urlencoded").is_err());
+    }
+
+    #[test]
+    fn a_body_has_one_type() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(kind(&headers).ok(), Some(""));
+        headers.append("content-type", HeaderValue::from_static("text/plain"));
+        assert_eq!(kind(&headers).ok(), Some("text/plain"));
+        headers.append("content-type", HeaderValue::from_static("application/json"));
+        assert!(kind(&headers).is_err());
+        headers.insert("content-type", HeaderValue::from_bytes(b"application/json\xff").unwrap());
+        assert!(kind(&headers).is_err());
     }
 }
