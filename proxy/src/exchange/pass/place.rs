@@ -207,15 +207,25 @@ fn runs_models(way: &Way, who: &Who, payload: &Payload) -> Result<(), Refusal> {
     if matches!(way.row.body, Body::None) || way.row.model != ModelIn::Nowhere {
         return Ok(());
     }
-    if let Payload::Held(held) = payload
-        && let Some(models) = ids::batch_models(&held.body.text)
-    {
-        return models.iter().try_for_each(|model| allow(Some(key), model, model));
-    }
-    Err(Refusal::new(
-        Reason::ModelNotAllowed,
-        "this key may use certain models only, and the models of this request are named where the gateway does not look",
-    ))
+    let models = match payload {
+        Payload::Held(held) => models_in(way, &held.body.text),
+        Payload::Streams(_) => None,
+    };
+    let Some(models) = models else {
+        return Err(Refusal::new(
+            Reason::ModelNotAllowed,
+            "this key may use certain models only, and the models of this request are named where the gateway does not \
+             look",
+        ));
+    };
+    models.iter().try_for_each(|model| allow(Some(key), model, model))
+}
+
+/// All models that a request starts work for, where its path says where they stand: in a batch of messages. A member
+/// of the same name on another path means nothing, and a batch that names none tells nothing.
+fn models_in(way: &Way, text: &[u8]) -> Option<Vec<Box<str>>> {
+    let is_batch = way.family == Family::Anthropic && way.rule == Rule::Group("message_batches");
+    ids::batch_models(text).filter(|models| is_batch && !models.is_empty())
 }
 
 /// The only provider that allows this.
@@ -274,5 +284,24 @@ fn rename(payload: &mut Payload, way: &Way, model: &str) {
             }
         }
         Payload::Streams(stream) => stream.rename(model),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::pass::read::tests::way;
+
+    #[test]
+    fn models_are_told_of_batches_of_messages_only_and_of_none_without_any() {
+        let models = |path, family, text: &str| {
+            models_in(&way("POST", path, family), text.as_bytes()).map(|models| models.len())
+        };
+        let batch = r#"{"requests":[{"params":{"model":"m"}}]}"#;
+        assert_eq!(models("/v1/messages/batches", Family::Anthropic, batch), Some(1));
+        assert_eq!(models("/v1/messages/batches", Family::Anthropic, r#"{"requests":[]}"#), None);
+        for text in [batch, r#"{"requests":[],"input_file_id":"file-1"}"#] {
+            assert_eq!(models("/v1/batches", Family::Openai, text), None, "{text}");
+        }
     }
 }

@@ -220,12 +220,12 @@ fn only_model(mut form: Form, text: &Bytes) -> Result<Option<Field>, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use http::{HeaderValue, Method};
     use narrows_llm::paths::{self, Answer, Row, Template};
 
-    fn way(method: &str, path: &str, family: Family) -> Way {
+    pub(in crate::exchange::pass) fn way(method: &str, path: &str, family: Family) -> Way {
         let found = paths::find(method, path, false);
         let found = found.iter().find(|found| found.group.family == family).unwrap();
         Way {
