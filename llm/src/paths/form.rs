@@ -17,8 +17,10 @@ pub enum Look {
     Found(Range<usize>),
     /// More of the form has to come.
     More,
-    /// The form ends without it, or is not one that can be read for certain.
+    /// The form ends without it.
     Absent,
+    /// The form cannot be read for certain: servers could find other fields in it, or the value is too long.
+    Unreadable,
 }
 
 /// Looks through a form's bytes as they are gathered. Nothing is looked at twice but what may be cut.
@@ -34,10 +36,16 @@ impl Form {
     pub fn new(content_type: &str) -> Option<Form> {
         let mut parameters = content_type.split(';').map(str::trim);
         parameters.next().filter(|kind| kind.eq_ignore_ascii_case("multipart/form-data"))?;
-        let boundary = parameters.find_map(|parameter| {
+        // Two boundaries, or one in pieces (RFC 2231), are read differently by different servers.
+        let mut boundaries = parameters.filter_map(|parameter| {
             let (name, value) = parameter.split_once('=')?;
-            name.eq_ignore_ascii_case("boundary").then(|| unquoted(value))
-        })?;
+            name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("boundary")).then_some((name, value))
+        });
+        let (name, value) = boundaries.next()?;
+        let boundary = unquoted(value)?;
+        if boundaries.next().is_some() || !name.trim().eq_ignore_ascii_case("boundary") {
+            return None;
+        }
         let fits = !boundary.is_empty() && boundary.len() <= BOUNDARY_BYTES_MAX;
         fits.then(|| Form { delimiter: [b"--", boundary.as_bytes()].concat(), at: 0 })
     }
@@ -54,12 +62,17 @@ impl Form {
             };
             let start = self.at + found;
             let after = start + self.delimiter.len();
-            let on_its_own = start == 0 || form.get(..start).is_some_and(|before| before.ends_with(b"\r\n"));
-            match form.get(after..after + 2) {
-                None => return self.wait_at(start),
-                Some(b"--") if on_its_own => return Look::Absent,
-                Some(b"\r\n") if on_its_own => {}
-                Some(_) => {
+            match delimits(form, start, after) {
+                Line::Cut => return self.wait_at(start),
+                Line::Unclear => return self.unreadable(start),
+                Line::Ends => {
+                    // What stands behind the end is read by servers that want another line end there.
+                    let rest = form.get(after..).unwrap_or_default();
+                    let goes_on = memmem::find(rest, &self.delimiter).is_some();
+                    return if goes_on { self.unreadable(start) } else { Look::Absent };
+                }
+                Line::Begins => {}
+                Line::Content => {
                     self.at = after;
                     continue;
                 }
@@ -67,17 +80,17 @@ impl Form {
             let header = after + 2;
             let Some(length) = within(form, header, PART_HEADER_BYTES_MAX, b"\r\n\r\n") else {
                 let too_long = form.len() - header > PART_HEADER_BYTES_MAX;
-                return if too_long { Look::Absent } else { self.wait_at(start) };
+                return if too_long { self.unreadable(start) } else { self.wait_at(start) };
             };
             let value = header + length + 4;
             match is_field(form.get(header..header + length).unwrap_or_default(), field) {
-                None => return Look::Absent,
+                None => return self.unreadable(start),
                 Some(false) => self.at = value,
                 Some(true) => {
                     let end = [b"\r\n", &*self.delimiter].concat();
                     let Some(length) = within(form, value, VALUE_BYTES_MAX, &end) else {
                         let too_long = form.len() - value > VALUE_BYTES_MAX + end.len();
-                        return if too_long { Look::Absent } else { self.wait_at(start) };
+                        return if too_long { self.unreadable(start) } else { self.wait_at(start) };
                     };
                     // The delimiter behind the value has its line end before it.
                     self.at = value + length + 2;
@@ -91,6 +104,49 @@ impl Form {
         self.at = start;
         Look::More
     }
+
+    /// Whoever looks again finds the same.
+    fn unreadable(&mut self, start: usize) -> Look {
+        self.at = start;
+        Look::Unreadable
+    }
+}
+
+/// What a boundary in a form is.
+enum Line {
+    /// The line before a part.
+    Begins,
+    /// The form's last line.
+    Ends,
+    /// Part of a file or of a longer boundary.
+    Content,
+    /// More has to come.
+    Cut,
+    /// A line to some servers only: with other line ends, or blanks behind it.
+    Unclear,
+}
+
+/// What the boundary from `start` to `after` is.
+fn delimits(form: &[u8], start: usize, after: usize) -> Line {
+    let Some(behind) = form.get(after..after + 2) else { return Line::Cut };
+    let before = form.get(..start).unwrap_or_default();
+    let begins_line = before.is_empty() || before.ends_with(b"\n") || before.ends_with(b"\r");
+    let on_its_own = before.is_empty() || before.ends_with(b"\r\n");
+    match behind {
+        _ if !begins_line => Line::Content,
+        b"--" if on_its_own => Line::Ends,
+        b"\r\n" if on_its_own => Line::Begins,
+        b"--" | [b'\r' | b'\n', _] => Line::Unclear,
+        [b' ' | b'\t', _] => {
+            let rest = form.get(after..).unwrap_or_default();
+            match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
+                None => Line::Cut,
+                Some(b'\r' | b'\n') => Line::Unclear,
+                Some(_) => Line::Content,
+            }
+        }
+        _ => Line::Content,
+    }
 }
 
 /// Where `needle` stands behind `from`, at most `most` bytes on.
@@ -102,6 +158,10 @@ fn within(form: &[u8], from: usize, most: usize, needle: &[u8]) -> Option<usize>
 /// Whether a part is the field; `None` for a header that servers could read differently.
 fn is_field(header: &[u8], field: &str) -> Option<bool> {
     let header = std::str::from_utf8(header).ok()?;
+    // A line that goes on the one before, or ends in another way.
+    if header.split("\r\n").any(|line| line.starts_with([' ', '\t']) || line.contains(['\r', '\n'])) {
+        return None;
+    }
     let mut dispositions = header.split("\r\n").filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
@@ -113,21 +173,29 @@ fn is_field(header: &[u8], field: &str) -> Option<bool> {
     let mut named = None;
     let mut is_file = false;
     for parameter in disposition.split(';').skip(1) {
-        let Some((name, value)) = parameter.trim().split_once('=') else { continue };
-        match name.to_ascii_lowercase().as_str() {
+        let Some((name, value)) = parameter.split_once('=') else { continue };
+        match name.trim().to_ascii_lowercase().as_str() {
             "name" if named.is_some() => return None,
-            "name" => named = Some(unquoted(value)),
-            "name*" => return None,
-            "filename" | "filename*" => is_file = true,
+            "name" => named = Some(unquoted(value)?),
+            // A name in another encoding or in pieces (RFC 2231).
+            name if name.starts_with("name*") => return None,
+            name if name.starts_with("filename") => is_file = true,
             _ => {}
         }
     }
-    Some(named == Some(field) && !is_file)
+    // To some servers a file of this name is a field too, and an encoded value is another one.
+    let encoded = || header.to_ascii_lowercase().contains("content-transfer-encoding");
+    match named {
+        Some(name) if name == field => (!is_file && !encoded()).then_some(true),
+        _ => Some(false),
+    }
 }
 
-fn unquoted(value: &str) -> &str {
+/// A parameter's value; `None` if it is quoted in part only.
+fn unquoted(value: &str) -> Option<&str> {
     let value = value.trim();
-    value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
+    let plain = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+    (!plain.contains('"')).then_some(plain)
 }
 
 #[cfg(test)]
@@ -154,7 +222,7 @@ mod tests {
     fn found(form: &str) -> Option<&str> {
         match look(form) {
             Look::Found(range) => Some(&form[range]),
-            Look::More | Look::Absent => None,
+            Look::More | Look::Absent | Look::Unreadable => None,
         }
     }
 
@@ -191,11 +259,38 @@ mod tests {
 
     #[test]
     fn headers_that_servers_could_read_differently_are_not_guessed_at() {
-        for name in ["\"mod\\el\"", "\"x\"; name=\"model\"", "\"x\"; name*=utf-8''model"] {
-            let form = format!("--b-1\r\nContent-Disposition: form-data; name={name}\r\n\r\nm\r\n--b-1--");
-            assert_eq!(look(&form), Look::Absent, "{name}");
+        for name in [
+            "name=\"mod\\el\"",
+            "name=\"a\\\"b\"",
+            "name=\"x\"; name=\"model\"",
+            "name=\"x\"; name =\"model\"",
+            "name=\"x\"; name*=utf-8''model",
+            "name=\"x\"; name*0=mo; name*1=del",
+            "name=\"mo\"del",
+            "name=\"model\"; filename=\"\"",
+            "name=\"model\"\r\nContent-Transfer-Encoding: base64",
+            "\r\n name=\"model\"",
+            "name=\"x\"\nContent-Disposition: form-data; name=\"model\"",
+        ] {
+            let form = format!("--b-1\r\nContent-Disposition: form-data; {name}\r\n\r\nm\r\n--b-1--");
+            assert_eq!(look(&form), Look::Unreadable, "{name}");
         }
-        assert_eq!(look("--b-1\r\nX: y\r\n\r\nm\r\n--b-1--"), Look::Absent);
+        assert_eq!(look("--b-1\r\nX: y\r\n\r\nm\r\n--b-1--"), Look::Unreadable);
+        let blank = "--b-1\r\nContent-Disposition: form-data; name = \"model\"\r\n\r\nm\r\n--b-1--";
+        assert_eq!(found(blank), Some("m"));
+    }
+
+    #[test]
+    fn delimiters_that_servers_could_read_differently_are_not_guessed_at() {
+        let field = "Content-Disposition: form-data; name=\"model\"\r\n\r\nm";
+        for form in [
+            format!("{}\n--b-1\r\n{field}\r\n--b-1--", file("x").trim_end()),
+            format!("--b-1\n{field}\r\n--b-1--"),
+            format!("--b-1 \r\n{field}\r\n--b-1--"),
+            format!("{}--b-1--\r\n--b-1\r\n{field}\r\n--b-1--", file("x")),
+        ] {
+            assert_eq!(look(&form), Look::Unreadable, "{form}");
+        }
     }
 
     #[test]
@@ -205,10 +300,10 @@ mod tests {
             format!("--b-1\r\n{start}{}\r\n\r\nm\r\n--b-1--", "y".repeat(length - start.len()))
         };
         assert_eq!(found(&header(PART_HEADER_BYTES_MAX)), Some("m"));
-        assert_eq!(look(&header(PART_HEADER_BYTES_MAX + 1)), Look::Absent);
+        assert_eq!(look(&header(PART_HEADER_BYTES_MAX + 1)), Look::Unreadable);
         let value = |length: usize| format!("{}--b-1--", part("model", &"m".repeat(length)));
         assert!(found(&value(VALUE_BYTES_MAX)).is_some());
-        assert_eq!(look(&value(VALUE_BYTES_MAX + 1)), Look::Absent);
+        assert_eq!(look(&value(VALUE_BYTES_MAX + 1)), Look::Unreadable);
     }
 
     #[test]
@@ -217,6 +312,10 @@ mod tests {
             "application/json",
             "multipart/form-data",
             "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=a; boundary=b",
+            "multipart/form-data; boundary=a; Boundary =b",
+            "multipart/form-data; boundary=a; boundary*=utf-8''b",
+            "multipart/form-data; boundary=\"a;b\"",
             "multipart/mixed; boundary=b",
         ] {
             assert!(Form::new(kind).is_none(), "{kind}");

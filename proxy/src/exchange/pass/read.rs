@@ -104,7 +104,7 @@ pub(super) async fn read(
                 stream.field = model(&stream.ahead, range);
                 break;
             }
-            Look::Absent => break,
+            Look::Absent | Look::Unreadable => break,
             Look::More if stream.ahead.len() >= most => break,
             Look::More => {}
         }
@@ -203,19 +203,23 @@ fn model(form: &[u8], range: Range<usize>) -> Option<Field> {
 fn only_model(mut form: Form, text: &Bytes) -> Result<Option<Field>, Refusal> {
     let mut found = None;
     loop {
-        match form.look("model", text) {
-            Look::Found(range) if found.is_none() => found = model(text, range),
-            Look::Found(_) => {
-                return Err(Refusal::new(
-                    Reason::BodyMalformed,
-                    "the form has more than one field \"model\"",
-                ));
-            }
-            Look::More => {
-                return Err(Refusal::new(Reason::BodyMalformed, "the form does not end as it should"));
+        let fault = match form.look("model", text) {
+            Look::Found(range) if found.is_none() => match model(text, range) {
+                Some(field) => {
+                    found = Some(field);
+                    continue;
+                }
+                None => "the form's field \"model\" is empty or no name",
+            },
+            Look::Found(_) => "the form has more than one field \"model\"",
+            Look::More => "the form does not end as it should",
+            Look::Unreadable => {
+                "the form cannot be read for certain (a part's header, a delimiter or a long field \"model\"), and this \
+                 key may use certain models only"
             }
             Look::Absent => return Ok(found),
-        }
+        };
+        return Err(Refusal::new(Reason::BodyMalformed, fault));
     }
 }
 
@@ -275,6 +279,33 @@ pub(super) mod tests {
         assert!(fits(&container, "application/json").is_ok() && fits(&container, "").is_ok());
         assert!(fits(&container, "multipart/form-data; boundary=b").is_err());
         assert!(fits(&container, "application/x-www-form-urlencoded").is_err());
+    }
+
+    #[test]
+    fn a_form_of_a_restricted_key_names_one_model_that_can_be_read() {
+        let only = |parts: &[(&str, &str)]| {
+            let part = |(name, value): &(&str, &str)| {
+                format!("--b\r\ncontent-disposition: form-data; {name}\r\n\r\n{value}\r\n")
+            };
+            let body = format!("{}--b--\r\n", parts.iter().map(part).collect::<String>());
+            let form = Form::new("multipart/form-data; boundary=b").unwrap();
+            only_model(form, &Bytes::from(body)).map(|field| field.map(|field| field.0.to_string()))
+        };
+        let one = ("name=\"model\"", "allowed");
+        let two = ("name=\"model\"", "forbidden");
+        let long = "x".repeat(paths::form::VALUE_BYTES_MAX + 1);
+        assert_eq!(only(&[one, ("name=\"prompt\"", &long)]).ok().flatten().as_deref(), Some("allowed"));
+        assert_eq!(only(&[("name=\"prompt\"", "x")]).ok(), Some(None));
+        for odd in [
+            ("name=\"model\"", &*long),
+            ("name=\"a\\\"b\"", "x"),
+            ("name = \"model\"", "forbidden"),
+            ("name*0=mo; name*1=del", "forbidden"),
+            ("\r\n name=\"model\"", "forbidden"),
+        ] {
+            assert!(only(&[one, odd, two]).is_err() && only(&[one, odd]).is_err(), "{odd:?}");
+        }
+        assert!(only(&[("name=\"model\"", ""), one]).is_err(), "an empty field is a field");
     }
 
     #[test]
