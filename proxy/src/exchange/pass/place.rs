@@ -150,6 +150,7 @@ pub(super) fn provider(
     if let (Some(requested), Some(model)) = (&requested, &model) {
         allow(who.key.as_deref(), requested, model)?;
         if requested != model {
+            renames(way, requested, model)?;
             rename(payload, way, model);
         }
     }
@@ -267,6 +268,18 @@ fn not_allowed(way: &Way, provider: Option<&Provider>) -> Refusal {
     Refusal::new(Reason::PathNotAllowed, message)
 }
 
+/// Whether another model can be asked for than the request names. A path is sent as it was matched: in one, an alias
+/// would be checked and then not exchanged.
+fn renames(way: &Way, requested: &str, model: &str) -> Result<(), Refusal> {
+    if way.row.model != ModelIn::Path {
+        return Ok(());
+    }
+    let message = format!(
+        "the model {requested:?} stands for {model:?}, and a model in a path is not exchanged; name {model:?} in the path"
+    );
+    Err(Refusal::new(Reason::ModelUnknown, message))
+}
+
 /// Asks for another model than the client did.
 fn rename(payload: &mut Payload, way: &Way, model: &str) {
     match payload {
@@ -291,6 +304,14 @@ fn rename(payload: &mut Payload, way: &Way, model: &str) {
 mod tests {
     use super::*;
     use crate::exchange::pass::read::tests::way;
+
+    #[test]
+    fn an_alias_in_a_path_is_refused_for_it_is_not_exchanged() {
+        let batch = way("POST", "/v1beta/models/fast:batchGenerateContent", Family::Gemini);
+        assert!(renames(&batch, "fast", "gemini-2.5-flash").is_err());
+        let speech = way("POST", "/v1/audio/speech", Family::Openai);
+        assert!(renames(&speech, "fast", "tts-1").is_ok());
+    }
 
     #[test]
     fn models_are_told_of_batches_of_messages_only_and_of_none_without_any() {
