@@ -58,6 +58,9 @@ async fn what_belongs_to_this_hop_or_to_us_does_not_reach_the_provider() {
     let dropped = [
         ("connection", "keep-alive, X-Nominated"),
         ("x-nominated", "hop"),
+        ("x-http-method-override", "DELETE"),
+        ("x-http-method", "DELETE"),
+        ("x-method-override", "DELETE"),
         ("keep-alive", "timeout=5"),
         ("te", "gzip;q=0.5"),
         ("trailer", "x-checksum"),

@@ -150,6 +150,8 @@ pub(in crate::exchange) fn passes(
         | "cf-connecting-ip"
         | "fastly-client-ip"
         | "x-envoy-external-address" => false,
+        // Some providers' frameworks take another method from these than the one that was let pass.
+        "x-http-method-override" | "x-http-method" | "x-method-override" => false,
         "content-encoding" => compressed,
         // Credentials. A client's own one passes in the header of the provider's kind, and as a bearer token:
         // subscription logins use that with every provider.
