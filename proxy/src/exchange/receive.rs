@@ -47,6 +47,7 @@ pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Ar
     {
         account.set_beside(asked.family(), asked.dialect());
         account.note_client(head);
+        account.note_address(session.peer(), head);
         return match session.ambiguity() {
             Some(cause) => Err(Refusal::new(Reason::HeadAmbiguous, cause).closing()),
             None => Ok(Arrived::Beside(Box::new(asked))),

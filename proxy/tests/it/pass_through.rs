@@ -246,5 +246,7 @@ async fn what_is_matched_is_what_is_sent() {
     let seen = gate.fake.seen();
     assert_eq!(seen.last().unwrap().line, format!("GET /v1/things/{id}?x=%2F.. HTTP/1.1"));
     assert_eq!(seen.last().unwrap().header("authorization"), Some("Bearer sk-1"));
-    assert_eq!(gate.record_of(&got).await.dialect, Some("own"));
+    let record = gate.record_of(&got).await;
+    assert_eq!(record.dialect, Some("own"));
+    assert_eq!(record.client_address.map(|address| address.to_string()).as_deref(), Some("127.0.0.1"));
 }
