@@ -6,9 +6,11 @@ use crate::downstream::Session;
 use crate::exchange::Account;
 use crate::exchange::objects;
 use crate::exchange::route::{allow, refuse_key_as_name};
+use crate::exchange::socket::decode;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
 use crate::snapshot::Provider;
+use http::HeaderMap;
 use narrows_ledger::Object;
 use narrows_llm::paths::{Body, ModelIn, ids};
 use narrows_llm::request::{self, Edit};
@@ -91,15 +93,36 @@ fn permits(provider: &Provider, way: &Way) -> bool {
 /// Google's resumable uploads go on at an address that the provider gives the client: around the gateway.
 pub(super) fn refuse_resumable(session: &Session<'_>, way: &Way) -> Result<(), Refusal> {
     let head = session.head();
-    let asks = head.headers.get("x-goog-upload-protocol");
-    let resumable = asks.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"resumable"))
-        || head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "uploadType=resumable"));
-    if way.family == Family::Gemini && resumable {
+    if way.family == Family::Gemini && is_resumable(&head.headers, head.uri.query().unwrap_or_default()) {
         let message = "a resumable upload would go around the gateway; send the file in one request, with \
                        X-Goog-Upload-Protocol: raw or multipart";
         return Err(Refusal::new(Reason::PathNotAllowed, message));
     }
     Ok(())
+}
+
+/// Whether a request may begin or go on with an upload in several: whatever is not known to be in one.
+fn is_resumable(headers: &HeaderMap, query: &str) -> bool {
+    let whole = |word: &[u8], words: &[&str]| {
+        words.iter().any(|known| word.trim_ascii().eq_ignore_ascii_case(known.as_bytes()))
+    };
+    let protocols = headers.get_all("x-goog-upload-protocol");
+    let mut commands = headers.get_all("x-goog-upload-command").iter();
+    let has = |command: &[u8], word: &str| command.split(|byte| *byte == b',').any(|one| whole(one, &[word]));
+    let pair_is_whole = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let Some(name) = decode(name) else { return !name.contains('%') };
+        let words: &[&str] = match name.to_ascii_lowercase().as_str() {
+            "uploadtype" | "upload_type" => &["media", "multipart", "raw"],
+            "upload_protocol" => &["raw", "multipart"],
+            "upload_id" => &[],
+            _ => return true,
+        };
+        decode(value).is_some_and(|value| whole(value.as_bytes(), words))
+    };
+    protocols.iter().any(|value| !whole(value.as_bytes(), &["raw", "multipart"]))
+        || commands.any(|value| has(value.as_bytes(), "start") && !has(value.as_bytes(), "finalize"))
+        || !query.split('&').all(pair_is_whole)
 }
 
 /// The provider that keeps an object.
@@ -304,6 +327,43 @@ fn rename(payload: &mut Payload, way: &Way, model: &str) {
 mod tests {
     use super::*;
     use crate::exchange::pass::read::tests::way;
+
+    #[test]
+    fn an_upload_in_several_requests_is_told_however_it_is_written() {
+        let asks = |fields: &[(&'static str, &'static str)], query: &str| {
+            let fields = fields.iter().map(|(name, value)| {
+                (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            });
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, value);
+            }
+            is_resumable(&headers, query)
+        };
+        const PROTOCOL: &str = "x-goog-upload-protocol";
+        const COMMAND: &str = "x-goog-upload-command";
+        for query in ["", "uploadType=media", "uploadType=multipart&key=x", "upload_protocol=raw&%20=%25"] {
+            assert!(!asks(&[(PROTOCOL, "raw")], query), "{query}");
+            assert!(
+                !asks(&[(PROTOCOL, "Multipart"), (COMMAND, "start, upload, finalize")], query),
+                "{query}"
+            );
+        }
+        for query in [
+            "uploadType=resumable",
+            "a=1&upload%54ype=resumable",
+            "uploadType=resum%61ble",
+            "upload_protocol=resumable",
+            "uploadType=media&uploadType=resumable",
+            "uploadType=",
+            "uploadTyp%zz=resumable",
+            "upload_id=abc",
+        ] {
+            assert!(asks(&[], query), "{query}");
+        }
+        assert!(asks(&[(PROTOCOL, "raw"), (PROTOCOL, "resumable")], ""));
+        assert!(asks(&[(PROTOCOL, "raw, resumable")], "") && asks(&[(COMMAND, "START")], ""));
+    }
 
     #[test]
     fn an_alias_in_a_path_is_refused_for_it_is_not_exchanged() {

@@ -18,6 +18,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
 use http::request::Parts;
 use narrows_ledger::Object;
+use narrows_llm::Family;
 use narrows_llm::provider::Beside;
 use narrows_llm::request::{self, Segments};
 use narrows_policy::Reason;
@@ -59,7 +60,7 @@ pub(super) async fn send(
 ) -> Result<Answered, Refusal> {
     let Ready { target, way, object, payload } = ready;
     let outgoing = Outgoing { target: &target, way: &way };
-    let (connection, head, early) = match payload {
+    let (connection, mut head, early) = match payload {
         Payload::Held(held) => {
             let (head, segments) = held_request(session.head(), &outgoing, held)?;
             let (connection, head) = attempt::ask(session, account, &target, &head, segments.parts()).await?;
@@ -80,7 +81,23 @@ pub(super) async fn send(
             (connection, head, early)
         }
     };
+    if way.family == Family::Gemini {
+        head.fields = without_upload_address(head.fields);
+    }
     Ok(Answered { target, way, object, connection, head, early })
+}
+
+/// The lines of an answer's fields without the address at which an upload would go on around the gateway.
+fn without_upload_address(fields: Bytes) -> Bytes {
+    let names = [&b"x-goog-upload-url:"[..], b"x-goog-upload-control-url:"];
+    let leads = |line: &&[u8]| {
+        names.iter().any(|name| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
+    };
+    let lines = || fields.split_inclusive(|byte| *byte == b'\n');
+    if !lines().any(|line| leads(&line)) {
+        return fields;
+    }
+    lines().filter(|line| !leads(line)).flatten().copied().collect()
 }
 
 /// The head of a request without a body, with another query than the client's.
@@ -281,5 +298,18 @@ async fn write(
             }
         },
         () = session.gone() => Err(Ended::Failed(Failure::ClientGone)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_an_upload_that_goes_on_does_not_reach_the_client() {
+        let fields = Bytes::from_static(b"a: 1\r\nX-Goog-Upload-URL: https://x/?upload_id=1\r\nb: 2\r\n");
+        assert_eq!(without_upload_address(fields), &b"a: 1\r\nb: 2\r\n"[..]);
+        let fields = Bytes::from_static(b"x-goog-upload-status: final\r\nb: 2\r\n");
+        assert_eq!(without_upload_address(fields.clone()), fields);
     }
 }

@@ -278,7 +278,7 @@ async fn ask(
 }
 
 /// A value of a query, percent-decoded; `None` if it is no name.
-fn decode(value: &str) -> Option<String> {
+pub(super) fn decode(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(byte) = rest.next() {
