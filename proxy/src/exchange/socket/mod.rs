@@ -108,7 +108,7 @@ fn route(head: &Parts, account: &mut Account, identified: &Identified) -> Result
     let prefix = received.prefix.as_deref();
     check_prefix(account, prefix)?;
     let query = head.uri.query().unwrap_or_default();
-    let requested = query.split('&').find_map(|pair| pair.strip_prefix("model=")).and_then(decode);
+    let requested = model_in(query)?;
     let snapshot = Arc::clone(&account.snapshot);
     let resolved = match &requested {
         Some(model) => {
@@ -277,6 +277,27 @@ async fn ask(
     }
 }
 
+/// The model that a query names: one, in plain letters. All of the query goes on to the provider, so what it could read
+/// otherwise is refused.
+fn model_in(query: &str) -> Result<Option<String>, Refusal> {
+    let ambiguous = |cause| Err(Refusal::new(Reason::HeadAmbiguous, cause));
+    let mut named = query.split('&').filter_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        decode(name).is_some_and(|name| name == "model").then_some((name, value))
+    });
+    match (named.next(), named.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => ambiguous("the query names more than one \"model\"; name one"),
+        (Some((name, _)), None) if name != "model" => {
+            ambiguous("the parameter \"model\" of the query is written with escapes; write it as it is")
+        }
+        (Some((_, value)), None) => match decode(value) {
+            Some(model) => Ok(Some(model)),
+            None => ambiguous("the parameter \"model\" of the query is empty or no name"),
+        },
+    }
+}
+
 /// A value of a query, percent-decoded; `None` if it is no name.
 pub(super) fn decode(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
@@ -308,6 +329,16 @@ fn encode(value: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_query_names_one_model_in_one_way() {
+        assert_eq!(model_in("").ok(), Some(None));
+        assert_eq!(model_in("a=model&models=x").ok(), Some(None));
+        assert_eq!(model_in("a=1&model=x%2Fy").ok(), Some(Some("x/y".to_owned())));
+        for query in ["model=a&model=b", "model=a&%6dodel=b", "%6Dodel=a", "model=", "model", "model=%zz"] {
+            assert!(model_in(query).is_err(), "{query}");
+        }
+    }
 
     proptest! {
         #[test]
