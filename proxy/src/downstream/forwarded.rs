@@ -39,9 +39,34 @@ pub(crate) fn client(headers: &HeaderMap, peer: IpAddr, trusted: &TrustedProxies
 /// The entries of a value, the last first.
 fn entries(value: &HeaderValue, header: ForwardedHeader) -> Vec<&[u8]> {
     let quotes = header == ForwardedHeader::Forwarded;
+    if quotes && !is_well_quoted(value.as_bytes()) {
+        // A client's open quote would swallow what the balancer wrote behind it: nothing here is believed.
+        return vec![b""];
+    }
     let mut entries: Vec<_> = Split { rest: Some(value.as_bytes()), at: b',', quotes }.collect();
     entries.reverse();
     entries
+}
+
+/// Whether every quoted string begins behind `=`, is closed, and ends its parameter (RFC 7239 §4). Only then do the
+/// separators that a balancer wrote separate, whatever a client wrote before them.
+fn is_well_quoted(value: &[u8]) -> bool {
+    let (mut quoted, mut escaped, mut closed, mut before) = (false, false, false, b',');
+    for &byte in value {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' if quoted => (quoted, closed) = (false, true),
+            b'"' if before != b'=' => return false,
+            b'"' => quoted = true,
+            b',' | b';' => closed &= quoted,
+            b' ' | b'\t' => {}
+            _ if closed && !quoted => return false,
+            _ => {}
+        }
+        before = byte;
+    }
+    !quoted
 }
 
 /// The `for` of one element of `Forwarded`.
@@ -87,7 +112,7 @@ fn address(text: &[u8]) -> Option<IpAddr> {
     bare.or_else(bracketed).or_else(with_port).or_else(with_name)
 }
 
-/// Parts between separators, those in quotes left alone. A quote that is never closed reaches to the end.
+/// Parts between separators, those in quotes left alone.
 struct Split<'a> {
     rest: Option<&'a [u8]>,
     at: u8,
@@ -181,6 +206,12 @@ mod tests {
             (&["proto=https"], "10.0.0.1"),
             (&["for=203.0.113.9;for=203.0.113.8"], "10.0.0.1"),
             (&["for=\"203.0.113.9"], "10.0.0.1"),
+            // A client's open quote does not swallow what the balancer appends, and breaks no other line.
+            (&["for=1.2.3.4;x=\", for=203.0.113.9"], "10.0.0.1"),
+            (&["for=1.2.3.4;x=\", for=203.0.113.9;host=\"a\\\"b\""], "10.0.0.1"),
+            (&["for=1.2.3.4;x=\"\\, for=\"203.0.113.9\""], "10.0.0.1"),
+            (&["for=1.2.3.4;x\", for=203.0.113.9;y=\""], "10.0.0.1"),
+            (&["for=1.2.3.4;x=\"", "for=203.0.113.9"], "203.0.113.9"),
             (&["for"], "10.0.0.1"),
             (&["for=2001:db8::9:_p"], "10.0.0.1"),
         ] {
@@ -213,6 +244,22 @@ mod tests {
                 let values: Vec<_> = values.iter().map(String::as_str).collect();
                 prop_assert_eq!(client_of(ForwardedHeader::XForwardedFor, "10.0.0.1", &values), "203.0.113.9");
             }
+        }
+
+        #[test]
+        fn what_a_client_writes_into_forwarded_is_never_believed(
+            own in r#"(for=1\.2\.3\.4;)?([a-z]=)?[ -~]{0,8}["\\,;=a ]{0,8}"#,
+            appended in prop::sample::select(vec![
+                "for=203.0.113.9",
+                "for=\"203.0.113.9:443\";proto=https",
+                "for=203.0.113.9;host=\"a\\\"b\"",
+                "proto=\"https\";for=\"203.0.113.9\";by=\"_a\"",
+            ]),
+        ) {
+            let client = |values: &[&str]| client_of(ForwardedHeader::Forwarded, "10.0.0.1", values);
+            prop_assert_eq!(client(&[&own, appended]), "203.0.113.9");
+            let one = client(&[&format!("{own}, {appended}")]);
+            prop_assert!(one == "203.0.113.9" || one == "10.0.0.1", "{one}");
         }
 
         #[test]
