@@ -463,10 +463,10 @@ impl Provider {
         self.credentials.line(dialect.family() as usize)
     }
 
-    /// Puts the credential aside that the provider refused; the header line of another one, if there is one that it
-    /// may still take.
-    pub(crate) fn credential_after(&self, refused: &Bytes, dialect: Dialect) -> Option<&Bytes> {
-        self.credentials.refused(refused, dialect.family() as usize)
+    /// Notes what the provider answered to a request with this credential. When it refused it: the header line of
+    /// another one, if there is one that it may still take.
+    pub(crate) fn credential_after(&self, used: &Bytes, dialect: Dialect, status: u16) -> Option<&Bytes> {
+        self.credentials.answered(used, dialect.family() as usize, status)
     }
 
     /// The family that it speaks first.

@@ -39,7 +39,7 @@ impl Keys {
         }
     }
 
-    /// The line of the first that is not put aside; of the first of all, if all are.
+    /// The line of the first that is not put aside; of the one whose time ends first, if all are.
     pub(super) fn line(&self, family: usize) -> Option<&Bytes> {
         let first = self.keys.first()?;
         // The usual case costs one read of memory and no look at the clock.
@@ -47,13 +47,42 @@ impl Keys {
             first
         } else {
             let now = now_ms();
-            self.keys.iter().find(|key| !key.is_aside(now)).unwrap_or(first)
+            let ends = |key: &&Key| key.aside_until.load(Ordering::Relaxed);
+            let usable = self.keys.iter().find(|key| !key.is_aside(now));
+            usable.or_else(|| self.keys.iter().min_by_key(ends)).unwrap_or(first)
         };
         key.lines.get(family)
     }
 
-    /// Notes a refusal; the line of another key that is not put aside.
-    pub(super) fn refused(&self, line: &Bytes, family: usize) -> Option<&Bytes> {
+    /// Notes an answer of the provider to a request with this line. After a refusal: the line of another key that is
+    /// not put aside. A 401 is about the key, which is put aside for everybody; a 403 can be about what this one request
+    /// asks for, and any caller can bring it about.
+    pub(super) fn answered(&self, line: &Bytes, family: usize, status: u16) -> Option<&Bytes> {
+        match status {
+            401 => self.refused(line, family, true),
+            403 => self.refused(line, family, false),
+            ..=399 => {
+                self.accepted(line, family);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Forgets that a key was put aside, when it was used nevertheless and is taken. An answer that was under way when
+    /// the key was put aside says nothing: while another key is in use it does not count.
+    fn accepted(&self, line: &Bytes, family: usize) {
+        // The usual case costs one read of memory for each key and no look at the clock.
+        let known =
+            |key: &&Key| key.aside_until.load(Ordering::Relaxed) != 0 && key.lines.get(family) == Some(line);
+        let Some(key) = self.keys.iter().find(known) else { return };
+        let now = now_ms();
+        if !key.is_aside(now) || self.keys.iter().all(|key| key.is_aside(now)) {
+            key.aside_until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn refused(&self, line: &Bytes, family: usize, put_aside: bool) -> Option<&Bytes> {
         self.refusals.fetch_add(1, Ordering::Relaxed);
         if self.keys.len() < 2 {
             return None;
@@ -61,7 +90,7 @@ impl Keys {
         let now = now_ms();
         let until = now.saturating_add(u64::try_from(ASIDE.as_millis()).unwrap_or(u64::MAX));
         let is = |key: &&Key| key.lines.get(family) == Some(line);
-        if let Some(key) = self.keys.iter().find(is) {
+        if let Some(key) = self.keys.iter().find(is).filter(|_| put_aside) {
             key.aside_until.store(until, Ordering::Relaxed);
         }
         let other = self.keys.iter().find(|key| !is(key) && !key.is_aside(now))?;
@@ -112,17 +141,44 @@ mod tests {
         let keys = Keys::new(vec![lines("new"), lines("old")], None);
         let line = keys.line(0).unwrap();
         assert_eq!(line, "new");
-        assert_eq!(keys.refused(line, 0).unwrap(), "old");
+        assert_eq!(keys.answered(line, 0, 401).unwrap(), "old");
         assert_eq!((keys.line(0).unwrap().as_ref(), keys.aside()), (&b"old"[..], vec![1]));
-        assert!(keys.refused(&Bytes::from_static(b"old"), 0).is_none(), "both were refused");
+        assert!(keys.answered(&Bytes::from_static(b"old"), 0, 401).is_none(), "both were refused");
         assert_eq!(keys.line(0).unwrap(), "new", "and the first is asked for again");
         assert_eq!((keys.refusals(), keys.aside()), (2, vec![1, 2]));
     }
 
     #[test]
+    fn what_a_caller_may_not_have_puts_no_key_aside() {
+        let keys = Keys::new(vec![lines("new"), lines("old")], None);
+        let (new, old) = (Bytes::from_static(b"new"), Bytes::from_static(b"old"));
+        for _ in 0..3 {
+            assert_eq!(keys.answered(&new, 0, 403).unwrap(), "old", "this request tries the other");
+            assert_eq!(keys.answered(&old, 0, 403).unwrap(), "new");
+        }
+        assert!(keys.answered(&new, 0, 500).is_none() && keys.answered(&new, 0, 429).is_none());
+        assert_eq!((keys.line(0).unwrap().as_ref(), keys.aside(), keys.refusals()), (&b"new"[..], vec![], 6));
+    }
+
+    #[test]
+    fn of_those_that_are_put_aside_the_one_is_used_whose_time_ends_first() {
+        let keys = Keys::new(vec![lines("new"), lines("old")], None);
+        let (now, far) = (now_ms(), 1_000_000);
+        keys.keys[0].aside_until.store(now + 2 * far, Ordering::Relaxed);
+        keys.keys[1].aside_until.store(now + far, Ordering::Relaxed);
+        assert_eq!(keys.line(0).unwrap(), "old");
+        // It is taken after all: it stays in use, and the other where it is.
+        assert!(keys.answered(&Bytes::from_static(b"old"), 0, 200).is_none());
+        assert_eq!((keys.line(0).unwrap().as_ref(), keys.aside()), (&b"old"[..], vec![1]));
+        // An answer to a request from before the first was put aside brings it not back.
+        assert!(keys.answered(&Bytes::from_static(b"new"), 0, 200).is_none());
+        assert_eq!(keys.aside(), [1]);
+    }
+
+    #[test]
     fn what_was_put_aside_stays_so_in_the_next_snapshot() {
         let keys = Keys::new(vec![lines("new"), lines("old")], None);
-        keys.refused(&Bytes::from_static(b"new"), 0);
+        keys.answered(&Bytes::from_static(b"new"), 0, 401);
         let next = Keys::new(vec![lines("newer"), lines("new")], Some(&keys));
         assert_eq!(
             (next.line(0).unwrap().as_ref(), next.aside(), next.refusals()),
@@ -133,7 +189,7 @@ mod tests {
     #[test]
     fn one_alone_is_never_put_aside() {
         let keys = Keys::new(vec![lines("only")], None);
-        assert!(keys.refused(&Bytes::from_static(b"only"), 0).is_none());
+        assert!(keys.answered(&Bytes::from_static(b"only"), 0, 401).is_none());
         assert_eq!((keys.line(0).unwrap().as_ref(), keys.refusals()), (&b"only"[..], 1));
         assert!(Keys::new(Vec::new(), None).line(0).is_none());
     }

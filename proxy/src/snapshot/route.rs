@@ -64,8 +64,9 @@ pub(crate) enum Outcome {
     Aside(Duration),
     /// It refuses our credential for everything, or our account's quota is spent.
     AccountRefused,
-    /// It refuses our credential for this model.
-    ModelRefused,
+    /// It refuses this request to our credential. Any caller can bring that about, by asking for what the account may
+    /// not have: it says nothing about the target.
+    RequestRefused,
     /// Nobody knows: the client left.
     Unknown,
 }
@@ -81,7 +82,7 @@ impl Outcome {
             Outcome::Unreachable => (Event::Failure, Event::Abandoned),
             Outcome::Aside(time) => (Event::Success, Event::Aside(time)),
             Outcome::AccountRefused => (Event::Refused, Event::Abandoned),
-            Outcome::ModelRefused => (Event::Success, Event::Refused),
+            Outcome::RequestRefused => (Event::Success, Event::Abandoned),
             Outcome::Unknown => (Event::Abandoned, Event::Abandoned),
         }
     }

@@ -43,26 +43,48 @@ pub(super) async fn ask(
     sending: &Sending<'_>,
 ) -> Result<(Connection, Head), Unasked> {
     let asked = ask_as(session, account, sending).await?;
-    let Sending { target, credential: Some(refused), .. } = *sending else { return Ok(asked) };
-    if !refuses_us(target, &asked.1) {
-        return Ok(asked);
-    }
-    let provider = &target.provider;
-    let Some(other) = provider.credential_after(refused, target.dialect) else { return Ok(asked) };
-    tracing::warn!(
-        provider = %provider.name,
-        status = asked.1.status.as_u16(),
-        "the provider refused the gateway's credential; another one is used, and this one is put aside for {} s",
-        ASIDE.as_secs()
-    );
+    let Sending { target, credential, .. } = *sending;
+    let Some(other) = other_credential(target, credential, &asked.1) else { return Ok(asked) };
     // Its body is not read: the connection goes, and with it what the provider may have said of our key.
     drop(asked);
     let again = Box::pin(ask_as(session, account, &Sending { credential: Some(other), ..*sending })).await?;
-    if refuses_us(target, &again.1) {
-        // Put aside as well; there is no third.
-        provider.credential_after(other, target.dialect);
-    }
+    note_credential(target, Some(other), &again.1);
     Ok(again)
+}
+
+/// Notes what an answer means for the credential that was used. When it was refused: another one to ask with, once.
+pub(in crate::exchange) fn other_credential<'a>(
+    target: &'a Target,
+    used: Option<&Bytes>,
+    head: &Head,
+) -> Option<&'a Bytes> {
+    let other = note_credential(target, used, head)?;
+    let (provider, status) = (&target.provider.name, head.status.as_u16());
+    if status == 401 {
+        tracing::warn!(
+            provider = %provider,
+            status,
+            "the provider refused the gateway's credential; another one is used, and this one is put aside for {} s",
+            ASIDE.as_secs()
+        );
+    } else {
+        tracing::warn!(
+            provider = %provider,
+            status,
+            "the provider refused a request with the gateway's credential; it is asked once more with another one"
+        );
+    }
+    Some(other)
+}
+
+/// Notes what an answer means for the credential that was used, where the request is not sent again.
+pub(in crate::exchange) fn note_credential<'a>(
+    target: &'a Target,
+    used: Option<&Bytes>,
+    head: &Head,
+) -> Option<&'a Bytes> {
+    let used = used.filter(|_| !target.own_credential)?;
+    target.provider.credential_after(used, target.dialect, head.status.as_u16())
 }
 
 /// Asks with one credential.

@@ -47,7 +47,7 @@ fn asks_to_repeat(head: &Head) -> bool {
 pub(super) fn of_error(target: &Target, head: &Head, body: &[u8]) -> Verdict {
     let status = head.status.as_u16();
     if refuses_us(target, head) {
-        let outcome = if status == 401 { Outcome::AccountRefused } else { Outcome::ModelRefused };
+        let outcome = if status == 401 { Outcome::AccountRefused } else { Outcome::RequestRefused };
         return Verdict { again: Again::Elsewhere, hint: None, outcome };
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
