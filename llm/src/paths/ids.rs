@@ -98,6 +98,11 @@ pub enum Unreadable {
     /// More than [`REFERENCES_MAX`].
     #[error("the body refers to more than 1024 objects")]
     TooMany,
+    /// An address of a file that the provider could take for another one than the gateway.
+    #[error(
+        "the body names a file by an address that cannot be read for certain; write it as the provider gave it"
+    )]
+    Address,
 }
 
 /// Every object that a body refers to, wherever it stands.
@@ -105,11 +110,14 @@ pub enum Unreadable {
 /// # Errors
 /// [`Unreadable`]: what cannot be read may not be taken for a body without references.
 pub fn references(body: &[u8]) -> Result<Vec<Reference>, Unreadable> {
-    let mut found = Found { references: Vec::new(), too_many: false };
+    let mut found = Found { references: Vec::new(), too_many: false, unclear: false };
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = Walk { found: &mut found, member: None }.deserialize(&mut reader);
     if found.too_many {
         return Err(Unreadable::TooMany);
+    }
+    if found.unclear {
+        return Err(Unreadable::Address);
     }
     read.and_then(|()| reader.end()).map_err(|_error| Unreadable::Body)?;
     Ok(found.references)
@@ -118,11 +126,19 @@ pub fn references(body: &[u8]) -> Result<Vec<Reference>, Unreadable> {
 struct Found {
     references: Vec<Reference>,
     too_many: bool,
+    unclear: bool,
 }
 
 impl Found {
     fn add(&mut self, member: &'static str, text: &str) {
-        let Some(id) = id_of(member, text) else { return };
+        let id = match id_of(member, text) {
+            Told::Id(id) => id,
+            Told::Nothing => return,
+            Told::Unclear => {
+                self.unclear = true;
+                return;
+            }
+        };
         if self.references.len() >= REFERENCES_MAX {
             self.too_many = true;
         } else {
@@ -131,20 +147,88 @@ impl Found {
     }
 }
 
+/// What a member's text names.
+enum Told<'t> {
+    Id(&'t str),
+    /// No object of a provider.
+    Nothing,
+    /// One perhaps, depending on who reads it.
+    Unclear,
+}
+
 /// The id in a member's text. Gemini's addresses of files end with one; an address elsewhere is no object of a provider.
-fn id_of<'t>(member: &str, text: &'t str) -> Option<&'t str> {
-    match member {
-        "fileUri" | "file_uri" => {
-            let at = text.rfind("/files/")?;
-            let id = text.get(at + 1..)?;
-            let own = text.contains("generativelanguage.") || !text.contains("://");
-            (own && !id.contains(['?', '#'])).then_some(id)
+fn id_of<'t>(member: &str, text: &'t str) -> Told<'t> {
+    let is_id = match member {
+        "fileUri" | "file_uri" => return file_at(text.trim()),
+        "fileName" | "file_name" if text.contains('%') => {
+            let escaped = unescaped(text).is_none_or(|plain| plain.starts_with("files/"));
+            return if escaped { Told::Unclear } else { Told::Nothing };
         }
-        "fileName" | "file_name" => text.starts_with("files/").then_some(text),
+        "fileName" | "file_name" => text.starts_with("files/"),
         // Containers are also asked for by a word (`auto`).
-        "container" => (text.starts_with("cntr_") || text.starts_with("container_")).then_some(text),
-        _ => (!text.is_empty()).then_some(text),
+        "container" => text.starts_with("cntr_") || text.starts_with("container_"),
+        _ => !text.is_empty(),
+    };
+    if is_id { Told::Id(text) } else { Told::Nothing }
+}
+
+/// The file at an address: `files/abc`, or one that ends so at a host of Google's API.
+fn file_at(address: &str) -> Told<'_> {
+    let path = match address.split_once("://") {
+        None => address,
+        Some((_, rest)) => {
+            let (authority, path) = rest.split_at(rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len()));
+            if !is_google_api(authority) {
+                return Told::Nothing;
+            }
+            path
+        }
+    };
+    // Neither a query nor a method (`:download`) makes it another file.
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    if path.contains('%') {
+        let escaped = unescaped(path).is_none_or(|plain| plain.contains("files/"));
+        return if escaped { Told::Unclear } else { Told::Nothing };
     }
+    let at = if path.starts_with("files/") { Some(0) } else { path.rfind("/files/").map(|slash| slash + 1) };
+    let Some(named) = at.and_then(|at| path.get(at..)) else { return Told::Nothing };
+    let named = named.split(':').next().unwrap_or_default();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_id = named.strip_prefix("files/").is_some_and(|id| !id.is_empty() && id.bytes().all(plain));
+    match address.contains("://") {
+        _ if is_id => Told::Id(named),
+        true => Told::Unclear,
+        // Without a host this may be a word of anybody's, an argument of a function say.
+        false => Told::Nothing,
+    }
+}
+
+/// Whether the authority of an address is a host of Google's APIs, those for buckets apart: objects there are reached by
+/// rights of their own.
+fn is_google_api(authority: &str) -> bool {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let host = host.split(':').next().unwrap_or_default();
+    let Some(host) = unescaped(host) else { return true };
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let within = |domain: &str| {
+        host.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    within("googleapis.com") && !within("storage.googleapis.com")
+}
+
+/// A text without its percent escapes; `None` if one is none, or it is then no text.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            (digit(rest.next()?)? << 4) | digit(rest.next()?)?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Walks one value. `member` is the name of interest under which it stands.
@@ -306,6 +390,43 @@ mod tests {
                 .is_empty()
         );
         assert!(ids(r#"{"arguments":"{\"file_id\":\"file-1\"}"}"#).is_empty());
+    }
+
+    #[test]
+    fn a_file_is_told_from_its_address_however_it_is_written() {
+        let told = |uri: &str| {
+            let body = serde_json::json!({"fileData": {"fileUri": uri}}).to_string();
+            references(body.as_bytes()).map(|found| found.first().map(|one| one.id.to_string()))
+        };
+        const HOST: &str = "https://generativelanguage.googleapis.com";
+        for uri in [
+            "files/abc".to_owned(),
+            "v1beta/files/abc".to_owned(),
+            format!("{HOST}/v1beta/files/abc"),
+            format!("{HOST}/v1beta/files/abc?alt=media"),
+            format!("{HOST}/v1beta/files/abc:download?alt=media#x"),
+            "HTTPS://GenerativeLanguage.GoogleAPIs.com:443/v1beta/files/abc".to_owned(),
+            "https://x@generativelanguage.googleapis.com./v1beta/files/abc".to_owned(),
+            "https://generativelanguage%2egoogleapis.com/v1beta/files/abc".to_owned(),
+        ] {
+            assert_eq!(told(&uri), Ok(Some("files/abc".to_owned())), "{uri}");
+        }
+        for path in
+            ["/v1beta/%66iles/abc", "/v1beta/files/a%62c", "/v1beta/files/abc/../def", "/files/", "/%zz"]
+        {
+            assert_eq!(told(&format!("{HOST}{path}")), Err(Unreadable::Address), "{path}");
+        }
+        assert_eq!(told("%66iles/abc"), Err(Unreadable::Address));
+        assert_eq!(references(br#"{"file_name":"%66iles/abc"}"#), Err(Unreadable::Address));
+        for uri in [
+            "https://storage.googleapis.com/b/files/c?X-Goog-Signature=%2F",
+            "https://example.com/files/abc%20d",
+            "gs://b/files/c",
+            "src/a%20b.rs",
+            "",
+        ] {
+            assert_eq!(told(uri), Ok(None), "{uri}");
+        }
     }
 
     #[test]
