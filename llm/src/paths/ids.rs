@@ -78,15 +78,30 @@ const MEMBERS: &[&str] = &[
 ];
 
 /// Whether a body can hold a reference at all. A look that costs far less than reading it: names are searched as they
-/// are, and a body in which a name could be written with escapes counts as one that can.
+/// are, in their quotes where they are words of prose too, and a body in which a name could be written with escapes
+/// counts as one that can.
 pub fn may_refer(body: &[u8]) -> bool {
-    let has = |part: &[u8]| memchr::memmem::find(body, part).is_some();
-    has(b"file")
-        || has(b"vector_store")
-        || has(b"cached")
-        || has(b"container")
-        || has(b"\\u00")
-        || has(b"ontent\"")
+    use memchr::memmem::{find, find_iter};
+    let has = |part: &[u8]| find(body, part).is_some();
+    let has_any = |parts: &[&[u8]]| parts.iter().any(|part| has(part));
+    // Of the escapes only those of letters and the underscore: U+0040 to U+007F.
+    let escapes = || {
+        find_iter(body, b"\\u00").any(|at| body.get(at + 4).is_some_and(|digit| matches!(digit, b'4'..=b'7')))
+    };
+    let file: &[&[u8]] = &[
+        b"file_id",
+        b"training_file\"",
+        b"validation_file\"",
+        b"\"fileUri\"",
+        b"\"file_uri\"",
+        b"\"fileName\"",
+        b"\"file_name\"",
+    ];
+    (has(b"file") && has_any(file))
+        || has(b"vector_store_id")
+        || (has(b"cached") && has_any(&[b"\"cachedContent\"", b"\"cached_content\""]))
+        || has(b"\"container\"")
+        || escapes()
 }
 
 /// A body whose references cannot be told.
@@ -437,6 +452,8 @@ mod tests {
             assert!(may_refer(format!(r#"{{"a":[{{"{member}":"x"}}]}}"#).as_bytes()), "{member}");
         }
         assert!(may_refer(br#"{"f\u0069l\u0065_id":"x"}"#));
+        assert!(may_refer(br#"{"file\u005fid":"x"}"#) && may_refer(br#"{"\u0063ontainer":"cntr_1"}"#));
+        assert!(!may_refer(br#"{"content":"a file in a container, cached caf\u00e9: \"file_name\""}"#));
         assert!(!may_refer(br#"{"model":"gpt-4o","messages":[{"role":"user","text":"hi"}]}"#));
     }
 
