@@ -4,6 +4,7 @@
 //! names of the details differ between OpenAI's realtime and responses events, both are read).
 
 use crate::dialect::Family;
+use crate::paths::list::Members;
 use narrows_meter::Usage;
 use serde_json::Value;
 
@@ -22,15 +23,24 @@ pub struct ServerEvent {
 
 /// What a message of a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ClientEvent {
-    /// An answer of this model.
-    Model(Box<str>),
-    /// An answer, of whichever model the connection has.
+pub struct ClientEvent {
+    /// Every model that is named, at any of the places where one of the APIs reads it.
+    pub models: Vec<Box<str>>,
+    /// What is asked of them.
+    pub asks: Asks,
+}
+
+/// How far the models of a message reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// The models are those of the conversation from here on.
+    Conversation,
+    /// They are those of one answer.
+    Answer,
+    /// An answer that was asked for before goes on, or ends.
+    Follows,
+    /// Whatever it is, an answer to it (audio is answered unasked) has the model that the conversation has.
     Unnamed,
-    /// No answer.
-    Other,
-    /// Nothing that can be read.
-    Unreadable,
 }
 
 /// Reads a message of a provider. `None` for what says nothing about usage or models.
@@ -61,25 +71,57 @@ pub fn server_event(family: Family, text: &[u8]) -> Option<ServerEvent> {
     }
 }
 
-/// Reads a message of a client.
-pub fn client_event(family: Family, text: &[u8]) -> ClientEvent {
-    let Ok(event) = serde_json::from_slice::<Value>(text) else { return ClientEvent::Unreadable };
-    let named = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+/// Reads a message of a client. `None` for what cannot be read, or not by every reader alike: a member that matters
+/// here and stands twice in its object, is spelled in other letters, or has a value of another kind.
+pub fn client_event(family: Family, text: &[u8]) -> Option<ClientEvent> {
+    let text = simdutf8::basic::from_utf8(text).ok()?;
     if family == Family::Gemini {
-        return match event.get("setup") {
-            None => ClientEvent::Other,
-            Some(setup) => named(setup.get("model")).map_or(ClientEvent::Unnamed, |model| {
-                ClientEvent::Model(model.strip_prefix("models/").unwrap_or(&model).into())
-            }),
-        };
+        let [setup] = members(text, ["setup"])?;
+        let model = model_within(setup)?.map(|model| model.strip_prefix("models/").unwrap_or(&model).into());
+        let asks = if model.is_some() { Asks::Conversation } else { Asks::Unnamed };
+        return Some(ClientEvent { models: model.into_iter().collect(), asks });
     }
-    let within = |member: &str| event.get(member).and_then(|inner| inner.get("model"));
-    let model = named(event.get("model")).or(named(within("response"))).or(named(within("session")));
-    match (model, event.get("type").and_then(Value::as_str)) {
-        (Some(model), _) => ClientEvent::Model(model.into()),
-        (None, Some("response.create")) => ClientEvent::Unnamed,
-        (None, _) => ClientEvent::Other,
+    let [kind, own, response, session] = members(text, ["type", "model", "response", "session"])?;
+    let (kind, own) = (text_of(kind)?, text_of(own)?);
+    let (response, session) = (model_within(response)?, model_within(session)?);
+    // A name at a place that this kind of message does not have is checked, and decides nothing.
+    let asks = match kind.as_deref() {
+        Some("response.create") if own.is_some() || response.is_some() => Asks::Answer,
+        Some("session.update") if session.is_some() => Asks::Conversation,
+        Some("response.create") => Asks::Unnamed,
+        Some(kind) if kind.starts_with("response.") => Asks::Follows,
+        _ => Asks::Unnamed,
+    };
+    Some(ClientEvent { models: [own, response, session].into_iter().flatten().collect(), asks })
+}
+
+/// The values of these members of an object, as they stand there.
+fn members<'t, const N: usize>(text: &'t str, names: [&str; N]) -> Option<[Option<&'t str>; N]> {
+    let Members(all) = serde_json::from_str::<Members<'t>>(text).ok()?;
+    let mut found = [None; N];
+    for (name, raw) in all {
+        for (wanted, place) in names.iter().zip(&mut found) {
+            if !name.eq_ignore_ascii_case(wanted) {
+                continue;
+            }
+            if name != *wanted || place.replace(raw.get()).is_some() {
+                return None;
+            }
+        }
     }
+    Some(found)
+}
+
+/// A text, which may be missing or null.
+fn text_of(raw: Option<&str>) -> Option<Option<Box<str>>> {
+    raw.map_or(Some(None), |raw| serde_json::from_str(raw).ok())
+}
+
+/// The model that an object names, which may be missing or null.
+fn model_within(raw: Option<&str>) -> Option<Option<Box<str>>> {
+    let Some(object) = raw.filter(|raw| *raw != "null") else { return Some(None) };
+    let [model] = members(object, ["model"])?;
+    text_of(model)
 }
 
 /// Adds the usage of one answer to that of others on the same connection. What neither knows stays unknown.
@@ -195,20 +237,52 @@ mod tests {
     }
 
     #[test]
-    fn the_model_of_a_client_is_found() {
-        let openai = |text: &str| client_event(Family::Openai, text.as_bytes());
-        assert_eq!(
-            openai(r#"{"type":"response.create","model":"gpt-5"}"#),
-            ClientEvent::Model("gpt-5".into())
-        );
-        assert_eq!(openai(r#"{"type":"response.create","response":{}}"#), ClientEvent::Unnamed);
-        assert_eq!(openai(r#"{"type":"input_audio_buffer.append"}"#), ClientEvent::Other);
-        assert_eq!(
-            openai(r#"{"type":"session.update","session":{"model":"x"}}"#),
-            ClientEvent::Model("x".into())
-        );
-        assert_eq!(openai("{"), ClientEvent::Unreadable);
-        let setup = br#"{"setup":{"model":"models/gemini-live"}}"#;
-        assert_eq!(client_event(Family::Gemini, setup), ClientEvent::Model("gemini-live".into()));
+    fn every_model_of_a_client_is_found() {
+        let read = |family, text: &str| {
+            let event = client_event(family, text.as_bytes()).unwrap();
+            (event.models.join(" "), event.asks)
+        };
+        for (text, models, asks) in [
+            (r#"{"type":"response.create","model":"gpt-5","input":[{"model":1}]}"#, "gpt-5", Asks::Answer),
+            (r#"{"type":"response.create","response":{"model":"a"},"model":"b"}"#, "b a", Asks::Answer),
+            (r#"{"model":"a","response":{"model":"b"},"session":{"model":"c"}}"#, "a b c", Asks::Unnamed),
+            (r#"{"type":"response.create","response":{"model":null}}"#, "", Asks::Unnamed),
+            (r#"{"type":"response.create","session":{"model":"a"}}"#, "a", Asks::Unnamed),
+            (r#"{"type":"response.cancel","response_id":"r"}"#, "", Asks::Follows),
+            (r#"{"type":"input_audio_buffer.append","audio":"AA=="}"#, "", Asks::Unnamed),
+            (r#"{"type":"session.update","session":{"m\u006fdel":"x"}}"#, "x", Asks::Conversation),
+            (r#"{"type":"session.update","session":null}"#, "", Asks::Unnamed),
+        ] {
+            assert_eq!(read(Family::Openai, text), (models.to_owned(), asks), "{text}");
+        }
+        for (text, models, asks) in [
+            (r#"{"setup":{"model":"models/gemini-live"}}"#, "gemini-live", Asks::Conversation),
+            (r#"{"setup":{}}"#, "", Asks::Unnamed),
+            (r#"{"realtimeInput":{"audio":{}}}"#, "", Asks::Unnamed),
+        ] {
+            assert_eq!(read(Family::Gemini, text), (models.to_owned(), asks), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_two_readers_may_read_differently_is_not_read() {
+        for text in [
+            "{",
+            "[]",
+            "{} {}",
+            r#"{"model":"a","model":"b"}"#,
+            r#"{"model":"a","m\u006fdel":"b"}"#,
+            r#"{"model":"a","Model":"b"}"#,
+            r#"{"response":{"model":"a"},"response":{}}"#,
+            r#"{"session":{"model":"a","model":"a"}}"#,
+            r#"{"type":"response.create","type":"response.cancel"}"#,
+            r#"{"model":["a"]}"#,
+            r#"{"response":"a"}"#,
+        ] {
+            assert_eq!(client_event(Family::Openai, text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(client_event(Family::Openai, b"{\"model\":\"a\",\"x\":\"\xC3\"}"), None);
+        let twice = br#"{"setup":{"model":"models/a"},"setup":{}}"#;
+        assert_eq!(client_event(Family::Gemini, twice), None);
     }
 }

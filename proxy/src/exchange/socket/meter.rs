@@ -2,7 +2,7 @@
 
 use super::frames::{Event, Frames, NotWebSocket};
 use narrows_llm::Family;
-use narrows_llm::realtime::{self, ClientEvent};
+use narrows_llm::realtime::{self, Asks, ClientEvent};
 use narrows_meter::Usage;
 
 /// Longest message that is read for usage, in bytes. Events with usage repeat the answer's text, not its audio.
@@ -81,14 +81,36 @@ pub(super) enum Refused {
     Malformed,
 }
 
+/// What a key lets its messages ask for.
+struct Permit<'k> {
+    /// Which models it may use; `None` lets everything pass as it comes.
+    allows: Option<&'k (dyn Fn(&str) -> bool + Send + Sync)>,
+    /// Whether the model of the conversation was checked, so that messages without one are fine.
+    settled: bool,
+    /// Whether that of an answer was, which may then go on.
+    answers: bool,
+}
+
+impl Permit<'_> {
+    fn check(&mut self, event: Option<&ClientEvent>) -> Result<(), Refused> {
+        let Some(allows) = self.allows else { return Ok(()) };
+        let event = event.ok_or(Refused::Malformed)?;
+        let mut known = event.models.iter().all(|model| allows(model));
+        match event.asks {
+            Asks::Conversation => self.settled |= known,
+            Asks::Answer => self.answers |= known,
+            Asks::Follows => known &= self.settled || self.answers,
+            Asks::Unnamed => known &= self.settled,
+        }
+        if known { Ok(()) } else { Err(Refused::Model) }
+    }
+}
+
 /// The client's direction.
 pub(super) struct Questions<'k> {
     family: Family,
     frames: Option<Frames>,
-    /// Who may use which model; `None` lets everything pass as it comes.
-    allows: Option<&'k (dyn Fn(&str) -> bool + Send + Sync)>,
-    /// Whether the model was checked before, so that messages without one are fine.
-    settled: bool,
+    permit: Permit<'k>,
     pub(super) model: Option<Box<str>>,
     pub(super) closed: bool,
     /// What does not pass, behind messages that do.
@@ -106,8 +128,7 @@ impl<'k> Questions<'k> {
         Questions {
             family,
             frames: Some(Frames::new(limit)),
-            allows,
-            settled,
+            permit: Permit { allows, settled, answers: false },
             model: None,
             closed: false,
             refused: None,
@@ -134,7 +155,7 @@ impl<'k> Questions<'k> {
 
     fn read(&mut self, before: usize, bytes: &[u8], passes: &mut usize) -> Result<(), Refused> {
         let all = before + bytes.len();
-        let holds = self.allows.is_some();
+        let holds = self.permit.allows.is_some();
         if !holds {
             *passes = all;
         }
@@ -145,24 +166,16 @@ impl<'k> Questions<'k> {
                 Ok(None) => break,
                 Ok(Some(Event::Close)) => self.closed = true,
                 Ok(Some(Event::Control)) => {}
-                Ok(Some(Event::LongMessage)) if self.allows.is_some() => return Err(Refused::TooLong),
+                Ok(Some(Event::LongMessage)) if holds => return Err(Refused::TooLong),
                 Ok(Some(Event::LongMessage)) => {}
                 Ok(Some(Event::Message)) => {
                     let event = realtime::client_event(self.family, frames.message());
-                    if let Some(allows) = self.allows {
-                        match &event {
-                            ClientEvent::Model(model) if allows(model) => {}
-                            ClientEvent::Unnamed if self.settled => {}
-                            ClientEvent::Other => {}
-                            ClientEvent::Unreadable => return Err(Refused::Malformed),
-                            ClientEvent::Model(_) | ClientEvent::Unnamed => return Err(Refused::Model),
-                        }
-                    }
-                    if let (ClientEvent::Model(model), None) = (event, &self.model) {
-                        self.model = Some(model);
+                    self.permit.check(event.as_ref())?;
+                    if self.model.is_none() {
+                        self.model = event.and_then(|event| event.models.into_iter().next());
                     }
                 }
-                Err(NotWebSocket) if self.allows.is_some() => return Err(Refused::Malformed),
+                Err(NotWebSocket) if holds => return Err(Refused::Malformed),
                 Err(NotWebSocket) => {
                     self.frames = None;
                     return Ok(());
@@ -223,6 +236,13 @@ mod tests {
         assert_eq!(new(false).note(0, &unnamed), Err(Refused::Model));
         assert_eq!(new(true).note(0, &unnamed), Ok(unnamed.len()));
         assert_eq!(new(true).note(0, &text("{")), Err(Refused::Malformed));
+        // A model beside an allowed one, and one of two that bear the same name.
+        let beside = r#"{"type":"response.create","model":"good","response":{"model":"bad"}}"#;
+        let twice = r#"{"type":"response.create","model":"good","model":"bad"}"#;
+        for settled in [false, true] {
+            assert_eq!(new(settled).note(0, &text(beside)), Err(Refused::Model));
+            assert_eq!(new(settled).note(0, &text(twice)), Err(Refused::Malformed));
+        }
         let mut short = Questions::new(Family::Openai, 10, Some(&allows), false);
         assert_eq!(short.note(0, &good), Err(Refused::TooLong));
         // Without limits of the key nothing waits.
@@ -230,5 +250,33 @@ mod tests {
         assert_eq!(open.note(0, &good[..5]), Ok(5));
         open.note(0, &good[5..]).unwrap();
         assert_eq!(open.model.as_deref(), Some("good"));
+    }
+
+    #[test]
+    fn nothing_is_answered_before_the_model_that_answers_was_checked() {
+        let allows = |model: &str| model == "good";
+        let new = |family, settled| Questions::new(family, 100, Some(&allows), settled);
+        let audio = text(r#"{"type":"input_audio_buffer.append","audio":"AA=="}"#);
+        let item = text(r#"{"type":"conversation.item.create","item":{}}"#);
+        let session = text(r#"{"type":"session.update","session":{"model":"good"}}"#);
+        let answer = text(r#"{"type":"response.create","model":"good"}"#);
+        let append = text(r#"{"type":"response.append","input":[]}"#);
+        for early in [&audio, &item, &append] {
+            assert_eq!(new(Family::Openai, false).note(0, early), Err(Refused::Model));
+            assert_eq!(new(Family::Openai, true).note(0, early), Ok(early.len()));
+            let mut named = new(Family::Openai, false);
+            assert_eq!(named.note(0, &session), Ok(session.len()));
+            assert_eq!(named.note(0, early), Ok(early.len()), "the session has a model that is allowed");
+        }
+        // The model of one answer is that of its sequel, and not the conversation's.
+        let mut one = new(Family::Openai, false);
+        assert_eq!(one.note(0, &answer), Ok(answer.len()));
+        assert_eq!(one.note(0, &append), Ok(append.len()));
+        assert_eq!(one.note(0, &audio), Err(Refused::Model));
+        let (setup, turn) = (text(r#"{"setup":{"model":"models/good"}}"#), text(r#"{"clientContent":{}}"#));
+        let mut live = new(Family::Gemini, false);
+        assert_eq!(live.note(0, &setup), Ok(setup.len()));
+        assert_eq!(live.note(0, &turn), Ok(turn.len()));
+        assert_eq!(new(Family::Gemini, false).note(0, &turn), Err(Refused::Model));
     }
 }

@@ -111,9 +111,10 @@ impl Pump<'_> {
             Stop::Refused(Refused::TooLong) => {
                 (Reason::BodyTooLarge, Some((1009, "the message is larger than the gateway's limit")))
             }
-            Stop::Refused(Refused::Malformed) => {
-                (Reason::BodyMalformed, Some((1007, "the message is not JSON in a WebSocket's frames")))
-            }
+            Stop::Refused(Refused::Malformed) => (
+                Reason::BodyMalformed,
+                Some((1007, "the message is not JSON in a WebSocket's frames, or names a member twice")),
+            ),
         };
         let whole = answers.between_frames() && !flow.writing.load(Ordering::Relaxed);
         if let Some((code, words)) = farewell.filter(|_| whole) {
