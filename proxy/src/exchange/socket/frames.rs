@@ -9,7 +9,7 @@ const CONTROL_BYTES_MAX: u64 = 125;
 /// What was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A whole message; see [`Frames::message`].
+    /// A whole message; see [`Frames::take_message`].
     Message,
     /// A whole message that was longer than is kept.
     LongMessage,
@@ -66,7 +66,6 @@ impl Frames {
     /// Reads from the front of `bytes` until something is complete. `None` when they are used up.
     pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Event>, NotWebSocket> {
         if std::mem::take(&mut self.given) {
-            // A long message's room is not kept for short ones.
             self.message = Vec::new();
             self.too_long = false;
         }
@@ -101,9 +100,9 @@ impl Frames {
         }
     }
 
-    /// The message of the last [`Event::Message`].
-    pub(super) fn message(&self) -> &[u8] {
-        &self.message
+    /// The message of the last [`Event::Message`]. Its room is the caller's: a long one's is not kept for short ones.
+    pub(super) fn take_message(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.message)
     }
 
     /// Whether the bytes so far end between two frames.
@@ -228,9 +227,9 @@ mod tests {
             let mut bytes = &wire[from..to];
             from = to;
             while let Some(event) = frames.next(&mut bytes)? {
-                let message = if event == Event::Message { frames.message().to_vec() } else { Vec::new() };
+                let message = if event == Event::Message { frames.take_message() } else { Vec::new() };
+                assert!(message.len() <= limit && frames.message.len() <= limit);
                 events.push((event, message));
-                assert!(frames.message().len() <= limit);
             }
         }
         Ok(events)

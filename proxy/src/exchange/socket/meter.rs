@@ -44,7 +44,9 @@ impl Answers {
                 Ok(Some(Event::Control)) => {}
                 Ok(Some(Event::LongMessage)) => self.missed = true,
                 Ok(Some(Event::Message)) => {
-                    let Some(event) = realtime::server_event(self.family, frames.message()) else { continue };
+                    let Some(event) = realtime::server_event(self.family, &frames.take_message()) else {
+                        continue;
+                    };
                     self.model = event.model.or(self.model.take());
                     self.open = (self.open + u64::from(event.begins)).saturating_sub(u64::from(event.ends));
                     if let Some(usage) = event.usage {
@@ -79,6 +81,8 @@ pub(super) enum Refused {
     TooLong,
     /// It cannot be read.
     Malformed,
+    /// The process has no room to hold it.
+    NoRoom,
 }
 
 /// What a key lets its messages ask for.
@@ -169,7 +173,7 @@ impl<'k> Questions<'k> {
                 Ok(Some(Event::LongMessage)) if holds => return Err(Refused::TooLong),
                 Ok(Some(Event::LongMessage)) => {}
                 Ok(Some(Event::Message)) => {
-                    let event = realtime::client_event(self.family, frames.message());
+                    let event = realtime::client_event(self.family, &frames.take_message());
                     self.permit.check(event.as_ref())?;
                     if self.model.is_none() {
                         self.model = event.and_then(|event| event.models.into_iter().next());

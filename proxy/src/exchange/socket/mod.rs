@@ -60,6 +60,7 @@ pub(crate) async fn serve(
         message_bytes_max: account.snapshot.limits.request_body,
         allows: allows.as_ref().map(|allows| allows as &(dyn Fn(&str) -> bool + Send + Sync)),
         settled,
+        buffers: &gateway.buffers,
     };
     let _in_flight = account.stream_opened();
     account.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16());

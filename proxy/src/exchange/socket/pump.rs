@@ -2,6 +2,7 @@
 
 use super::frames::close;
 use super::meter::{Answers, Questions, Refused};
+use crate::buffers::Buffers;
 use crate::config::settings::Timeouts;
 use crate::downstream::Session;
 use crate::exchange::account::Account;
@@ -33,6 +34,8 @@ pub(super) struct Pump<'p> {
     pub(super) message_bytes_max: usize,
     pub(super) allows: Option<&'p (dyn Fn(&str) -> bool + Send + Sync)>,
     pub(super) settled: bool,
+    /// Where the room for what is held comes from.
+    pub(super) buffers: &'p Arc<Buffers>,
 }
 
 /// What both directions tell.
@@ -93,7 +96,8 @@ impl Pump<'_> {
             let (client_read, client_write) = tokio::io::split(&mut *client);
             let (wire_read, wire_write) = tokio::io::split(&mut *wire);
             let down = down(wire_read, client_write, ahead, &flow, &mut answers);
-            let up = up(client_read, wire_write, early, &flow, &mut questions, self.message_bytes_max);
+            let room = Room { buffers: self.buffers, message_bytes_max: self.message_bytes_max };
+            let up = up(client_read, wire_write, early, &flow, &mut questions, &room);
             self.both(account, &flow, down, up).await
         };
         // One side said goodbye: nothing is missing, whoever closed first.
@@ -104,17 +108,10 @@ impl Pump<'_> {
             Stop::Gone(reason) => {
                 (reason, Some((if reason == Reason::ShuttingDown { 1001 } else { 1011 }, reason.as_str())))
             }
-            Stop::Refused(Refused::Model) => (
-                Reason::ModelNotAllowed,
-                Some((1008, "this key may not use the model of the message, or names none")),
-            ),
-            Stop::Refused(Refused::TooLong) => {
-                (Reason::BodyTooLarge, Some((1009, "the message is larger than the gateway's limit")))
+            Stop::Refused(refused) => {
+                let (reason, code, words) = ending(&refused);
+                (reason, Some((code, words)))
             }
-            Stop::Refused(Refused::Malformed) => (
-                Reason::BodyMalformed,
-                Some((1007, "the message is not JSON in a WebSocket's frames, or names a member twice")),
-            ),
         };
         let whole = answers.between_frames() && !flow.writing.load(Ordering::Relaxed);
         if let Some((code, words)) = farewell.filter(|_| whole) {
@@ -190,6 +187,24 @@ impl Pump<'_> {
     }
 }
 
+/// What becomes of a conversation with such a message: for the record, and for the client.
+fn ending(refused: &Refused) -> (Reason, u16, &'static str) {
+    match refused {
+        Refused::Model => {
+            (Reason::ModelNotAllowed, 1008, "this key may not use a model of the message, or it names none")
+        }
+        Refused::TooLong => (Reason::BodyTooLarge, 1009, "the message is larger than the gateway's limit"),
+        Refused::Malformed => {
+            let words = "the message is not JSON in a WebSocket's frames, or names a member twice";
+            (Reason::BodyMalformed, 1007, words)
+        }
+        Refused::NoRoom => {
+            let words = "the gateway holds as many buffered bodies as it may; try again shortly";
+            (Reason::BuffersFull, 1013, words)
+        }
+    }
+}
+
 /// What the provider sends.
 async fn down(
     mut from: impl AsyncRead + Unpin,
@@ -223,16 +238,24 @@ async fn down(
     }
 }
 
-/// What the client sends. Bytes of a message whose model is not known yet are held, up to `limit`.
+/// Bounds of what is held.
+struct Room<'p> {
+    buffers: &'p Arc<Buffers>,
+    /// Longest message, in bytes.
+    message_bytes_max: usize,
+}
+
+/// What the client sends. Bytes of a message whose model is not known yet are held, within the room.
 async fn up(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     early: BytesMut,
     flow: &Flow,
     questions: &mut Questions<'_>,
-    limit: usize,
+    room: &Room<'_>,
 ) -> Stop {
     let mut held = early;
+    let mut share = room.buffers.share();
     let mut known = 0;
     loop {
         if held.len() > known {
@@ -256,8 +279,17 @@ async fn up(
             }
             flow.goodbyes[1].store(questions.closed, Ordering::Relaxed);
         }
-        if held.len() > limit.saturating_add(PART_BYTES_MAX) {
+        if held.len() > room.message_bytes_max.saturating_add(PART_BYTES_MAX) {
             return Stop::Refused(Refused::TooLong);
+        }
+        if held.is_empty() {
+            share = room.buffers.share();
+            if held.capacity() > PART_BYTES_MAX {
+                held = BytesMut::new();
+            }
+        } else if !share.grow_to(2 * (held.len() + PART_BYTES_MAX)) {
+            // Twice: as it came, and as it is put together to be read.
+            return Stop::Refused(Refused::NoRoom);
         }
         held.reserve(PART_BYTES_MAX);
         match from.read_buf(&mut held).await {
@@ -278,5 +310,96 @@ fn settle(account: &mut Account, flow: &Flow, answers: Answers, model: Option<Bo
     if !answers.usage.is_unknown() {
         let reported = if complete { Reported::Complete } else { Reported::Partial };
         account.take_usage(&answers.usage, reported, 0, answers.model);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A binary frame; masked with zeros, which changes nothing.
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        let mut wire = vec![0x82, 0x80 | 127];
+        wire.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        wire.extend_from_slice(&[0; 4]);
+        wire.extend_from_slice(payload);
+        wire
+    }
+
+    fn flow() -> Flow {
+        Flow {
+            begun: Instant::now(),
+            up: AtomicU64::new(0),
+            down: AtomicU64::new(0),
+            last_ms: AtomicU64::new(0),
+            writing: AtomicBool::new(false),
+            goodbyes: Default::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_room_of_the_process_and_comes_back_when_it_passes() {
+        let allows = |model: &str| model == "good";
+        let padding = "x".repeat(100_000);
+        let wire =
+            frame(format!(r#"{{"type":"response.create","model":"good","x":"{padding}"}}"#).as_bytes());
+        for (bytes, limit, refused) in [
+            (1 << 20, 1 << 20, None),
+            (150_000, 1 << 20, Some((1013, Reason::BuffersFull))),
+            (1 << 20, 50_000, Some((1009, Reason::BodyTooLarge))),
+        ] {
+            let (buffers, flow) = (Buffers::new(bytes), flow());
+            let mut questions = Questions::new(Family::Openai, limit, Some(&allows), false);
+            let room = Room { buffers: &buffers, message_bytes_max: limit };
+            let (client, near) = tokio::io::duplex(1 << 20);
+            let (mut far, provider) = tokio::io::duplex(1 << 20);
+            let (from, _) = tokio::io::split(near);
+            let relaying = up(from, provider, BytesMut::new(), &flow, &mut questions, &room);
+            let talking = async {
+                let mut client = client;
+                let (first, rest) = wire.split_at(60_000);
+                client.write_all(first).await.unwrap();
+                let mut rounds = 0;
+                while refused.is_none() && buffers.used() < 2 * first.len() {
+                    rounds += 1;
+                    assert!(rounds < 1000, "both copies count: {}", buffers.used());
+                    tokio::task::yield_now().await;
+                }
+                client.write_all(rest).await.unwrap();
+                if refused.is_none() {
+                    let mut heard = vec![0; wire.len()];
+                    far.read_exact(&mut heard).await.unwrap();
+                    assert!(heard == wire);
+                    while buffers.used() > 0 {
+                        rounds += 1;
+                        assert!(rounds < 1000, "nothing is held any more: {}", buffers.used());
+                        tokio::task::yield_now().await;
+                    }
+                }
+                client.shutdown().await.unwrap();
+                client
+            };
+            let (stop, _client) = tokio::join!(relaying, talking);
+            match (stop, refused) {
+                (Stop::Gone(Reason::ClientGone), None) => {}
+                (Stop::Refused(how), Some(expected)) => {
+                    let (reason, code, words) = ending(&how);
+                    assert_eq!((code, reason), expected);
+                    assert!(words.len() <= 123, "it fits into a frame");
+                }
+                _ => panic!("another end than {refused:?}"),
+            }
+            assert_eq!(buffers.used(), 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_limits_of_the_key_nothing_is_held_and_no_room_taken() {
+        let (buffers, flow) = (Buffers::new(0), flow());
+        let mut questions = Questions::new(Family::Openai, 10, None, false);
+        let room = Room { buffers: &buffers, message_bytes_max: 10 };
+        let (wire, mut heard) = (frame(&[b'x'; 50_000]), Vec::new());
+        let stop = up(&wire[..], &mut heard, BytesMut::new(), &flow, &mut questions, &room).await;
+        assert!(matches!(stop, Stop::Gone(Reason::ClientGone)) && heard == wire);
     }
 }
