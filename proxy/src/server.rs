@@ -180,7 +180,9 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     let ledger = Arc::new(open_ledger(&settings)?);
     let admin_token = ledger.ensure_admin_token()?;
     let credentials = Credentials::default();
-    credentials.fill(&mut settings, &ledger, true).map_err(|missing| credentials::describe(&missing))?;
+    credentials
+        .fill(&mut settings, None, &ledger, true)
+        .map_err(|missing| credentials::describe(&missing))?;
     if let Some(loaded) = &mut loaded {
         loaded.settings = settings.clone();
     }

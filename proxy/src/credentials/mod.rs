@@ -19,6 +19,9 @@ pub(crate) const MASTER_KEY_VARIABLE: &str = "NARROWS_MASTER_KEY";
 /// How soon a secrets store that could not be read is asked again at the latest.
 const RETRY_EVERY: Duration = Duration::from_secs(15);
 
+/// How long one round of reading from a secrets store may take, login included.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(20);
+
 /// Why a credential is not there.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Missing {
@@ -40,6 +43,8 @@ struct State {
     fetched: Option<Instant>,
     /// Why values that are kept could not be read again.
     stale: Option<String>,
+    /// What was said last of credentials that stay as they are; empty when there are none.
+    told: String,
 }
 
 impl Credentials {
@@ -59,20 +64,22 @@ impl Credentials {
 
     /// Fills in every credential that comes from elsewhere. Asks the secrets store and reads the store: not for a
     /// thread that serves. What the secrets store gave is read again when it is older than `vault.refresh`, or `fresh`
-    /// is asked for.
+    /// is asked for. One that cannot be read stays as it is in `running`, and keeps no other from changing.
     ///
     /// # Errors
     /// Every credential that is not there, and never was.
     pub(crate) fn fill(
         &self,
         settings: &mut Settings,
+        running: Option<&Settings>,
         ledger: &Ledger,
         fresh: bool,
     ) -> Result<(), Vec<Missing>> {
         if !from_elsewhere(settings) {
             return Ok(());
         }
-        let mut missing = Vec::new();
+        let (mut missing, mut stay) = (Vec::new(), Vec::new());
+        let running = running.filter(|running| is_same_elsewhere(running, settings));
         let organization = settings.organization.to_string();
         let master = master_key(settings.master_key.as_ref());
         self.fetch(settings, fresh);
@@ -85,13 +92,35 @@ impl Credentials {
                     Source::Store(name) => stored(ledger, &organization, name, &master),
                     Source::Vault { path, field } => self.kept(vault.as_ref(), path, field),
                 };
+                let missed = |message| Missing { provider: provider.name.to_string(), message };
                 match value {
                     Ok(value) => credential.value = Some(value),
-                    Err(message) => missing.push(Missing { provider: provider.name.to_string(), message }),
+                    Err(message) => match running.and_then(|running| value_in(running, &credential.source)) {
+                        Some(value) => {
+                            credential.value = Some(value.clone());
+                            stay.push(missed(message));
+                        }
+                        None => missing.push(missed(message)),
+                    },
                 }
             }
         }
+        self.tell(&stay);
         if missing.is_empty() { Ok(()) } else { Err(missing) }
+    }
+
+    /// Says which credentials stay as they are, when that has changed.
+    fn tell(&self, stay: &[Missing]) {
+        let text = if stay.is_empty() { String::new() } else { describe(stay).to_string() };
+        let mut state = self.lock();
+        if state.told == text {
+            return;
+        }
+        match stay {
+            [] => tracing::info!("every credential can be read again"),
+            _ => tracing::warn!("credentials that cannot be read stay as they are: {text}"),
+        }
+        state.told = text;
     }
 
     /// The value that the secrets store gave, now or before.
@@ -111,8 +140,9 @@ impl Credentials {
         state.fetched.is_none_or(|at| at.elapsed() >= every)
     }
 
-    /// Reads every field that the settings name from the secrets store; one round for all.
-    fn fetch(&self, settings: &Settings, fresh: bool) {
+    /// Reads every field that the settings name from the secrets store; one round for all, which takes
+    /// [`ROUND_TIME_MAX`] at most. What comes of it is kept, for [`Credentials::fill`].
+    pub(crate) fn fetch(&self, settings: &Settings, fresh: bool) {
         let wanted = wanted(settings);
         if let Some(vault) = &settings.vault
             && !fresh
@@ -155,6 +185,17 @@ fn all(settings: &Settings) -> impl Iterator<Item = &Credential> {
     settings.providers.iter().filter_map(|provider| provider.api_key.as_ref()).flat_map(|key| &key.0)
 }
 
+/// Whether both find the same value under the same name.
+fn is_same_elsewhere(one: &Settings, other: &Settings) -> bool {
+    let address = |settings: &Settings| settings.vault.as_ref().map(|vault| vault.address.to_string());
+    one.organization == other.organization && address(one) == address(other)
+}
+
+/// The value of a credential in settings that are filled.
+fn value_in<'a>(settings: &'a Settings, source: &Source) -> Option<&'a Secret> {
+    all(settings).find(|credential| credential.source == *source)?.value.as_ref()
+}
+
 /// Paths and fields, each once.
 fn wanted(settings: &Settings) -> Vec<[String; 2]> {
     let mut wanted: Vec<[String; 2]> = Vec::new();
@@ -176,7 +217,7 @@ fn read_all(vault: &Vault, wanted: &[[String; 2]]) -> Read {
     let reading = || -> Read {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime {
-            Ok(runtime) => runtime.block_on(read_round(vault, wanted)),
+            Ok(runtime) => runtime.block_on(read_within(vault, wanted, ROUND_TIME_MAX)),
             Err(error) => (Vec::new(), Some(error.to_string())),
         }
     };
@@ -184,28 +225,45 @@ fn read_all(vault: &Vault, wanted: &[[String; 2]]) -> Read {
         .unwrap_or_else(|_panic| (Vec::new(), Some("reading the secrets store failed".to_owned())))
 }
 
-async fn read_round(vault: &Vault, wanted: &[[String; 2]]) -> Read {
+/// As much of a round as comes within `limit`.
+async fn read_within(vault: &Vault, wanted: &[[String; 2]], limit: Duration) -> Read {
+    let mut read = (Vec::new(), None);
+    if tokio::time::timeout(limit, read_round(vault, wanted, &mut read)).await.is_err() {
+        let late = || format!("the secrets store did not answer everything within {} s", limit.as_secs());
+        read.1.get_or_insert_with(late);
+    }
+    read
+}
+
+async fn read_round(vault: &Vault, wanted: &[[String; 2]], (values, first): &mut Read) {
     let session = match vault::Session::open(vault).await {
         Ok(session) => session,
-        Err(fault) => return (Vec::new(), Some(fault.to_string())),
+        Err(fault) => {
+            *first = Some(fault.to_string());
+            return;
+        }
     };
     let mut secrets: HashMap<&str, Option<serde_json::Value>> = HashMap::new();
-    let (mut values, mut first) = (Vec::new(), None);
     for [path, field] in wanted {
         if !secrets.contains_key(path.as_str()) {
             let read = session.read(path).await;
             if let Err(fault) = &read {
-                first = first.or_else(|| Some(fault.to_string()));
+                first.get_or_insert_with(|| fault.to_string());
+                if matches!(fault, vault::VaultFault::Fetch(_)) {
+                    // It would be waited for again with every path.
+                    return;
+                }
             }
             secrets.insert(path, read.ok());
         }
         let Some(Some(secret)) = secrets.get(path.as_str()) else { continue };
         match vault::field(secret, path, field) {
             Ok(value) => values.push(([path.clone(), field.clone()], value)),
-            Err(fault) => first = first.or_else(|| Some(fault.to_string())),
+            Err(fault) => {
+                first.get_or_insert_with(|| fault.to_string());
+            }
         }
     }
-    (values, first)
 }
 
 fn stored(
@@ -234,4 +292,83 @@ pub(crate) fn master_key(given: Option<&Secret>) -> Result<MasterKey, String> {
         })?,
     };
     MasterKey::parse(&text).map_err(|fault| fault.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use narrows_ledger::LedgerOptions;
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn settings(top: &str, key: &str) -> Settings {
+        let text = format!(
+            "version: 1\norganization: acme\nmaster_key: '{}'\n{top}\nproviders:\n  \
+             one: {{kind: openai, api_key: 'store:gone'}}\n  two: {{kind: openai, models: [], api_key: {key}}}\n",
+            "ab".repeat(32)
+        );
+        config::parse("test.yaml", Path::new("."), &text, &|_| None).unwrap().settings
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_stays_as_it_is_and_stops_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&folder.path().join("narrows.db"), LedgerOptions::default()).unwrap();
+        let mut running = settings("", "'store:there'");
+        let master = master_key(running.master_key.as_ref()).unwrap();
+        ledger.put_credential(&master.seal("acme", "there", &Secret::new("new")).unwrap(), "test").unwrap();
+        let credentials = Credentials::default();
+        let missing = credentials.fill(&mut running.clone(), None, &ledger, false).unwrap_err();
+        assert_eq!(missing.len(), 1, "a value that never was is missing: {missing:?}");
+        for provider in &mut running.providers {
+            provider.api_key.as_mut().unwrap().0[0].value = Some(Secret::new("old"));
+        }
+        // As a refresh does it, and as a reload, whose settings come without values.
+        for mut next in [running.clone(), settings("", "'store:there'")] {
+            credentials.fill(&mut next, Some(&running), &ledger, false).unwrap();
+            let value = |name: &str| {
+                let provider = next.providers.iter().find(|provider| &*provider.name == name).unwrap();
+                provider.api_key.as_ref().unwrap().0[0].value.as_ref().unwrap().reveal().to_owned()
+            };
+            assert_eq!([value("one"), value("two")], ["old", "new"]);
+            assert!(credentials.lock().told.contains("`gone`"), "it is told");
+        }
+    }
+
+    /// A secrets store that takes connections and does `what` with each; how many there were.
+    fn store(
+        what: fn(std::net::TcpStream) -> Option<std::net::TcpStream>,
+    ) -> (Vault, std::sync::Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let top = format!("vault: {{address: 'http://{}', token: t}}", listener.local_addr().unwrap());
+        let count = std::sync::Arc::new(AtomicUsize::new(0));
+        let counted = std::sync::Arc::clone(&count);
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                counted.fetch_add(1, Ordering::Relaxed);
+                held.push(what(stream.unwrap()));
+            }
+        });
+        (settings(&top, "'vault:a/b#c'").vault.unwrap(), count)
+    }
+
+    #[tokio::test]
+    async fn a_secrets_store_that_is_away_is_asked_once_in_a_round() {
+        let (vault, count) = store(|_closed| None);
+        let wanted = ["a/one", "a/two", "a/three"].map(|path| [path.to_owned(), "key".to_owned()]);
+        let (values, fault) = read_within(&vault, &wanted, ROUND_TIME_MAX).await;
+        assert!(values.is_empty() && fault.unwrap().contains("cannot be asked"));
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_round_ends_when_its_time_is_over() {
+        let (vault, _) = store(Some);
+        let wanted = [["a/one".to_owned(), "key".to_owned()]];
+        let (_, fault) = read_within(&vault, &wanted, Duration::from_millis(50)).await;
+        assert!(fault.unwrap().contains("did not answer everything within"));
+    }
 }

@@ -37,13 +37,24 @@ pub(crate) enum Outcome {
 /// Reads the configuration again and takes it over, if it can be. Reads files: not for a thread that serves.
 pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
     let configuration = &gateway.configuration;
+    let Some(file) = configuration.running().and_then(|running| running.source.clone()) else {
+        return Outcome::NoFile;
+    };
+    // A secrets store is asked before the turn is taken: while it is slow, others can have theirs.
+    let asked_for = config::attempt(&file).outcome.ok().map(|loaded| loaded.settings);
+    if let Some(settings) = &asked_for {
+        gateway.credentials.fetch(settings, true);
+    }
     let _turn = configuration.take_turn();
     let Some(running) = configuration.running() else { return Outcome::NoFile };
-    let Some(file) = running.source.clone() else { return Outcome::NoFile };
     let config::Attempt { outcome, mut files } = config::attempt(&file);
-    let filled = outcome.and_then(|mut loaded| match fill(gateway, &mut loaded) {
-        Ok(()) => Ok(loaded),
-        Err(problems) => Err(Problems::new(problems)),
+    let filled = outcome.and_then(|mut loaded| {
+        // The file may have changed in between.
+        let fresh = asked_for.is_none_or(|settings| settings != loaded.settings);
+        match fill(gateway, &mut loaded, &running, fresh) {
+            Ok(()) => Ok(loaded),
+            Err(problems) => Err(Problems::new(problems)),
+        }
     });
     let problems = match filled {
         Ok(loaded) if loaded.settings == running.settings => {
@@ -72,9 +83,10 @@ pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
 }
 
 /// Fills in the credentials that come from elsewhere.
-fn fill(gateway: &Gateway, loaded: &mut Loaded) -> Result<(), Vec<Problem>> {
+fn fill(gateway: &Gateway, loaded: &mut Loaded, running: &Loaded, fresh: bool) -> Result<(), Vec<Problem>> {
     let file = loaded.source.as_deref().map(|file| file.display().to_string()).unwrap_or_default();
-    gateway.credentials.fill(&mut loaded.settings, &gateway.ledger, true).map_err(|missing| {
+    let running = Some(&running.settings);
+    gateway.credentials.fill(&mut loaded.settings, running, &gateway.ledger, fresh).map_err(|missing| {
         let problem = |missing: Missing| Problem {
             file: file.clone(),
             line: 1,
@@ -106,10 +118,16 @@ pub(crate) async fn refresh(gateway: Gateway) {
 /// Takes over credentials that have changed. Those that cannot be read stay as they are.
 fn refresh_once(gateway: &Gateway) {
     let configuration = &gateway.configuration;
+    if let Some(running) = configuration.running() {
+        // Before the turn is taken, as in a reload.
+        gateway.credentials.fetch(&running.settings, false);
+    }
     let _turn = configuration.take_turn();
     let Some(running) = configuration.running() else { return };
     let mut loaded = (*running).clone();
-    if let Err(missing) = gateway.credentials.fill(&mut loaded.settings, &gateway.ledger, false) {
+    let Loaded { settings, .. } = &mut loaded;
+    if let Err(missing) = gateway.credentials.fill(settings, Some(&running.settings), &gateway.ledger, false)
+    {
         tracing::warn!("credentials stay as they are: {}", credentials::describe(&missing));
         return;
     }
