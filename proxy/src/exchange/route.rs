@@ -189,10 +189,7 @@ fn one(
         );
         return Err(Refusal::new(Reason::DialectUnsupported, message));
     }
-    if provider.health.mode() == Mode::Disabled {
-        let message = format!("the provider {} has been disabled by an operator", provider.name);
-        return Err(Refusal::new(Reason::TargetDisabled, message));
-    }
+    in_use(&provider)?;
     let mut target = Target {
         operation: request.operation,
         dialect: request.dialect,
@@ -205,6 +202,15 @@ fn one(
     };
     let edits = edits(head, requested, &mut target);
     Ok(Chosen { target, edits, choice: None })
+}
+
+/// Whether operators let the provider be asked.
+pub(super) fn in_use(provider: &Provider) -> Result<(), Refusal> {
+    if provider.health.mode() != Mode::Disabled {
+        return Ok(());
+    }
+    let message = format!("the provider {} has been disabled by an operator", provider.name);
+    Err(Refusal::new(Reason::TargetDisabled, message))
 }
 
 /// What changes in the body for a target.

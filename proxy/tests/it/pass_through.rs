@@ -250,3 +250,14 @@ async fn what_is_matched_is_what_is_sent() {
     assert_eq!(record.dialect, Some("own"));
     assert_eq!(record.client_address.map(|address| address.to_string()).as_deref(), Some("127.0.0.1"));
 }
+
+#[tokio::test]
+async fn a_provider_that_is_disabled_is_asked_for_nothing_beside_inference_either() {
+    let gate = everything().start();
+    assert_eq!(gate.ask_as_key(Ask::get("/all-openai/v1/batches")).await.status(), 200);
+    gate.admin_post("/admin/v1/targets/all-openai/disable").await;
+    for path in ["/all-openai/v1/batches", "/all-openai/v1/files"] {
+        let refused = gate.ask_as_key(Ask::get(path)).await;
+        assert_eq!((refused.status(), &*refused.code(Family::Openai)), (503, "target_disabled"), "{path}");
+    }
+}

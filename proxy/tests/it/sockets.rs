@@ -253,3 +253,16 @@ async fn a_gateway_that_stops_says_goodbye_after_its_grace() {
     patient("the end", stopping).await.unwrap().unwrap();
     drop(TcpStream::connect(address).await);
 }
+
+#[tokio::test]
+async fn a_provider_that_is_disabled_gets_no_conversation() {
+    let (address, _heard) = provider(SWITCH, Vec::new()).await;
+    let gate = plan(address).start();
+    gate.admin_post("/admin/v1/targets/talks/disable").await;
+    for path in ["/talks/v1/responses", "/v1/responses", "/v1/realtime?model=gpt-realtime"] {
+        let refused = gate.ask_as_key(ask(path)).await;
+        assert_eq!((refused.status(), &*refused.code(Family::Openai)), (503, "target_disabled"), "{path}");
+    }
+    gate.admin_post("/admin/v1/targets/talks/enable").await;
+    open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
+}

@@ -14,7 +14,7 @@ mod send;
 pub(super) use find::{Asked, asked, other_method};
 
 use super::objects::{self, Where};
-use super::route::Target;
+use super::route::{Target, in_use};
 use super::{Account, Ending, admit, identify, shed};
 use crate::downstream::Session;
 use crate::gateway::Gateway;
@@ -96,6 +96,7 @@ pub(super) async fn run(
     }
     let (provider, model) = place::provider(account, &asked, &way, &who, pinned, &mut payload)?;
     place::allowed(&provider, &way)?;
+    in_use(&provider)?;
     let target = Target {
         operation: Operation::Beside,
         dialect: place::dialect(way.family),

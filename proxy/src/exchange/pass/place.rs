@@ -5,7 +5,7 @@ use super::{Payload, Who};
 use crate::downstream::Session;
 use crate::exchange::Account;
 use crate::exchange::objects;
-use crate::exchange::route::{allow, refuse_key_as_name};
+use crate::exchange::route::{allow, in_use, refuse_key_as_name};
 use crate::exchange::socket::decode;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
@@ -62,7 +62,8 @@ pub(super) async fn way(
             }
         }
     }
-    let fits = |way: &&&Way| candidates(account, way).next().is_some();
+    // Which of them are in use does not change what the path means.
+    let fits = |way: &&&Way| permitted(account, way).next().is_some();
     let found =
         ways.iter().find(|way| Some(way.family) == client && fits(way)).or_else(|| ways.iter().find(fits));
     match found.or(ways.first()) {
@@ -79,8 +80,19 @@ pub(super) fn is_open(account: &Account, way: &Way) -> bool {
 }
 
 /// The providers that allow this way.
-fn candidates<'a>(account: &'a Account, way: &'a Way) -> impl Iterator<Item = &'a Arc<Provider>> {
+fn permitted<'a>(account: &'a Account, way: &'a Way) -> impl Iterator<Item = &'a Arc<Provider>> {
     account.snapshot.providers().iter().filter(|provider| permits(provider, way))
+}
+
+/// Those of them that are in use.
+fn candidates<'a>(account: &'a Account, way: &'a Way) -> impl Iterator<Item = &'a Arc<Provider>> {
+    permitted(account, way).filter(|provider| in_use(provider).is_ok())
+}
+
+/// Why there is no candidate.
+fn nobody(account: &Account, way: &Way) -> Refusal {
+    let disabled = permitted(account, way).find_map(|provider| in_use(provider).err());
+    disabled.unwrap_or_else(|| not_allowed(way, None))
 }
 
 fn permits(provider: &Provider, way: &Way) -> bool {
@@ -255,7 +267,7 @@ fn models_in(way: &Way, text: &[u8]) -> Option<Vec<Box<str>>> {
 /// The only provider that allows this.
 fn only(account: &Account, way: &Way) -> Result<Arc<Provider>, Refusal> {
     let mut able = candidates(account, way);
-    let Some(first) = able.next() else { return Err(not_allowed(way, None)) };
+    let Some(first) = able.next() else { return Err(nobody(account, way)) };
     let others: Vec<&str> = able.map(|provider| &*provider.name).collect();
     if others.is_empty() {
         return Ok(Arc::clone(first));

@@ -12,7 +12,7 @@ use super::account::{Account, micros};
 use super::attempt::{Answered, client_query, nominated, note, passes, put_header};
 use super::identify::Identified;
 use super::relay::{self, Ending};
-use super::route::{Target, allow, check_prefix};
+use super::route::{Target, allow, check_prefix, in_use};
 use crate::downstream::Session;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
@@ -129,6 +129,7 @@ fn route(head: &Parts, account: &mut Account, identified: &Identified) -> Result
     if key.is_none() && prefix != Some(&*provider.name) {
         return Err(Refusal::new(Reason::KeyMissing, "this path is not served here without a virtual key"));
     }
+    in_use(&provider)?;
     if !provider.realtime || !provider.kind.speaks(received.dialect) {
         let message = format!(
             "the provider {} is not configured for WebSockets (providers.{}.realtime: true); use ordinary requests",
@@ -169,10 +170,12 @@ fn unnamed(account: &Account, identified: &Identified) -> Result<Arc<Provider>, 
         return Ok(Arc::clone(named));
     }
     let serves = |provider: &&Arc<Provider>| provider.realtime && provider.kind.speaks(received.dialect);
-    let mut serving = account.snapshot.providers().iter().filter(serves);
+    let all = || account.snapshot.providers().iter().filter(serves);
+    let mut serving = all().filter(|provider| in_use(provider).is_ok());
     match (serving.next(), serving.next()) {
         (Some(only), None) => Ok(Arc::clone(only)),
         (None, _) => {
+            all().try_for_each(|provider| in_use(provider))?;
             let cause = "no provider is configured for WebSockets in this dialect (providers.NAME.realtime: true); use \
                          ordinary requests";
             Err(refuse(Reason::WebsocketNotServed, cause))
