@@ -266,6 +266,12 @@ impl Snapshot {
         }
     }
 
+    /// Every model with targets, in the configuration's order.
+    #[cfg(test)]
+    pub(crate) fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
     /// Every provider, in the configuration's order.
     pub(crate) fn providers(&self) -> &[Arc<Provider>] {
         &self.providers

@@ -41,13 +41,21 @@ pub(super) fn choose(account: &Account, asked: &Asked<'_>, route: Arc<Route>) ->
     let tie = Tie::of(account, request);
     let open = able & route.those(RouteTarget::takes_new);
     let key = tie.conversation.unwrap_or_else(|| account.random_key());
-    let kept = || tie.keeper.as_deref().and_then(|provider| route.place_at(provider));
-    let pinned = tie.pinned.as_deref().and_then(|name| route.place_of(name)).or_else(kept);
-    let picked = if tie.bound {
+    let usable = able & route.those(RouteTarget::takes_bound);
+    let pinned = tie.pinned.as_deref().and_then(|name| route.place_of(name));
+    // What the request refers to can be read where it is kept only, whatever the rest of the conversation was.
+    let home = request.keeper.as_deref().and_then(|keeper| {
+        let there = route.those(|target| *target.provider.name == *keeper) & usable;
+        pinned.filter(|place| there & only(*place) != 0).or_else(|| route.place_at(keeper, usable))
+    });
+    let kept = || tie.keeper.as_deref().and_then(|provider| route.place_at(provider, usable));
+    let pinned = home.or(pinned).or_else(kept);
+    let is_bound = tie.bound || home.is_some();
+    let picked = if is_bound {
         bound(&route, requested, key, able, pinned)?
     } else {
         // Where the conversation was last its prompt is cached: it stays there as long as that is in use.
-        let stays = able & route.those(RouteTarget::takes_bound) & pinned.map_or(0, only);
+        let stays = usable & pinned.map_or(0, only);
         let Some(picked) = route.pick_usable(key, stays).or_else(|| route.pick(key, open)) else {
             let message = format!(
                 "every target of the model {requested:?} has been disabled or drained by an operator"
@@ -61,7 +69,7 @@ pub(super) fn choose(account: &Account, asked: &Asked<'_>, route: Arc<Route>) ->
         left: open & !only(picked.index),
         key,
         conversation: tie.conversation,
-        bound: tie.bound,
+        bound: is_bound,
         requested: Arc::clone(requested),
         wire: request.body.wire.clone(),
         text: request.body.text.clone(),

@@ -7,7 +7,7 @@ use super::read::{Body, Request};
 use crate::config::settings::Timeouts;
 use crate::respond::{Page, Refusal};
 use crate::snapshot::route::Route;
-use crate::snapshot::{Found, Provider, Resolved, is_format};
+use crate::snapshot::{Found, Provider, Resolved, Snapshot, is_format};
 use crate::targets::health::Mode;
 use narrows_ledger::key::KeyEntry;
 use narrows_llm::endpoint::Operation;
@@ -95,9 +95,10 @@ fn upstream(account: &mut Account, request: Request) -> Result<Routed, Refusal> 
     check_prefix(account, request.prefix.as_deref())?;
     // Whoever came in without a key stays with the provider that is open to anybody.
     let routes = request.key.is_some();
-    // What the request refers to is where it was made.
-    let prefix = request.prefix.as_deref().or(request.keeper.as_deref());
-    let found = account.snapshot.resolve(prefix, &requested, request.dialect, routes);
+    let (prefix, keeper) = (request.prefix.as_deref(), request.keeper.as_deref());
+    let found = find(&account.snapshot, prefix, keeper, &|snapshot, prefix| {
+        snapshot.resolve(prefix, &requested, request.dialect, routes)
+    });
     if let Some(page) = counted_here(account, &request, &requested, found.as_ref())? {
         return Ok(Routed::Listing(page));
     }
@@ -122,6 +123,22 @@ fn upstream(account: &mut Account, request: Request) -> Result<Routed, Refusal> 
         choice: chosen.choice,
         body: request.body,
     }))
+}
+
+/// Where the model goes. What the request refers to is where it was made, at `keeper`: a model with targets has it among
+/// them, and the choice sees to it; any other is asked for there.
+fn find(
+    snapshot: &Snapshot,
+    prefix: Option<&str>,
+    keeper: Option<&str>,
+    resolve: &dyn Fn(&Snapshot, Option<&str>) -> Option<Found>,
+) -> Option<Found> {
+    let found = resolve(snapshot, prefix);
+    let Some(keeper) = keeper.filter(|_| prefix.is_none()) else { return found };
+    match found {
+        Some(Found::Route(route)) if route.place_at(keeper, 0).is_some() => Some(Found::Route(route)),
+        _ => resolve(snapshot, Some(keeper)),
+    }
 }
 
 /// The number of a prompt's tokens as an estimate, if that is asked for and whoever serves the model does not count.
@@ -310,3 +327,57 @@ fn entry<'a>(name: &'a str, provider: &'a Provider) -> ModelEntry<'a> {
 
 /// When listed models were made, in seconds since the epoch. Clients want a figure and providers do not tell us.
 const MODELS_CREATED: i64 = 1_700_000_000;
+
+#[cfg(test)]
+pub(in crate::exchange) mod tests {
+    use super::*;
+    use crate::config;
+    use std::path::Path;
+
+    /// The providers `a`, `b` and `c`, and models `smart-…` that `a` and `b` serve.
+    pub(in crate::exchange) fn snapshot() -> Snapshot {
+        let text = "version: 1\norganization: acme\ndns: {servers: [127.0.0.1]}\nproviders:\n  \
+                    a: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: sk-a}\n  \
+                    b: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: sk-b}\n  \
+                    c: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: sk-c}\n\
+                    models: {'smart-*': {targets: [{provider: a, model: m}, {provider: b, model: m}, \
+                    {provider: b, model: n}]}}\n";
+        let settings = config::parse("test.yaml", Path::new("."), text, &|_| None).unwrap().settings;
+        Snapshot::new(&settings, None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_model_with_targets_keeps_them_whatever_the_request_refers_to() {
+        let snapshot = snapshot();
+        let at = |keeper| {
+            find(&snapshot, None, keeper, &|snapshot, prefix| {
+                snapshot.resolve(prefix, "smart-1", Dialect::OpenaiResponses, true)
+            })
+        };
+        assert!(matches!(at(None), Some(Found::Route(_))));
+        assert!(matches!(at(Some("b")), Some(Found::Route(_))), "its own model, time-outs and retries");
+        let elsewhere = at(Some("c"));
+        assert!(matches!(elsewhere, Some(Found::One(found)) if &*found.provider.name == "c"));
+    }
+
+    #[tokio::test]
+    async fn an_account_is_used_at_its_first_target_that_can_be() {
+        let snapshot = snapshot();
+        let route = &snapshot.routes()[0];
+        assert_eq!(route.place_at("b", 0b111), Some(1));
+        assert_eq!(route.place_at("b", 0b101), Some(2), "the first one is not in use");
+        assert_eq!(route.place_at("b", 0b001), Some(1), "none is: it is named all the same");
+        assert_eq!(route.place_at("c", 0b111), None);
+    }
+
+    #[tokio::test]
+    async fn a_provider_that_is_disabled_is_not_asked() {
+        let snapshot = snapshot();
+        let provider = snapshot.provider("a").unwrap();
+        assert!(in_use(provider).is_ok());
+        provider.health.set_mode(Mode::Draining);
+        assert!(in_use(provider).is_ok(), "what is bound to it goes on");
+        provider.health.set_mode(Mode::Disabled);
+        assert!(in_use(provider).is_err());
+    }
+}

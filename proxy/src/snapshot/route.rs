@@ -181,9 +181,11 @@ impl Route {
         self.targets.iter().position(|target| *target.health.name == *name)
     }
 
-    /// The place of the first target of this provider.
-    pub(crate) fn place_at(&self, provider: &str) -> Option<usize> {
-        self.targets.iter().position(|target| *target.provider.name == *provider)
+    /// The place of the first target of this provider, one of `among` before any other.
+    pub(crate) fn place_at(&self, provider: &str, among: Set) -> Option<usize> {
+        let here = self.those(|target| *target.provider.name == *provider);
+        let best = if here & among == 0 { here } else { here & among };
+        (best != 0).then_some(best.trailing_zeros() as usize)
     }
 
     fn best(&self, key: u64, among: Set) -> Option<usize> {
