@@ -49,6 +49,13 @@ pub(crate) struct Picked {
     target: Pass,
 }
 
+impl Picked {
+    /// Whether it was admitted like everybody: neither it nor its provider had been set aside.
+    pub(crate) fn is_usual(self) -> bool {
+        (self.provider, self.target) == (Pass::Usual, Pass::Usual)
+    }
+}
+
 /// What became of an attempt, as far as it says something about the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {

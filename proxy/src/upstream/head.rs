@@ -79,7 +79,7 @@ impl Head {
     }
 }
 /// Parses a head that is known to be complete.
-pub(super) fn parse_head(bytes: &Bytes) -> Result<Head, Fault> {
+pub(crate) fn parse_head(bytes: &Bytes) -> Result<Head, Fault> {
     let mut fields = [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();

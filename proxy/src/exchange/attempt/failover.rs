@@ -56,7 +56,7 @@ pub(super) async fn attempt(
                 (End::Failed(failed), verdict)
             }
             Ok((connection, head)) if verdict::is_accepted(&target, &head) => {
-                choice.tell(Outcome::Answered);
+                choice.tell(verdict::of_success(&target, choice.picked));
                 if let Some(name) = choice.name() {
                     account.served_by(name, choice.conversation, &head);
                 }

@@ -2,7 +2,7 @@
 
 use super::{Failed, Failure, refuses_us};
 use crate::exchange::route::Target;
-use crate::snapshot::route::Outcome;
+use crate::snapshot::route::{Outcome, Picked};
 use crate::upstream::Fault;
 use crate::upstream::head::Head;
 use narrows_llm::retry_hint;
@@ -43,8 +43,28 @@ fn asks_to_repeat(head: &Head) -> bool {
     head.field("x-should-retry") == Some(b"true")
 }
 
+/// What an accepted answer says of the target. One to a client's own credential says nothing of ours: it ends no time
+/// for which the target was set aside.
+pub(super) fn of_success(target: &Target, picked: Picked) -> Outcome {
+    let vouches = !target.own_credential || target.provider.credential(target.dialect).is_none();
+    if vouches || picked.is_usual() { Outcome::Answered } else { Outcome::Unknown }
+}
+
 /// Judges an answer with an error's head; `body` is as much of its body as was read.
 pub(super) fn of_error(target: &Target, head: &Head, body: &[u8]) -> Verdict {
+    let verdict = judged(target, head, body);
+    let of_account = matches!(
+        verdict.outcome,
+        Outcome::Aside(_) | Outcome::AccountRefused | Outcome::RequestRefused | Outcome::Answered
+    );
+    // A limit or a quota of the client's own account is nothing to anybody else.
+    if target.own_credential && (of_account || head.status.as_u16() == 429) {
+        return Verdict { outcome: Outcome::Unknown, ..verdict };
+    }
+    verdict
+}
+
+fn judged(target: &Target, head: &Head, body: &[u8]) -> Verdict {
     let status = head.status.as_u16();
     if refuses_us(target, head) {
         let outcome = if status == 401 { Outcome::AccountRefused } else { Outcome::RequestRefused };
@@ -78,4 +98,58 @@ pub(super) fn of_failure(failed: &Failed, after_sent: bool) -> Verdict {
         _ => (Again::Anywhere, Outcome::Unanswered),
     };
     Verdict { again, hint: None, outcome }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::route::tests::snapshot;
+    use crate::snapshot::route::only;
+    use crate::upstream::head::parse_head;
+    use bytes::Bytes;
+    use narrows_llm::Dialect;
+    use narrows_llm::endpoint::Operation;
+    use std::sync::Arc;
+
+    fn target(own_credential: bool) -> Target {
+        let snapshot = snapshot();
+        Target {
+            operation: Operation::Generate,
+            dialect: Dialect::OpenaiChat,
+            provider: Arc::clone(snapshot.provider("a").unwrap()),
+            model: Arc::from("m"),
+            stream: false,
+            asks_for_usage: false,
+            own_credential,
+            place: None,
+        }
+    }
+
+    fn outcome(own_credential: bool, head: &str) -> Outcome {
+        let head = Bytes::from(format!("HTTP/1.1 {head}content-length: 0\r\n\r\n"));
+        of_error(&target(own_credential), &parse_head(&head).unwrap(), b"").outcome
+    }
+
+    #[test]
+    fn what_a_clients_own_account_is_told_sets_nothing_aside() {
+        let aside = "429 Too Many Requests\r\nretry-after: 60\r\n";
+        assert_eq!(outcome(false, aside), Outcome::Aside(Duration::from_secs(60)));
+        assert_eq!(outcome(false, "402 Payment Required\r\n"), Outcome::AccountRefused);
+        assert_eq!(outcome(false, "401 Unauthorized\r\n"), Outcome::AccountRefused);
+        assert_eq!(outcome(false, "429 Too Many Requests\r\n"), Outcome::Failed);
+        for head in [aside, "402 Payment Required\r\n", "429 Too Many Requests\r\n"] {
+            assert_eq!(outcome(true, head), Outcome::Unknown, "{head}");
+        }
+        assert_eq!(outcome(true, "500 Oh\r\n"), Outcome::Failed, "that is the provider's own trouble");
+    }
+
+    #[test]
+    fn what_a_clients_own_account_is_granted_ends_no_time_set_aside() {
+        let snapshot = snapshot();
+        let usual = snapshot.routes()[0].pick_usable(1, only(0)).unwrap();
+        let forced = snapshot.routes()[0].least_bad(only(0)).unwrap();
+        assert_eq!(of_success(&target(false), forced), Outcome::Answered);
+        assert_eq!(of_success(&target(true), usual), Outcome::Answered);
+        assert_eq!(of_success(&target(true), forced), Outcome::Unknown);
+    }
 }
