@@ -63,6 +63,9 @@ pub(crate) enum Fault {
     /// going away). It is safe to send it again.
     #[error("the provider did not begin work on the request: {0}")]
     NotBegun(String),
+    /// The request cannot be said in the provider's version of HTTP. Nothing was sent, and asking again is no use.
+    #[error("the request cannot be said in HTTP/2: {0}")]
+    Unsayable(&'static str),
     /// The provider gave the request up (HTTP/2).
     #[error("the provider reset the stream: {0}")]
     Reset(String),
@@ -85,7 +88,12 @@ impl Fault {
             | Fault::TlsThrough { .. }
             | Fault::Proxy { .. } => true,
             Fault::Shared(fault) => fault.is_unreachable(),
-            Fault::Write(_) | Fault::Cut | Fault::NotBegun(_) | Fault::Reset(_) | Fault::Protocol(_) => false,
+            Fault::Write(_)
+            | Fault::Cut
+            | Fault::NotBegun(_)
+            | Fault::Unsayable(_)
+            | Fault::Reset(_)
+            | Fault::Protocol(_) => false,
         }
     }
 
@@ -98,6 +106,7 @@ impl Fault {
             Fault::Proxy { .. } => Reason::EgressProxy,
             Fault::Write(_) | Fault::Cut | Fault::NotBegun(_) | Fault::Reset(_) => Reason::ProviderCut,
             Fault::Shared(fault) => fault.reason(),
+            Fault::Unsayable(_) => Reason::HeadAmbiguous,
             Fault::Protocol(_) => Reason::ProviderProtocol,
         }
     }

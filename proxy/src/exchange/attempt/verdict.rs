@@ -92,6 +92,8 @@ pub(super) fn of_failure(failed: &Failed, after_sent: bool) -> Verdict {
     let (again, outcome) = match &failed.failure {
         Failure::ClientGone | Failure::TotalTimeout => (Again::Never, Outcome::Unknown),
         Failure::Upstream(fault) if fault.is_unreachable() => (Again::Anywhere, Outcome::Unreachable),
+        // The client's request is the cause, and says nothing of the target.
+        Failure::Upstream(Fault::Unsayable(_)) => (Again::Never, Outcome::Unknown),
         Failure::Upstream(Fault::NotBegun(_)) => (Again::Anywhere, Outcome::Unanswered),
         // What was sent whole the provider may be at work on, and bill.
         _ if failed.sent && !after_sent => (Again::Never, Outcome::Unanswered),
@@ -141,6 +143,13 @@ mod tests {
             assert_eq!(outcome(true, head), Outcome::Unknown, "{head}");
         }
         assert_eq!(outcome(true, "500 Oh\r\n"), Outcome::Failed, "that is the provider's own trouble");
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_said_is_held_against_nobody() {
+        let failed = Failed { failure: Failure::Upstream(Fault::Unsayable("no")), sent: false };
+        let verdict = of_failure(&failed, true);
+        assert_eq!((verdict.again, verdict.outcome), (Again::Never, Outcome::Unknown));
     }
 
     #[test]

@@ -6,23 +6,28 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, Version, header};
 use std::mem::MaybeUninit;
 
+/// Fields of a request: as many as a client may send, and ours.
+const REQUEST_FIELDS_MAX: usize = HEAD_FIELDS_MAX + 64;
+
 /// The head of a request, as the exchange wrote it for HTTP/1.1, as HTTP/2 has it (RFC 9113 §8.3.1). Names and values
 /// are not copied.
 pub(super) fn request(head: &Bytes, tls: bool) -> Result<Request<()>, Fault> {
-    // We wrote the head ourselves; that it is not one would be our own fault.
-    let odd = |what: &str| Fault::Protocol(format!("its request cannot be said in HTTP/2: {what}"));
-    let mut fields = [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX];
+    let odd = Fault::Unsayable;
+    let mut fields = [const { MaybeUninit::uninit() }; REQUEST_FIELDS_MAX];
     let mut parsed = httparse::Request::new(&mut []);
-    if !matches!(parsed.parse_with_uninit_headers(head, &mut fields), Ok(httparse::Status::Complete(_))) {
-        return Err(odd("the head"));
+    match parsed.parse_with_uninit_headers(head, &mut fields) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(odd("it has too many header fields")),
+        Ok(httparse::Status::Partial) | Err(_) => return Err(odd("its head is none")),
     }
     let mut request = Request::new(());
     *request.version_mut() = Version::HTTP_2;
     *request.method_mut() = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
-        .map_err(|_invalid| odd("the method"))?;
+        .map_err(|_invalid| odd("its method is none"))?;
     let mut authority = None;
     for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_invalid| odd("a name"))?;
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_invalid| odd("the name of a field is none"))?;
         if name == header::HOST {
             authority = Some(head.slice_ref(field.value));
             continue;
@@ -30,8 +35,8 @@ pub(super) fn request(head: &Bytes, tls: bool) -> Result<Request<()>, Fault> {
         if name == header::CONNECTION {
             continue;
         }
-        let mut value =
-            HeaderValue::from_maybe_shared(head.slice_ref(field.value)).map_err(|_invalid| odd("a value"))?;
+        let mut value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
+            .map_err(|_invalid| odd("the value of a field is none"))?;
         // Credentials are not put into the table of the header compression (RFC 7541 §7.1.3).
         value.set_sensitive(is_credential(&name));
         request.headers_mut().append(name, value);
@@ -39,7 +44,7 @@ pub(super) fn request(head: &Bytes, tls: bool) -> Result<Request<()>, Fault> {
     let path = head.slice_ref(parsed.path.unwrap_or_default().as_bytes());
     let uri = Uri::builder().scheme(if tls { "https" } else { "http" });
     let uri = uri.authority(authority.as_deref().unwrap_or_default()).path_and_query(&path[..]);
-    *request.uri_mut() = uri.build().map_err(|_invalid| odd("the path"))?;
+    *request.uri_mut() = uri.build().map_err(|_invalid| odd("its path is none"))?;
     Ok(request)
 }
 
@@ -75,6 +80,18 @@ mod tests {
         assert_eq!(request.headers().get_all("a").iter().collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(request.headers()["content-length"], "5");
         assert!(request.headers()["authorization"].is_sensitive() && !request.headers().contains_key("host"));
+    }
+
+    #[test]
+    fn the_number_of_fields_has_a_limit_that_is_not_the_providers_fault() {
+        let head = |count| {
+            let fields: String = (0..count).map(|number| format!("x-{number}: 1\r\n")).collect();
+            Bytes::from(format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n"))
+        };
+        let fits = request(&head(REQUEST_FIELDS_MAX - 1), true).unwrap();
+        assert_eq!(fits.headers().len(), REQUEST_FIELDS_MAX - 1);
+        let fault = request(&head(REQUEST_FIELDS_MAX), true).unwrap_err();
+        assert!(matches!(fault, Fault::Unsayable(_)) && fault.to_string().contains("too many"), "{fault}");
     }
 
     #[test]
