@@ -85,9 +85,11 @@ async fn a_refused_stream_is_asked_again_on_a_new_connection() {
 async fn a_connection_that_goes_away_finishes_what_it_began_and_gives_the_rest_to_a_new_one() {
     let (listener, address) = listen().await;
     let (told, mut goes) = mpsc::channel::<()>(1);
+    let (arrived, mut arrives) = mpsc::channel::<()>(1);
     let provider = tokio::spawn(async move {
         let mut first = accept(&listener, 10).await;
         let (_, begun) = next(&mut first).await;
+        arrived.send(()).await.unwrap();
         first.graceful_shutdown();
         let first = tokio::spawn(async move {
             let mut begun = Some(begun);
@@ -111,6 +113,8 @@ async fn a_connection_that_goes_away_finishes_what_it_began_and_gives_the_rest_t
         let (mut client, ask) = (gate.connect().await, ask().key(&gate.key));
         async move { client.ask(&ask).await }
     });
+    // What is asked next must not take the place of the request that is held.
+    patient("the first to arrive", arrives.recv()).await.unwrap();
     until("the provider to go away", async || {
         let answer = gate.ask_as_key(ask()).await;
         assert_eq!(answer.status(), 200, "{}", answer.text());
