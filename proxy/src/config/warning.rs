@@ -103,22 +103,28 @@ impl List<'_> {
         }
     }
 
-    /// The same pattern at two providers: the first in the file gets the requests.
+    /// The same patterns at two providers: the first in the file gets the requests. One warning for a provider, however
+    /// many patterns its kind has: two accounts of a kind are what failover is made of.
     fn patterns(&mut self, providers: &[Provider]) {
         let mut owners: HashMap<&str, &str> = HashMap::new();
         for provider in providers {
+            let mut taken: Vec<(&str, &str)> = Vec::new();
             for pattern in &provider.models {
                 match owners.get(pattern.as_str()) {
                     None => drop(owners.insert(pattern.as_str(), &provider.name)),
-                    Some(owner) => {
-                        let path = Path::of(&["providers", &provider.name]).key("models");
-                        let message =
-                            format!("models `{pattern}` already route to {owner}, which comes first");
-                        let suggestion = "give `models:` to one of them; this one stays reachable by its path prefix and by aliases";
-                        self.warn(&path, &message, suggestion);
-                    }
+                    Some(owner) => taken.push((pattern.as_str(), owner)),
                 }
             }
+            let Some((pattern, owner)) = taken.first() else { continue };
+            let more = match taken.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let path = Path::of(&["providers", &provider.name]).key("models");
+            let message = format!("models `{pattern}`{more} already route to {owner}, which comes first");
+            let suggestion = "give `models:` to one of them (`models: []` for none); this one stays reachable by its path \
+                              prefix, by aliases and as a target";
+            self.warn(&path, &message, suggestion);
         }
     }
 }

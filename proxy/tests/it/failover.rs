@@ -95,6 +95,19 @@ async fn a_target_that_cannot_be_reached_gives_way_to_the_next() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_every_provider_that_failed() {
+    let nowhere = "http://provider.invalid".to_owned();
+    let gate = plan(&[nowhere.clone(), nowhere], ", retries: {attempts: 2}").start();
+    let answer = gate.ask_as_key(ask()).await;
+    assert_eq!((answer.status(), &*answer.code(Family::Openai)), (502, "provider_dns"));
+    let text = answer.text();
+    assert!(
+        text.contains("the provider b cannot be used") && text.contains("; a failed before it"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_credential_that_is_refused_gives_way_and_is_never_shown() {
     for status in [401, 403] {
         let a = Scripted::start(vec![Act::json(status, "", r#"{"error":{"message":"bad key sk-a"}}"#)]).await;

@@ -198,6 +198,8 @@ fn risks_are_named_with_their_place() {
     ] {
         assert!(found.contains(&expected), "{expected:?} is not in {found:?}");
     }
+    // However many models a kind has.
+    assert_eq!(found.iter().filter(|(_, path)| *path == "providers.b.models").count(), 1, "{warnings:#?}");
     assert_eq!(read(SMALL).unwrap().warnings, []);
     assert_eq!(warning::fail_open(&read(SMALL).unwrap().settings).len(), 1);
     let required = read(&format!("{SMALL}records: {{audit: required}}")).unwrap();

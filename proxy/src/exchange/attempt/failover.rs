@@ -115,6 +115,10 @@ impl End {
             }
             End::Failed(failed) => failed.failure.refusal(&target.provider, account),
         };
+        let refusal = match others_before(account, &target) {
+            names if names.is_empty() => refusal,
+            names => refusal.and(&format!("; {} failed before it", names.join(", "))),
+        };
         Err(if choice.bound { refusal.and(BOUND) } else { refusal })
     }
 
@@ -127,6 +131,17 @@ impl End {
             }
         }
     }
+}
+
+/// Other providers that were asked, each once, in their order.
+fn others_before<'a>(account: &'a Account, target: &Target) -> Vec<&'a str> {
+    let mut names: Vec<&str> = Vec::new();
+    for attempt in account.attempts.iter().filter(|attempt| attempt.provider != target.provider.name) {
+        if !names.contains(&&*attempt.provider) {
+            names.push(&attempt.provider);
+        }
+    }
+    names
 }
 
 /// What is done after a failure.
