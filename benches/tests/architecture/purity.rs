@@ -3,7 +3,7 @@
 use crate::workspace::{Workspace, files, read, relative};
 
 /// Crates without sockets, files, clocks, environment, async and logging.
-const PURE: [&str; 5] = ["sse", "tokenizer", "meter", "llm", "policy"];
+const PURE: [&str; 6] = ["sse", "tokenizer", "meter", "llm", "guard", "policy"];
 
 /// Packages that bring one of those.
 const IMPURE_PACKAGES: [&str; 16] = [

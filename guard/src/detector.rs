@@ -1,0 +1,1 @@
+//! Detectors: each finds one family of things in a text.

@@ -1,0 +1,10 @@
+//! Text in, findings out.
+//!
+//! This crate finds secrets, personal data and prompt injection in text, replaces what was found, and puts it back.
+//! It knows neither providers nor HTTP nor policy: whoever calls it says which text there is and where it came from, and
+//! decides what a finding means. Everything here is pure: no sockets, files, clocks or environment.
+
+pub mod detector;
+pub mod finding;
+
+pub use finding::{Class, Hit, Provenance, Rule, RuleIndex, Tier};
