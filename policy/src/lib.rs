@@ -7,7 +7,9 @@
 pub mod action;
 pub mod facts;
 pub mod reason;
+pub mod stage;
 
 pub use action::Action;
 pub use facts::{Caller, CallerKind, Capability, CapabilitySet, Surface, TrafficClass};
 pub use reason::{Blame, Reason};
+pub use stage::{Coverage, Gap, Mode, Stage};
