@@ -6,5 +6,6 @@
 
 pub mod detector;
 pub mod finding;
+pub mod fold;
 
 pub use finding::{Class, Hit, Provenance, Rule, RuleIndex, Tier};
