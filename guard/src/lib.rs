@@ -7,5 +7,8 @@
 pub mod detector;
 pub mod finding;
 pub mod fold;
+pub mod regex;
+pub mod rules;
 
+pub use detector::Detector;
 pub use finding::{Class, Hit, Provenance, Rule, RuleIndex, Tier};

@@ -1,0 +1,196 @@
+//! A literal whose letters may each stand in one case or in both.
+
+use regex_syntax::hir::literal::Seq;
+use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
+
+/// Longest literal that is kept, in bytes; a longer one says no more.
+pub(crate) const MAX_BYTES: usize = 16;
+
+/// Private bytes that stand for letters in both cases while literals are extracted: `0x80` is `a` or `A`.
+const CASELESS: std::ops::RangeInclusive<u8> = 0x80..=0x99;
+
+/// A literal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Literal {
+    /// Letters that may stand in both cases are in lower case.
+    bytes: Vec<u8>,
+    /// 0x20 where both cases count, 0 elsewhere.
+    masks: Vec<u8>,
+}
+
+impl Literal {
+    /// A word in any case.
+    pub(crate) fn caseless(word: &str) -> Literal {
+        let bytes: Vec<u8> = word.bytes().take(MAX_BYTES).map(|byte| byte.to_ascii_lowercase()).collect();
+        let masks = bytes.iter().map(|byte| if byte.is_ascii_lowercase() { 0x20 } else { 0 }).collect();
+        Literal { bytes, masks }
+    }
+
+    /// From what an extraction over [`encode`]d structure found.
+    fn decode(encoded: &[u8]) -> Literal {
+        let both = |byte: &u8| CASELESS.contains(byte);
+        Literal {
+            bytes: encoded.iter().map(|byte| if both(byte) { byte - CASELESS.start() + b'a' } else { *byte }).collect(),
+            masks: encoded.iter().map(|byte| if both(byte) { 0x20 } else { 0 }).collect(),
+        }
+    }
+
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes with every letter in the case that folding (`| 0x20`) gives.
+    pub(crate) fn folded(&self) -> impl Iterator<Item = u8> + '_ {
+        self.bytes.iter().map(|byte| byte | 0x20)
+    }
+
+    /// Whether it stands at `at`.
+    #[inline]
+    pub(crate) fn stands(&self, text: &[u8], at: usize) -> bool {
+        let Some(there) = text.get(at..at + self.bytes.len()) else { return false };
+        there.iter().zip(&self.bytes).zip(&self.masks).all(|((there, byte), mask)| there | mask == *byte)
+    }
+
+    /// About how often it stands in a byte's place of ordinary text, as a power of two.
+    pub(crate) fn rarity(&self) -> f64 {
+        self.bytes.iter().zip(&self.masks).map(|(byte, mask)| weight(*byte, *mask != 0)).sum()
+    }
+}
+
+/// Binary logarithm of how often a byte stands in prose and source code, roughly.
+pub(crate) fn weight(byte: u8, caseless: bool) -> f64 {
+    let letter = |byte| match byte {
+        b'e' | b't' => -3.8,
+        b'a' | b'o' | b'i' | b'n' | b's' | b'r' => -4.2,
+        b'l' | b'c' | b'd' | b'u' | b'm' | b'p' => -5.2,
+        b'h' | b'f' | b'g' | b'b' | b'y' | b'w' => -6.0,
+        b'v' | b'k' | b'x' => -7.2,
+        _ => -9.5,
+    };
+    match byte {
+        b'a'..=b'z' if caseless => letter(byte) + 0.1,
+        b'a'..=b'z' => letter(byte),
+        b'A'..=b'Z' => letter(byte.to_ascii_lowercase()) - 4.0,
+        b' ' => -2.7,
+        b'_' | b'.' | b',' | b'(' | b')' | b'\n' | b'"' | b'-' | b'/' | b':' | b'=' => -6.2,
+        b'0'..=b'9' => -7.5,
+        _ => -8.5,
+    }
+}
+
+/// The structure with private bytes for letters in both cases, so that an extraction sees one literal and not 2ⁿ.
+/// It recurses as deep as the expression nests, which its compilation limits.
+pub(crate) fn encode(hir: &Hir) -> Hir {
+    match hir.kind() {
+        HirKind::Literal(literal) => Hir::concat(
+            literal.0.iter().map(|byte| if CASELESS.contains(byte) { any() } else { Hir::literal([*byte]) }).collect(),
+        ),
+        HirKind::Class(Class::Bytes(class)) => encode_class(class),
+        HirKind::Repetition(repetition) => Hir::repetition(regex_syntax::hir::Repetition {
+            min: repetition.min,
+            max: repetition.max,
+            greedy: repetition.greedy,
+            sub: Box::new(encode(&repetition.sub)),
+        }),
+        HirKind::Capture(capture) => encode(&capture.sub),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(encode).collect()),
+        HirKind::Alternation(branches) => Hir::alternation(branches.iter().map(encode).collect()),
+        HirKind::Class(Class::Unicode(_)) | HirKind::Empty | HirKind::Look(_) => hir.clone(),
+    }
+}
+
+fn any() -> Hir {
+    Hir::class(Class::Bytes(ClassBytes::new([ClassBytesRange::new(0, 255)])))
+}
+
+fn encode_class(class: &ClassBytes) -> Hir {
+    let members: Vec<u8> = class.iter().flat_map(|range| range.start()..=range.end()).take(65).collect();
+    if members.len() > 64 || members.iter().any(|byte| CASELESS.contains(byte)) {
+        return any();
+    }
+    let has = |byte: u8| members.contains(&byte);
+    let folded = members.iter().filter_map(|&byte| match byte {
+        b'A'..=b'Z' if has(byte.to_ascii_lowercase()) => None,
+        b'a'..=b'z' if has(byte.to_ascii_uppercase()) => Some(byte - b'a' + CASELESS.start()),
+        _ => Some(byte),
+    });
+    let ranges: Vec<ClassBytesRange> = folded.map(|byte| ClassBytesRange::new(byte, byte)).collect();
+    Hir::class(Class::Bytes(ClassBytes::new(ranges)))
+}
+
+/// At most `most` literals of which one begins every match of an [`encode`]d structure, or none if there is no such set of
+/// literals with at least `least` bytes each.
+pub(crate) fn prefixes(encoded: &Hir, least: usize, most: usize) -> Option<Vec<Literal>> {
+    let extractor = {
+        let mut extractor = regex_syntax::hir::literal::Extractor::new();
+        extractor.limit_class(16).limit_repeat(16).limit_literal_len(MAX_BYTES).limit_total(2_000);
+        extractor
+    };
+    let whole: Seq = extractor.extract(encoded);
+    for length in [MAX_BYTES, 10, 8, 6, 5, 4, 3, 2] {
+        if length < least {
+            return None;
+        }
+        let mut seq = whole.clone();
+        seq.keep_first_bytes(length);
+        let mut literals: Vec<Literal> = seq.literals()?.iter().map(|one| Literal::decode(one.as_bytes())).collect();
+        literals.sort();
+        literals.dedup();
+        // What another one begins with is found by that one.
+        let kept: Vec<Literal> = literals.clone();
+        literals.retain(|one| !kept.iter().any(|other| other.len() < one.len() && other.begins(one)));
+        if literals.iter().any(|one| one.len() < least) {
+            return None;
+        }
+        if literals.len() <= most {
+            return Some(literals);
+        }
+    }
+    None
+}
+
+impl Literal {
+    fn begins(&self, other: &Literal) -> bool {
+        other.bytes.starts_with(&self.bytes) && other.masks.starts_with(&self.masks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pattern: &str) -> Option<Vec<Literal>> {
+        prefixes(&encode(&crate::regex::parse(pattern).unwrap()), 2, 64)
+    }
+
+    #[test]
+    fn letters_in_both_cases_are_one_literal() {
+        let literals = of("(?i)password").unwrap();
+        assert_eq!(literals.len(), 1);
+        assert!(literals[0].stands(b"my PassWord", 3));
+        assert!(!literals[0].stands(b"my PassWore", 3));
+        let literals = of("AKIA[0-9]{3}").unwrap();
+        assert!(literals.iter().all(|literal| !literal.stands(b"akia123", 0)));
+    }
+
+    #[test]
+    fn alternatives_are_several_and_prefixes_take_the_longer_ones_in() {
+        let literals = of("(?i:sk-ant|sk-antic|pk[-_]live)").unwrap();
+        let texts: [&[u8]; 4] = [b"SK-ANT", b"sk-antic", b"pk_live", b"pk-live"];
+        assert!(texts.iter().all(|text| literals.iter().any(|literal| literal.stands(text, 0))));
+        assert_eq!(literals.len(), 3);
+    }
+
+    #[test]
+    fn what_has_no_literal_gives_none() {
+        assert_eq!(of("[a-z0-9]{40}"), None);
+        assert_eq!(of("(?:abc)?[a-z0-9]{40}"), None);
+    }
+
+    #[test]
+    fn bytes_in_the_private_range_are_no_letters() {
+        // U+0080 ends in the byte 0x80.
+        assert!(of("x\u{80}abc").is_none_or(|literals| literals.iter().all(|literal| literal.stands("x\u{80}abc".as_bytes(), 0))));
+    }
+}
