@@ -1,5 +1,7 @@
 //! Detectors: each finds one family of things in a text.
 
+pub mod pii;
+
 use crate::finding::{Hit, Provenance, Rule};
 
 /// What finds things in a text. The engine owns detectors and numbers their rules one after another.

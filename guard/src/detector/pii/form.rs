@@ -1,0 +1,291 @@
+//! Written forms of identifiers, matched at the beginning of a run of letters and digits.
+//!
+//! A layout is read byte by byte: `9` is a digit, `A` a letter, `X` either; a small letter is that letter in either case;
+//! `_` is an optional and `~` a required separator, the same everywhere in the value (blank, dash or dot); everything else
+//! stands for itself. A layout may begin with `(`.
+
+use super::text::{self, DIGIT, LETTER, WORD};
+use crate::Tier;
+
+/// Whether a value is valid. It gets the letters and digits of the value, letters as capitals.
+pub(super) type Check = fn(&[u8]) -> bool;
+
+/// One way to write an entity.
+pub(super) struct Form {
+    /// When this way of writing counts: a bare number says less than one with its punctuation.
+    pub(super) tier: Tier,
+    /// How it is written.
+    pub(super) layout: &'static str,
+    /// Whether what is written is valid.
+    pub(super) check: Check,
+}
+
+/// A form that counts by itself.
+pub(super) const fn a(layout: &'static str, check: Check) -> Form {
+    Form { tier: Tier::A, layout, check }
+}
+
+/// A form that counts with context.
+pub(super) const fn b(layout: &'static str, check: Check) -> Form {
+    Form { tier: Tier::B, layout, check }
+}
+
+/// A form that counts only where it is asked for.
+pub(super) const fn c(layout: &'static str, check: Check) -> Form {
+    Form { tier: Tier::C, layout, check }
+}
+
+/// Bytes of the longest layout.
+pub(super) const MAX_LAYOUT: usize = 32;
+
+/// The letters and digits of a value, letters as capitals.
+pub(super) struct Compact {
+    bytes: [u8; MAX_LAYOUT],
+    len: usize,
+}
+
+impl Compact {
+    fn new() -> Compact {
+        Compact { bytes: [0; MAX_LAYOUT], len: 0 }
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte.to_ascii_uppercase();
+            self.len += 1;
+        }
+    }
+
+    /// The letters and digits.
+    pub(super) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Where a form matched.
+pub(super) struct Match {
+    /// First byte of the value.
+    pub(super) start: usize,
+    /// One past the last byte of the value.
+    pub(super) end: usize,
+    /// Whether a letter of a class (not a fixed one) was small: such values are written with capitals.
+    pub(super) lower: bool,
+    /// The value without its punctuation.
+    pub(super) compact: Compact,
+}
+
+/// A form with one layout, ready to be matched.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Position of the entity.
+    pub(super) rule: u16,
+    /// When it counts.
+    pub(super) tier: Tier,
+    /// Whether the value is valid.
+    pub(super) check: Check,
+    parenthesis: bool,
+    body: Box<[u8]>,
+    /// Bytes of the first and last group where the layout has blanks, otherwise 0.
+    groups: (usize, usize),
+}
+
+impl Layout {
+    fn new(rule: u16, form: &Form, written: &str) -> Layout {
+        let (parenthesis, body) = match written.strip_prefix('(') {
+            Some(body) => (true, body),
+            None => (false, written),
+        };
+        let group = |part: Option<&str>| part.map_or(0, |part| part.trim_matches(['(', ')']).len());
+        let groups = if body.contains(' ') && !parenthesis {
+            (group(body.split(' ').next()), group(body.split(' ').next_back()))
+        } else {
+            (0, 0)
+        };
+        let body = body.as_bytes().into();
+        Layout { rule, tier: form.tier, check: form.check, parenthesis, body, groups }
+    }
+
+    /// Matches the layout at the start of a run of letters and digits. What stands around it is checked too.
+    #[inline]
+    pub(super) fn matches(&self, text: &[u8], start: usize) -> Option<Match> {
+        let value = text.get(start..start.checked_add(self.body.len())?)?;
+        let mut lower = false;
+        for (&byte, &class) in value.iter().zip(&self.body) {
+            let kind = text::kind(byte);
+            let fits = match class {
+                b'9' => kind == DIGIT,
+                b'A' => kind & LETTER != 0,
+                b'X' => kind & WORD != 0,
+                b'a'..=b'z' => byte.eq_ignore_ascii_case(&class),
+                other => byte == other,
+            };
+            if !fits {
+                return None;
+            }
+            lower |= kind == text::LOWER && !class.is_ascii_lowercase();
+        }
+        let end = start + self.body.len();
+        if self.parenthesis && text::before(text, start) != b'(' {
+            return None;
+        }
+        let start = start - usize::from(self.parenthesis);
+        if text::joined_right(text, end, self.groups.1) || text::joined_left(text, start, self.groups.0) {
+            return None;
+        }
+        let mut compact = Compact::new();
+        value.iter().filter(|byte| text::kind(**byte) != 0).for_each(|&byte| compact.push(byte));
+        Some(Match { start, end, lower, compact })
+    }
+}
+
+/// Lengths of the first run that are told apart; longer ones share the last.
+const LENGTHS: usize = 24;
+/// What a run is made of: digits, letters, both.
+const MIXES: usize = 3;
+/// What follows a run: each of `FOLLOWERS`, or anything else.
+const FOLLOWS: usize = 8;
+const FOLLOWERS: [u8; FOLLOWS - 1] = *b" -./()+";
+
+/// All layouts, by what the first run of letters and digits looks like.
+#[derive(Debug)]
+pub(super) struct Forms {
+    buckets: Box<[Box<[Layout]>]>,
+}
+
+impl Forms {
+    /// Sorts the forms of entities, each with the position of its entity.
+    pub(super) fn new<'f>(forms: impl Iterator<Item = (u16, &'f Form)>) -> Forms {
+        let mut buckets: Vec<Vec<Layout>> = Vec::new();
+        buckets.resize_with(LENGTHS * MIXES * FOLLOWS, Vec::new);
+        for (rule, form) in forms {
+            for written in expanded(form.layout) {
+                for place in places(&written) {
+                    if let Some(bucket) = buckets.get_mut(place) {
+                        bucket.push(Layout::new(rule, form, &written));
+                    }
+                }
+            }
+        }
+        Forms { buckets: buckets.into_iter().map(Vec::into_boxed_slice).collect() }
+    }
+
+    /// The layouts that may match a run of `len` bytes with the kinds `seen`, followed by `next`.
+    #[inline]
+    pub(super) fn candidates(&self, len: usize, seen: u8, next: u8) -> &[Layout] {
+        self.buckets.get(place(len, mix(seen), follow(next))).map_or(&[], |bucket| bucket)
+    }
+}
+
+/// The layouts of one with optional or chosen separators.
+fn expanded(layout: &str) -> Vec<String> {
+    let with = |separator: &str| layout.replace(['_', '~'], separator);
+    match (layout.contains('_'), layout.contains('~')) {
+        (false, false) => vec![layout.to_owned()],
+        (true, _) => ["", " ", "-", "."].map(with).into(),
+        (false, true) => [" ", "-", "."].map(with).into(),
+    }
+}
+
+#[inline]
+fn place(len: usize, mix: usize, follow: usize) -> usize {
+    (len.min(LENGTHS - 1) * MIXES + mix) * FOLLOWS + follow
+}
+
+#[inline]
+fn mix(seen: u8) -> usize {
+    match (seen & DIGIT != 0, seen & LETTER != 0) {
+        (true, false) => 0,
+        (false, _) => 1,
+        (true, true) => 2,
+    }
+}
+
+#[inline]
+fn follow(next: u8) -> usize {
+    FOLLOWERS.iter().position(|&byte| byte == next).unwrap_or(FOLLOWS - 1)
+}
+
+/// The buckets of a layout.
+fn places(layout: &str) -> Vec<usize> {
+    let body = layout.trim_start_matches('(').as_bytes();
+    let len = body.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let run = body.get(..len).unwrap_or_default();
+    let digits = run.contains(&b'9');
+    let letters = run.iter().any(|&class| class == b'A' || class.is_ascii_lowercase());
+    let free = run.iter().filter(|&&class| class == b'X').count();
+    let mut mixes = Vec::new();
+    if !letters {
+        mixes.push(0);
+    }
+    if !digits {
+        mixes.push(1);
+    }
+    if (free > 0 || digits && letters) && len > 1 {
+        mixes.push(2);
+    }
+    let follows = match body.get(len) {
+        Some(&next) => vec![follow(next)],
+        None => (0..FOLLOWS).collect(),
+    };
+    mixes.iter().flat_map(|&mix| follows.iter().map(move |&follow| place(len, mix, follow))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn any(_: &[u8]) -> bool {
+        true
+    }
+
+    fn find(form: &Form, text: &str, start: usize) -> Option<(usize, usize, String, bool)> {
+        let forms = Forms::new([(0, form)].into_iter());
+        let (end, seen) = text::run(text.as_bytes(), start);
+        let next = text::at(text.as_bytes(), end);
+        let found = forms
+            .candidates(end - start, seen, next)
+            .iter()
+            .find_map(|form| form.matches(text.as_bytes(), start))?;
+        Some((
+            found.start,
+            found.end,
+            String::from_utf8(found.compact.as_slice().to_vec()).unwrap(),
+            found.lower,
+        ))
+    }
+
+    #[test]
+    fn layouts_match_with_their_separators_alone() {
+        let form = a("999_99_9999", any);
+        for text in ["123456789", "123-45-6789", "123 45 6789", "123.45.6789"] {
+            assert_eq!(find(&form, text, 0), Some((0, text.len(), "123456789".into(), false)), "{text}");
+        }
+        for text in ["123-45 6789", "1234567890", "12345678", "123-45-67890", "123-456789", "123_45_6789"] {
+            assert_eq!(find(&form, text, 0), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn letters_are_read_in_either_case() {
+        let form = a("es99999999A", any);
+        assert_eq!(find(&form, "es12345678Z", 0), Some((0, 11, "ES12345678Z".into(), false)));
+        assert_eq!(find(&form, "ES12345678z", 0), Some((0, 11, "ES12345678Z".into(), true)));
+        assert_eq!(find(&form, "FR12345678Z", 0), None);
+    }
+
+    #[test]
+    fn a_parenthesis_belongs_to_the_value() {
+        let form = a("(999) 999-9999", any);
+        assert_eq!(find(&form, "x (415) 555-2671", 3), Some((2, 16, "4155552671".into(), false)));
+        assert_eq!(find(&form, "x 415) 555-2671", 2), None);
+    }
+
+    #[test]
+    fn classes_that_may_be_either_are_found_either_way() {
+        let form = a("XXX99", any);
+        for text in ["12345", "1B345", "ABC45"] {
+            assert!(find(&form, text, 0).is_some(), "{text}");
+        }
+        assert!(find(&form, "ABCDE", 0).is_none());
+    }
+}
