@@ -57,6 +57,10 @@ pub enum Surface {
 }
 
 impl Surface {
+    /// Every surface, in order of declaration.
+    pub const ALL: [Surface; 6] =
+        [Surface::Gateway, Surface::Endpoint, Surface::Swg, Surface::Reroute, Surface::Mcp, Surface::Admin];
+
     /// The stable word used in records, metrics and reports.
     pub fn as_str(self) -> &'static str {
         match self {
