@@ -8,6 +8,7 @@ pub mod detector;
 pub mod finding;
 pub mod fold;
 pub mod regex;
+pub mod remote;
 pub mod rules;
 
 pub use detector::Detector;
