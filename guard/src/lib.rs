@@ -7,6 +7,7 @@
 pub mod detector;
 pub mod finding;
 pub mod fold;
+pub mod json;
 pub mod regex;
 pub mod remote;
 pub mod rules;

@@ -1,0 +1,105 @@
+//! Which members carry text, which are left alone, and what members say about who wrote the text beside them.
+
+use crate::finding::Provenance;
+
+/// Where a member stands for an entry to apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At any depth.
+    Anywhere,
+    /// In the outermost object.
+    Root,
+    /// In an object that is the value of a member with this name, or an element of its list.
+    Under(&'static str),
+}
+
+/// What the value of a member means when it is this word.
+pub type Says = (&'static str, Provenance);
+
+/// What a member's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// Not for people: an id, a kind, a signature. Neither searched nor changed. Of an object or list this is said of
+    /// strings that stand in it directly.
+    Opaque,
+    /// As opaque, and everything beneath it too.
+    Sealed,
+    /// Encoded media.
+    Media,
+    /// Text whose content is JSON.
+    Json,
+    /// Opaque, and some words tell who wrote the texts of the object it stands in.
+    Tells(&'static [Says]),
+    /// Written by this one, to the last leaf.
+    By(Provenance),
+    /// Free data, to the last leaf: no member beneath it has a meaning of its own.
+    Data(Provenance),
+    /// Text, in spite of a more general entry.
+    Plain,
+}
+
+/// The meaning of a member's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The member's name.
+    pub name: &'static str,
+    /// Where.
+    pub place: Place,
+    /// What it means there.
+    pub meaning: Meaning,
+}
+
+/// Buckets of the table; a power of two.
+const BUCKETS: usize = 256;
+
+/// Members whose value is not just text. Everything else is text.
+#[derive(Debug, Clone)]
+pub struct Table {
+    entries: Vec<Entry>,
+    /// Positions of entries, by a cheap hash of their name.
+    buckets: Vec<Vec<u16>>,
+}
+
+impl Table {
+    /// A table with these entries. Among those for one name, [`Place::Root`] goes before [`Place::Under`], and that
+    /// before [`Place::Anywhere`].
+    pub fn new(entries: &[Entry]) -> Table {
+        let mut entries = entries.to_vec();
+        entries.sort_by_key(|entry| match entry.place {
+            Place::Root => 0,
+            Place::Under(_) => 1,
+            Place::Anywhere => 2,
+        });
+        let mut buckets = vec![Vec::new(); BUCKETS];
+        for (entry, at) in entries.iter().zip(0_u16..) {
+            if let Some(bucket) = buckets.get_mut(bucket(entry.name.as_bytes())) {
+                bucket.push(at);
+            }
+        }
+        Table { entries, buckets }
+    }
+
+    /// A table that takes every string for text.
+    pub fn everything() -> Table {
+        Table::new(&[])
+    }
+
+    /// What the member `name` means. `parent` is the name of the nearest member around it, empty for none.
+    pub(super) fn meaning(&self, name: &[u8], parent: &[u8], is_root: bool) -> Option<Meaning> {
+        let bucket = self.buckets.get(bucket(name))?;
+        let entries = bucket.iter().filter_map(|at| self.entries.get(usize::from(*at)));
+        let mut fitting =
+            entries.filter(|entry| entry.name.as_bytes() == name).filter(|entry| match entry.place {
+                Place::Anywhere => true,
+                Place::Root => is_root,
+                Place::Under(name) => name.as_bytes() == parent,
+            });
+        fitting.next().map(|entry| entry.meaning)
+    }
+}
+
+/// Names differ in their length and their ends; more is not looked at.
+fn bucket(name: &[u8]) -> usize {
+    let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
+    (name.len() * 37 + usize::from(first) * 5 + usize::from(last) * 11) % BUCKETS
+}
