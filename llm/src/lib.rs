@@ -20,6 +20,7 @@ pub mod fuzzing;
 pub mod realtime;
 pub mod recording;
 pub mod stream;
+pub mod texts;
 pub mod unary;
 
 pub use dialect::{Dialect, Family};

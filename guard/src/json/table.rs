@@ -24,7 +24,7 @@ pub enum Meaning {
     Opaque,
     /// As opaque, and everything beneath it too.
     Sealed,
-    /// Encoded media.
+    /// Encoded media, if it looks like base64; else text. Of a list this is said of each of its strings.
     Media,
     /// Text whose content is JSON.
     Json,

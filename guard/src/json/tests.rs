@@ -42,7 +42,7 @@ fn listed(body: &str) -> Vec<(String, String, Spot, Option<crate::Provenance>)> 
 fn every_string_value_is_listed_with_its_path_and_author() {
     let body = r#" { "model" : "gpt" , "system":[{"text":"be nice"}], "messages" : [
         {"content":"hello", "role":"user", "id":"m_1"},
-        {"role":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"it is"}],
+        {"role":"assistant","content":[{"type":"text","text":"a"},{"type":"text","text":"it is"},"bare"],
          "tool_calls":[{"id":"c","function":{"name":"f","arguments":"{\"a\":\"b\"}"}}]},
         {"role":"user","content":[{"type":"tool_result","content":"found","tool_use_id":"tu"},
          {"type":"tool_use","input":{"id":"x1","type":"y1","deep":[{"role":"zz"}]}}]}],
@@ -59,6 +59,7 @@ fn every_string_value_is_listed_with_its_path_and_author() {
     has("messages[0].content", "hello", Some(User));
     has("messages[1].content[1].text", "it is", Some(Assistant));
     has("messages[1].tool_calls[0].function.arguments", r#"{"a":"b"}"#, Some(ToolInput));
+    has("messages[1].content[2]", "bare", Some(Assistant));
     has("messages[2].content[0].content", "found", Some(ToolResult));
     has("messages[2].content[0].tool_use_id", "tu", Some(ToolResult));
     has("messages[2].content[1].input.id", "x1", Some(ToolInput));
@@ -74,8 +75,9 @@ fn every_string_value_is_listed_with_its_path_and_author() {
 fn media_is_left_alone() {
     let body = r#"{"messages":[{"content":[{"source":{"type":"base64","data":"aGVsbG8="},"data":"words"},
         {"image_url":{"url":"data:image/png;base64,aGVsbG8="}},{"url":"data:text/plain,secret"}]}]}"#;
+    let body = &body.replace("\"words\"}", "\"words\",\"source\":{\"data\":\"plain text\"}}");
     let texts: Vec<String> = listed(body).into_iter().map(|row| row.1).collect();
-    assert_eq!(texts, ["words", "data:text/plain,secret"]);
+    assert_eq!(texts, ["words", "plain text", "data:text/plain,secret"]);
     assert_eq!(
         walked(body).left_alone,
         "base64".len() + "aGVsbG8=".len() + "data:image/png;base64,aGVsbG8=".len()

@@ -135,6 +135,8 @@ struct Frame {
     told: Option<Provenance>,
     /// What is known to hold to the last leaf.
     reign: Reign,
+    /// The meaning of the member whose value this list is, or stands in.
+    meaning: Option<Meaning>,
 }
 
 /// What holds to the last leaf.
@@ -234,6 +236,15 @@ impl Walker<'_> {
         }
     }
 
+    /// The meaning of the value that comes next.
+    fn meaning(&self) -> Option<Meaning> {
+        match self.out.stack.last() {
+            None => None,
+            Some(frame) if frame.index.is_some() => frame.meaning,
+            Some(_) => self.meaning,
+        }
+    }
+
     fn malformed(&self) -> Malformed {
         Malformed { at: self.at, too_deep: false }
     }
@@ -290,7 +301,16 @@ impl Walker<'_> {
             Some(frame) => (reign(frame.reign, self.meaning), self.name.clone()),
         };
         let first = self.out.texts.len();
-        self.out.stack.push(Frame { node, index: is_list.then_some(0), name, first, told: None, reign });
+        let meaning = self.meaning().filter(|_| is_list);
+        self.out.stack.push(Frame {
+            meaning,
+            node,
+            index: is_list.then_some(0),
+            name,
+            first,
+            told: None,
+            reign,
+        });
         self.at += 1;
         self.blank();
         let end = if is_list { b']' } else { b'}' };
@@ -351,9 +371,9 @@ impl Walker<'_> {
     fn value(&mut self) -> Result<bool, Malformed> {
         let (raw, escaped) = self.string()?;
         let reign = self.out.stack.last().map_or(Reign::Table(None), |frame| frame.reign);
-        let meaning = self.meaning.filter(|_| self.out.stack.last().is_some());
+        let meaning = self.meaning();
         let provenance = match (reign, meaning) {
-            (Reign::Sealed, _) | (_, Some(Meaning::Opaque | Meaning::Sealed | Meaning::Media)) => {
+            (Reign::Sealed, _) | (_, Some(Meaning::Opaque | Meaning::Sealed)) => {
                 self.out.left_alone += raw.len();
                 return Ok(true);
             }
@@ -366,7 +386,8 @@ impl Walker<'_> {
             (Reign::Table(_), Some(Meaning::By(by) | Meaning::Data(by))) => Some(by),
             (Reign::Table(by), _) => by,
         };
-        if is_media(self.bytes.get(raw.clone()).unwrap_or_default()) {
+        let bytes = self.bytes.get(raw.clone()).unwrap_or_default();
+        if is_media(bytes) || meaning == Some(Meaning::Media) && is_base64(bytes) {
             self.out.left_alone += raw.len();
             return Ok(true);
         }
@@ -393,7 +414,7 @@ impl Walker<'_> {
             self.at += 1;
         }
         let sealed = self.out.stack.last().is_some_and(|frame| frame.reign == Reign::Sealed);
-        if self.at - start >= NUMBER_BYTES_MIN && self.meaning.is_none() && !sealed {
+        if self.at - start >= NUMBER_BYTES_MIN && self.meaning().is_none() && !sealed {
             self.list(start..self.at, false, Spot::Number, None);
         }
         true
@@ -475,7 +496,7 @@ impl Walker<'_> {
 /// What holds within the value of a member.
 fn reign(around: Reign, meaning: Option<Meaning>) -> Reign {
     match (around, meaning) {
-        (Reign::Table(_), Some(Meaning::Sealed | Meaning::Media)) => Reign::Sealed,
+        (Reign::Table(_), Some(Meaning::Sealed)) => Reign::Sealed,
         (Reign::Table(_), Some(Meaning::Data(by))) => Reign::Data(by),
         (Reign::Table(_), Some(Meaning::By(by))) => Reign::Table(Some(by)),
         (around, _) => around,
@@ -497,6 +518,14 @@ fn unescaped<'a>(body: &'a str, raw: &Range<usize>, escaped: bool) -> Cow<'a, st
     let mut text = String::with_capacity(raw.len());
     decode(raw, &mut text);
     Cow::Owned(text)
+}
+
+/// Whether a string looks like encoded media (RFC 4648, both alphabets): by its beginning and its end.
+fn is_base64(raw: &[u8]) -> bool {
+    const LOOK: usize = 64;
+    let is_of_it = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\\r\n".contains(byte);
+    let (head, tail) = (raw.iter().take(LOOK), raw.iter().rev().take(LOOK));
+    head.chain(tail).all(is_of_it)
 }
 
 /// Whether a string is a data URL with media in it (RFC 2397).
