@@ -76,6 +76,38 @@ pub enum LedgerError {
         /// The file.
         file: String,
     },
+    /// A key that is made together with others wants the name of a living one.
+    #[error("the organization `{organization}` has a key called `{name}` already ({id})")]
+    KeyNameTaken {
+        /// The organization.
+        organization: String,
+        /// The name.
+        name: String,
+        /// Public id of the key that has it.
+        id: String,
+    },
+    /// Two keys that are to be made together have one name.
+    #[error("key {first} of the list is called `{name}` as well, in the same organization")]
+    KeyNameTwice {
+        /// Position of the other one, from 1.
+        first: usize,
+        /// The name.
+        name: String,
+    },
+    /// One of many; nothing was done for any of them.
+    #[error("key {position} of the list: {cause}")]
+    OneOfMany {
+        /// Its position, from 1.
+        position: usize,
+        /// What is wrong with it.
+        cause: Box<LedgerError>,
+    },
+    /// More keys at once than may be.
+    #[error("at most {limit} keys are changed at once; split the list")]
+    TooManyKeys {
+        /// The most there may be.
+        limit: usize,
+    },
     /// The key cannot be created as asked.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
@@ -121,6 +153,11 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Says which of many it was about; `index` counts from 0.
+    pub fn of_many(self, index: usize) -> LedgerError {
+        LedgerError::OneOfMany { position: index + 1, cause: Box::new(self) }
+    }
+
     /// Gives a database failure at opening its name.
     pub(crate) fn at_open(path: &Path, waited_ms: u128, source: rusqlite::Error) -> LedgerError {
         use rusqlite::ErrorCode as Code;

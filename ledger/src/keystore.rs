@@ -200,7 +200,7 @@ fn create_admin(
     admins::get(transaction, &issued.id)
 }
 
-fn key_event<'a>(
+pub(crate) fn key_event<'a>(
     actor: &'a str,
     action: &'a str,
     info: &'a KeyInfo,

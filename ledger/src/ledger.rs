@@ -140,6 +140,15 @@ impl Ledger {
         self.keys.create(new, actor)
     }
 
+    /// Creates many keys, all or none, at most [`KEYS_AT_ONCE_MAX`]. Each name must be new in its organization, so that
+    /// a list that is sent twice makes no key twice.
+    ///
+    /// # Errors
+    /// [`LedgerError::OneOfMany`] says which is not valid or has a name that is taken. A failure of the store.
+    pub fn create_keys(&self, new: &[NewKey], actor: &str) -> Result<Vec<CreatedKey>, LedgerError> {
+        self.keys.create_many(new, actor)
+    }
+
     /// Brings the store in line with the keys that `file` declares: creates and updates them, and disables those that
     /// are declared no more. Keys that were made otherwise are never touched. All of it happens, or nothing.
     ///
@@ -175,6 +184,15 @@ impl Ledger {
     /// [`LedgerError::KeyNotFound`], [`LedgerError::KeyDeleted`], or a failure of the store.
     pub fn set_key_disabled(&self, id: &str, disabled: bool, actor: &str) -> Result<KeyInfo, LedgerError> {
         self.keys.set_disabled(id, disabled, actor)
+    }
+
+    /// Switches many keys off, all or none, at most [`KEYS_AT_ONCE_MAX`]; one that is named twice counts once.
+    ///
+    /// # Errors
+    /// [`LedgerError::OneOfMany`] says which does not exist, was deleted or is declared in a file. A failure of the
+    /// store.
+    pub fn disable_keys(&self, ids: &[String], actor: &str) -> Result<Vec<KeyInfo>, LedgerError> {
+        self.keys.disable_many(ids, actor)
     }
 
     /// Gives a key a new secret; the one before works for another `overlap`. A secret still valid from an earlier

@@ -26,6 +26,7 @@ mod store;
 
 pub mod objects;
 
+mod bulk;
 mod credentials;
 mod declared;
 mod keystore;
@@ -40,6 +41,7 @@ mod sample;
 
 pub use admin::{AdminEntry, AdminFault, AdminInfo, CreatedAdmin, NewAdminToken, Role};
 pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage};
+pub use bulk::KEYS_AT_ONCE_MAX;
 pub use credentials::SealedCredential;
 pub use declared::{DECLARED_ACTOR, DeclaredKey, KeyConflict, KeyHash, Reconciled, Reconciliation};
 pub use error::LedgerError;

@@ -61,6 +61,21 @@ pub(crate) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option
     connection.prepare_cached(&sql)?.query_row([id], |row| Ok((info_of(row)?, row.get(14)?))).optional()
 }
 
+/// Calls `seen` with organization, name and public id of every key that was not deleted. Names have no index: one look
+/// at all of them serves many questions.
+pub(crate) fn names(
+    connection: &Connection,
+    mut seen: impl FnMut(String, String, String),
+) -> rusqlite::Result<()> {
+    let mut statement = connection
+        .prepare("SELECT organization, name, id FROM keys WHERE deleted_at_us IS NULL ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        seen(row.get(0)?, row.get(1)?, row.get(2)?);
+    }
+    Ok(())
+}
+
 /// Every key that a file declares now.
 pub(crate) fn managed(connection: &Connection) -> rusqlite::Result<Vec<KeyInfo>> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE managed IS NOT NULL ORDER BY created_at_us, id");

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Bytes of a request's body. The largest sensible one, a key with every list full, has less.
 pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of the body of a request about many keys: 5,000 with some 800 bytes each.
+pub(super) const BULK_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Time for one request, its body and its work included.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -21,12 +23,12 @@ pub(super) fn router(context: Arc<Context>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
         let permitted = from_fn_with_state(endpoint, actor::permit);
-        router = router.route(endpoint.path, (endpoint.route)().route_layer(permitted));
+        let limited = (endpoint.route)().layer(DefaultBodyLimit::max(endpoint.needs.body_max));
+        router = router.route(endpoint.path, limited.route_layer(permitted));
     }
     router
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         // The outermost, so that nobody without a token learns which paths and methods there are.
         .layer(from_fn_with_state(Arc::clone(&context), actor::authorize))
         .layer(from_fn(in_time))

@@ -1,28 +1,33 @@
 //! Every path of the administration API, with what a token must be for it. The router is made from this list and from
 //! nothing else; `tests/organizations.rs` asks each entry with the tokens of two organizations.
 
-use super::{Context, audit, config, keys, openapi, reports, status, targets, tokens};
+use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
+use super::{Context, audit, bulk, config, keys, openapi, reports, status, targets, tokens};
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
 use std::sync::Arc;
 
-/// What a token must be for an endpoint.
+/// What a token must be for an endpoint, and a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Needs {
     /// What it must be allowed to do.
     pub(super) role: Role,
     /// Whether it must be one of every organization, because the answer or the change is about the whole gateway.
     pub(super) whole: bool,
+    /// Most bytes of a request's body.
+    pub(super) body_max: usize,
 }
 
 /// Looks, within the token's organization.
-const LOOK: Needs = Needs { role: Role::Read, whole: false };
+const LOOK: Needs = Needs { role: Role::Read, whole: false, body_max: BODY_BYTES_MAX };
 /// Changes, within the token's organization.
-const CHANGE: Needs = Needs { role: Role::Write, whole: false };
+const CHANGE: Needs = Needs { role: Role::Write, whole: false, body_max: BODY_BYTES_MAX };
+/// Changes many things at once, within the token's organization.
+const CHANGE_MANY: Needs = Needs { body_max: BULK_BYTES_MAX, ..CHANGE };
 /// Looks at the gateway as a whole.
-const LOOK_AT_ALL: Needs = Needs { role: Role::Read, whole: true };
+const LOOK_AT_ALL: Needs = Needs { role: Role::Read, whole: true, body_max: BODY_BYTES_MAX };
 /// Changes the gateway as a whole.
-const CHANGE_ALL: Needs = Needs { role: Role::Write, whole: true };
+const CHANGE_ALL: Needs = Needs { role: Role::Write, whole: true, body_max: BODY_BYTES_MAX };
 
 /// A method of a path.
 pub(super) struct Endpoint {
@@ -49,6 +54,8 @@ macro_rules! endpoints {
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/keys" LOOK keys::list,
     post "/keys" CHANGE keys::create,
+    post "/keys/bulk" CHANGE_MANY bulk::create,
+    post "/keys/bulk/disable" CHANGE_MANY bulk::disable,
     get "/keys/{id}" LOOK keys::show,
     delete "/keys/{id}" CHANGE keys::delete,
     post "/keys/{id}/disable" CHANGE keys::disable,

@@ -13,11 +13,13 @@ pub(super) struct ApiError {
     code: &'static str,
     /// What is wrong, and what to do.
     message: String,
+    /// Which of many it is about, from 1.
+    position: Option<usize>,
 }
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError { status, code, message: message.into() }
+        ApiError { status, code, message: message.into(), position: None }
     }
 
     /// A body that is not what the path takes.
@@ -28,6 +30,13 @@ impl ApiError {
     /// A query parameter that is not what the path takes.
     pub(super) fn query(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, "invalid_parameter", message)
+    }
+
+    /// Says which of many it was about; `index` counts from 0.
+    pub(super) fn of_many(self, index: usize) -> ApiError {
+        let position = index + 1;
+        let message = format!("key {position} of the list: {}", self.message);
+        ApiError { message, position: Some(position), ..self }
     }
 
     /// No admin token, or one that may not be used.
@@ -46,7 +55,10 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({"error": {"code": self.code, "message": self.message}});
+        let mut body = json!({"error": {"code": self.code, "message": self.message}});
+        if let Some(position) = self.position {
+            body["error"]["position"] = json!(position);
+        }
         let mut response = (self.status, axum::Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -57,11 +69,18 @@ impl IntoResponse for ApiError {
 
 impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> ApiError {
+        if let LedgerError::OneOfMany { position, cause } = error {
+            return ApiError::from(*cause).of_many(position.saturating_sub(1));
+        }
         let (status, code) = match &error {
             LedgerError::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "key_not_found"),
             LedgerError::AdminTokenNotFound { .. } => (StatusCode::NOT_FOUND, "token_not_found"),
             LedgerError::KeyDeleted { .. } => (StatusCode::CONFLICT, "key_deleted"),
             LedgerError::KeyDeclared { .. } => (StatusCode::CONFLICT, "key_declared"),
+            LedgerError::KeyNameTaken { .. } | LedgerError::KeyNameTwice { .. } => {
+                (StatusCode::CONFLICT, "key_name_taken")
+            }
+            LedgerError::TooManyKeys { .. } => (StatusCode::BAD_REQUEST, "too_many_keys"),
             LedgerError::InvalidKey(_) => (StatusCode::BAD_REQUEST, "invalid_key"),
             LedgerError::BadQuery(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),
             LedgerError::Locked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_locked"),

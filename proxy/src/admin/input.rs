@@ -23,9 +23,14 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 
 /// The JSON object in a body; an empty body is an empty object.
 pub(super) fn object<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+    object_within(body, super::api::BODY_BYTES_MAX)
+}
+
+/// The JSON object in the body of an endpoint that takes `limit` bytes.
+pub(super) fn object_within<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, ApiError> {
     let bytes = body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = format!("the body is larger than {} bytes", super::api::BODY_BYTES_MAX);
+            let message = format!("the body is larger than {limit} bytes");
             ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
         } else {
             ApiError::body("the body could not be read to its end")

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// A key to be created, as callers write it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(super) struct Asked {
     name: String,
     organization: Option<String>,
     team: Option<String>,
@@ -29,6 +29,24 @@ struct Asked {
     metadata: BTreeMap<String, String>,
     models: Option<Vec<String>>,
     expires_at: Option<String>,
+}
+
+impl Asked {
+    /// The key, made by `actor`; without another word it belongs to `organization` or, before that, to the actor's.
+    pub(super) fn by(self, actor: &Actor, organization: &str) -> Result<NewKey, ApiError> {
+        let expires_at_us = self.expires_at.as_deref().map(input::future_us).transpose()?;
+        Ok(NewKey {
+            name: self.name,
+            organization: actor.within(self.organization)?.unwrap_or_else(|| organization.to_owned()),
+            team: self.team,
+            user: self.user,
+            service_account: self.service_account,
+            project: self.project,
+            metadata: self.metadata.into_iter().collect(),
+            models: self.models,
+            expires_at_us,
+        })
+    }
 }
 
 /// How a key is to be rotated.
@@ -57,19 +75,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let asked: Asked = input::object(body)?;
-    let expires_at_us = asked.expires_at.as_deref().map(input::future_us).transpose()?;
-    let organization = actor.within(asked.organization)?;
-    let new = NewKey {
-        name: asked.name,
-        organization: organization.unwrap_or_else(|| context.gateway.snapshot().nobody.organization.clone()),
-        team: asked.team,
-        user: asked.user,
-        service_account: asked.service_account,
-        project: asked.project,
-        metadata: asked.metadata.into_iter().collect(),
-        models: asked.models,
-        expires_at_us,
-    };
+    let new = asked.by(&actor, &context.gateway.snapshot().nobody.organization)?;
     let created = store(&context, move |ledger| ledger.create_key(&new, actor.id())).await?;
     let location = HeaderValue::from_str(&format!("/admin/v1/keys/{}", created.info.id)).ok();
     let mut response = secret(StatusCode::CREATED, &created);
@@ -80,7 +86,7 @@ pub(super) async fn create(
 }
 
 /// A key that is there for the actor; another organization's is as good as none.
-fn own(ledger: &Ledger, actor: &Actor, id: &str) -> Result<KeyInfo, LedgerError> {
+pub(super) fn own(ledger: &Ledger, actor: &Actor, id: &str) -> Result<KeyInfo, LedgerError> {
     let info = ledger.show_key(id)?;
     let found = actor.sees(&info.organization).then_some(info);
     found.ok_or_else(|| LedgerError::KeyNotFound { id: id.to_owned() })
@@ -153,11 +159,21 @@ pub(super) async fn rotate(
 
 /// A key with its secret: the only time it is seen.
 fn secret(status: StatusCode, created: &CreatedKey) -> Response {
+    uncached(status, with_secret(created))
+}
+
+/// The JSON form of a key with its secret.
+pub(super) fn with_secret(created: &CreatedKey) -> Value {
     let mut object = json!(created.info);
     if let Value::Object(fields) = &mut object {
         fields.insert("key".to_owned(), json!(created.key.expose()));
     }
-    let mut response = (status, Json(object)).into_response();
+    object
+}
+
+/// An answer that nobody keeps.
+pub(super) fn uncached(status: StatusCode, body: Value) -> Response {
+    let mut response = (status, Json(body)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -7,6 +7,7 @@
 mod actor;
 mod api;
 mod audit;
+mod bulk;
 mod config;
 mod connection;
 mod endpoints;

@@ -187,7 +187,7 @@ fn create_key(client: &Client, arguments: &ConnectArguments, console: &mut Conso
     let owner =
         arguments.user.as_deref().map_or(client.name.to_owned(), |user| format!("{user}-{}", client.name));
     let asked = CreateArguments {
-        name: arguments.name.clone().unwrap_or(owner),
+        name: Some(arguments.name.clone().unwrap_or(owner)),
         user: arguments.user.clone(),
         team: arguments.team.clone(),
         ..CreateArguments::default()

@@ -3,7 +3,7 @@
 use super::args::{CreateArguments, KeysArguments, KeysCommand, StoreArguments};
 use super::remote::Remote;
 use super::table::{self, ABSENT};
-use super::{Console, Outcome, store, time};
+use super::{Console, Outcome, bulk, store, time};
 use crate::fetch::encode;
 use anyhow::{Context, Result, bail};
 use narrows_ledger::{CreatedKey, KEY_PREFIX, KeyHash, KeyInfo, Ledger, NewKey, PresentedKey, Secret};
@@ -26,18 +26,31 @@ pub(crate) fn keys(arguments: &KeysArguments, console: &mut Console<'_>) -> Resu
     let place = Place::of(&arguments.store, matches!(arguments.command, KeysCommand::Create(_)))?;
     let as_json = arguments.store.json;
     match &arguments.command {
-        KeysCommand::Create(asked) => secret(console, &place.create(asked)?, "Created", as_json)?,
+        KeysCommand::Create(asked) => match &asked.from {
+            None => secret(console, &place.create(&asked.key)?, "Created", as_json)?,
+            Some(from) => bulk::create(console, &place, asked, from, as_json)?,
+        },
         KeysCommand::Rotate { id, overlap } => {
             let Some(span) = time::span(overlap) else {
                 bail!("`{overlap}` is not a length of time; write 24h, 30m or 0s");
             };
             secret(console, &place.rotate(public_id(id)?, span)?, "Rotated", as_json)?;
         }
-        KeysCommand::List { deleted } => list(console, &place.list(*deleted)?, as_json)?,
+        KeysCommand::List { csv: true, .. } if as_json => bail!("--csv and --json are two forms; choose one"),
+        KeysCommand::List { deleted, csv: true } => bulk::list(console, &place.list(*deleted)?)?,
+        KeysCommand::List { deleted, .. } => list(console, &place.list(*deleted)?, as_json)?,
         KeysCommand::Show { id } => show(console, &place.show(public_id(id)?)?, as_json)?,
-        KeysCommand::Disable { id } => {
-            changed(console, &place.set_disabled(public_id(id)?, true)?, "disabled", as_json)?;
-        }
+        KeysCommand::Disable { from: Some(from), .. } => bulk::disable(console, &place, from, as_json)?,
+        KeysCommand::Disable { ids, .. } => match ids.as_slice() {
+            [id] => changed(console, &place.set_disabled(public_id(id)?, true)?, "disabled", as_json)?,
+            ids => {
+                let ids: Vec<String> =
+                    ids.iter().map(|id| Ok(public_id(id)?.to_owned())).collect::<Result<_>>()?;
+                for info in place.disable_many(&ids)? {
+                    changed(console, &info, "disabled", as_json)?;
+                }
+            }
+        },
         KeysCommand::Enable { id } => {
             changed(console, &place.set_disabled(public_id(id)?, false)?, "enabled", as_json)?;
         }
@@ -55,7 +68,7 @@ pub(crate) fn create(place: &StoreArguments, asked: &CreateArguments) -> Result<
 }
 
 /// Where keys are: in a store of this machine, or behind a running gateway. Both do the same.
-enum Place {
+pub(super) enum Place {
     Local { ledger: Box<Ledger>, organization: Arc<str> },
     Remote(Remote),
 }
@@ -76,22 +89,40 @@ impl Place {
             Place::Local { ledger, organization } => {
                 Ok(ledger.create_key(&new_key(asked, organization)?, store::ACTOR)?)
             }
+            Place::Remote(remote) => created(remote.post("/keys", Some(&body(new_key(asked, "")?)))?),
+        }
+    }
+
+    /// The organization of keys that name none; empty where only the gateway knows it.
+    pub(super) fn organization(&self) -> &str {
+        match self {
+            Place::Local { organization, .. } => organization,
+            Place::Remote(_) => "",
+        }
+    }
+
+    /// Makes all of the keys or none.
+    pub(super) fn create_many(&self, new: Vec<NewKey>) -> Result<Vec<CreatedKey>> {
+        match self {
+            Place::Local { ledger, .. } => Ok(ledger.create_keys(&new, store::ACTOR)?),
             Place::Remote(remote) => {
-                let new = new_key(asked, "")?;
-                let mut body = json!({
-                    "name": new.name,
-                    "team": new.team,
-                    "user": new.user,
-                    "service_account": new.service_account,
-                    "project": new.project,
-                    "metadata": new.metadata.into_iter().collect::<BTreeMap<_, _>>(),
-                    "models": new.models,
-                    "expires_at": new.expires_at_us.and_then(narrows_ledger::time),
-                });
-                if let (Some(organization), Json::Object(body)) = (&asked.organization, &mut body) {
-                    body.insert("organization".to_owned(), json!(organization));
+                #[derive(Deserialize)]
+                struct Made {
+                    keys: Vec<Json>,
                 }
-                created(remote.post("/keys", Some(&body))?)
+                let keys: Vec<Json> = new.into_iter().map(body).collect();
+                let made: Made = remote.post("/keys/bulk", Some(&json!({"keys": keys})))?;
+                made.keys.into_iter().map(created).collect()
+            }
+        }
+    }
+
+    /// Switches all of the keys off or none.
+    pub(super) fn disable_many(&self, ids: &[String]) -> Result<Vec<KeyInfo>> {
+        match self {
+            Place::Local { ledger, .. } => Ok(ledger.disable_keys(ids, store::ACTOR)?),
+            Place::Remote(remote) => {
+                Ok(remote.post::<Listed>("/keys/bulk/disable", Some(&json!({"ids": ids})))?.keys)
             }
         }
     }
@@ -109,13 +140,7 @@ impl Place {
     fn list(&self, deleted: bool) -> Result<Vec<KeyInfo>> {
         match self {
             Place::Local { ledger, .. } => Ok(ledger.list_keys(deleted)?),
-            Place::Remote(remote) => {
-                #[derive(Deserialize)]
-                struct Listed {
-                    keys: Vec<KeyInfo>,
-                }
-                Ok(remote.get::<Listed>(&format!("/keys?deleted={deleted}"))?.keys)
-            }
+            Place::Remote(remote) => Ok(remote.get::<Listed>(&format!("/keys?deleted={deleted}"))?.keys),
         }
     }
 
@@ -142,6 +167,30 @@ impl Place {
             Place::Remote(remote) => remote.delete(&format!("/keys/{}", encode(id))),
         }
     }
+}
+
+/// Keys in an answer.
+#[derive(Deserialize)]
+struct Listed {
+    keys: Vec<KeyInfo>,
+}
+
+/// What the administration API is asked for; without an organization it takes its own.
+fn body(new: NewKey) -> Json {
+    let mut body = json!({
+        "name": new.name,
+        "team": new.team,
+        "user": new.user,
+        "service_account": new.service_account,
+        "project": new.project,
+        "metadata": new.metadata.into_iter().collect::<BTreeMap<_, _>>(),
+        "models": new.models,
+        "expires_at": new.expires_at_us.and_then(narrows_ledger::time),
+    });
+    if let (false, Json::Object(body)) = (new.organization.is_empty(), &mut body) {
+        body.insert("organization".to_owned(), json!(new.organization));
+    }
+    body
 }
 
 /// A key with its secret, from an answer.
@@ -185,7 +234,7 @@ fn hash(console: &mut Console<'_>, new: bool, as_json: bool) -> Result<()> {
 }
 
 /// The public id in what was typed: itself, or in a whole key that was pasted.
-fn public_id(text: &str) -> Result<&str> {
+pub(super) fn public_id(text: &str) -> Result<&str> {
     if !text.starts_with(KEY_PREFIX) {
         return Ok(text);
     }
@@ -194,7 +243,7 @@ fn public_id(text: &str) -> Result<&str> {
     Ok(presented.id())
 }
 
-fn new_key(asked: &CreateArguments, organization: &str) -> Result<NewKey> {
+pub(super) fn new_key(asked: &CreateArguments, organization: &str) -> Result<NewKey> {
     let expires = asked.expires.as_deref();
     let expires_at_us = expires.map(|text| time::future_us("--expires", text)).transpose()?;
     let pair = |text: &String| match text.split_once('=') {
@@ -202,7 +251,7 @@ fn new_key(asked: &CreateArguments, organization: &str) -> Result<NewKey> {
         None => bail!("`{text}` is not NAME=VALUE, as --metadata cost-center=42"),
     };
     Ok(NewKey {
-        name: asked.name.clone(),
+        name: asked.name.clone().unwrap_or_default(),
         organization: asked.organization.clone().unwrap_or_else(|| organization.to_owned()),
         team: asked.team.clone(),
         user: asked.user.clone(),
@@ -214,15 +263,20 @@ fn new_key(asked: &CreateArguments, organization: &str) -> Result<NewKey> {
     })
 }
 
+/// The JSON form of a key with its secret.
+pub(super) fn with_secret(created: &CreatedKey) -> Result<Json> {
+    let mut object = serde_json::to_value(&created.info)?;
+    if let Json::Object(object) = &mut object {
+        object.insert("key".to_owned(), json!(created.key.expose()));
+    }
+    Ok(object)
+}
+
 /// A key with its secret: the only time it is seen.
 fn secret(console: &mut Console<'_>, created: &CreatedKey, done: &str, as_json: bool) -> Result<()> {
     let (info, key) = (&created.info, created.key.expose());
     if as_json {
-        let mut object = serde_json::to_value(info)?;
-        if let Json::Object(object) = &mut object {
-            object.insert("key".to_owned(), json!(key));
-        }
-        writeln!(console.out, "{object}")?;
+        writeln!(console.out, "{}", with_secret(created)?)?;
         return Ok(());
     }
     writeln!(console.out, "{done} key {} ({}) of {}.\n\n  {key}\n", info.id, info.name, owner(info))?;
@@ -298,7 +352,7 @@ fn changed(console: &mut Console<'_>, info: &KeyInfo, done: &str, as_json: bool)
     Ok(())
 }
 
-fn state(info: &KeyInfo) -> &'static str {
+pub(super) fn state(info: &KeyInfo) -> &'static str {
     info.state(time::now_us())
 }
 

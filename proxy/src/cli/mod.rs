@@ -4,6 +4,7 @@
 //! went: 0 well, 1 not (the cause is printed, with what to do), 2 misused (as clap has it).
 
 mod args;
+mod bulk;
 mod config;
 mod connect;
 mod credentials;
@@ -13,6 +14,7 @@ mod keys;
 mod meter;
 mod remote;
 mod report;
+mod rows;
 mod run;
 mod store;
 mod table;

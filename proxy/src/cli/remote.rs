@@ -111,6 +111,15 @@ impl Remote {
     }
 }
 
+/// What a gateway said in the place of doing what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{said}")]
+pub(crate) struct Refused {
+    said: String,
+    /// Which entry of a list it is about, from 1.
+    pub(crate) position: Option<usize>,
+}
+
 /// What an answer says, or the refusal in it.
 fn read<T: DeserializeOwned>(answer: &Answer, from: &str) -> Result<T> {
     if answer.status.is_success() {
@@ -126,7 +135,12 @@ fn read<T: DeserializeOwned>(answer: &Answer, from: &str) -> Result<T> {
             "{from} does not take this admin token: it is unknown, expired or revoked; set {TOKEN_VARIABLE} or \
              --token-file"
         ),
-        Some(said) => anyhow!("{said}"),
+        Some(said) => {
+            let position =
+                json.as_ref().and_then(|json| json.pointer("/error/position")).and_then(Json::as_u64);
+            Refused { said: said.to_owned(), position: position.and_then(|at| usize::try_from(at).ok()) }
+                .into()
+        }
         None => anyhow!(
             "{from} answered with status {} and not as an administration API does; is the address that of \
              `listen.admin`?",

@@ -1,6 +1,7 @@
 //! The listeners over real sockets, with a real store.
 
 mod api;
+mod bulk;
 mod health;
 mod keys;
 mod organizations;

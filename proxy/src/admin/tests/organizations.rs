@@ -13,6 +13,8 @@ use std::sync::Arc;
 enum Probe {
     /// It is about one object; the function names one of the other organization. The text is a body that fits.
     Object(fn(&World) -> &str, &'static str),
+    /// Its body names objects; the function names one of the other organization, the text is a body with `{id}` for it.
+    Named(fn(&World) -> &str, &'static str),
     /// It answers with what belongs to an organization; the other's name must not be in it.
     List,
     /// It makes something for an organization; the texts are bodies that fit, the second for the other organization.
@@ -31,6 +33,15 @@ const PROBES: &[(&str, &str, Probe)] = &[
         "/admin/v1/keys",
         Probe::Creates(r#"{"name": "new"}"#, r#"{"name": "new", "organization": "umbra"}"#),
     ),
+    (
+        "post",
+        "/admin/v1/keys/bulk",
+        Probe::Creates(
+            r#"{"keys": [{"name": "new-1"}]}"#,
+            r#"{"keys": [{"name": "new-2"}, {"name": "new-3", "organization": "umbra"}]}"#,
+        ),
+    ),
+    ("post", "/admin/v1/keys/bulk/disable", Probe::Named(World::key, r#"{"ids": ["{id}"]}"#)),
     ("get", "/admin/v1/keys/{id}", Probe::Object(World::key, "")),
     ("delete", "/admin/v1/keys/{id}", Probe::Object(World::key, "")),
     ("post", "/admin/v1/keys/{id}/disable", Probe::Object(World::key, "")),
@@ -137,11 +148,13 @@ impl World {
     }
 
     /// The path of an endpoint about umbra's object, and a body that fits.
-    fn aimed(&self, endpoint: &Endpoint, probe: &Probe) -> (String, &'static str) {
+    fn aimed(&self, endpoint: &Endpoint, probe: &Probe) -> (String, String) {
+        let path = endpoint.path.to_owned();
         match probe {
-            Probe::Object(id, body) => (endpoint.path.replace("{id}", id(self)), body),
-            Probe::Creates(body, _) => (endpoint.path.to_owned(), body),
-            Probe::List | Probe::Whole | Probe::Same => (endpoint.path.to_owned(), ""),
+            Probe::Object(id, body) => (path.replace("{id}", id(self)), (*body).to_owned()),
+            Probe::Named(id, body) => (path, body.replace("{id}", id(self))),
+            Probe::Creates(body, _) => (path, (*body).to_owned()),
+            Probe::List | Probe::Whole | Probe::Same => (path, String::new()),
         }
     }
 
@@ -175,10 +188,10 @@ fn no_endpoint_answers_without_a_token_that_may_be_used() {
     for endpoint in ENDPOINTS {
         let (path, body) = world.aimed(endpoint, probe(endpoint));
         let method = endpoint.method.to_ascii_uppercase();
-        let without = ask(world.house.admin, &method, &path, "", body);
+        let without = ask(world.house.admin, &method, &path, "", &body);
         assert_eq!(without.refusal(401).0, "unauthorized", "{method} {path}");
         for (token, word) in [(&world.expired, "expired"), (&world.revoked, "revoked")] {
-            let (code, message) = world.ask(token, endpoint, &path, body).refusal(401);
+            let (code, message) = world.ask(token, endpoint, &path, &body).refusal(401);
             assert!(code == "unauthorized" && message.contains(word), "{method} {path}: {message}");
         }
     }
@@ -198,7 +211,7 @@ fn no_endpoint_changes_anything_for_a_token_that_may_only_read() {
     for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.needs.role == Role::Write) {
         let (_, body) = world.aimed(endpoint, probe(endpoint));
         let path = endpoint.path.replace("{id}", &own.id);
-        let (code, message) = world.ask(&world.acme_reads, endpoint, &path, body).refusal(403);
+        let (code, message) = world.ask(&world.acme_reads, endpoint, &path, &body).refusal(403);
         assert_eq!(code, "role_refused", "{path}");
         assert!(message.contains("`write`") && message.contains(endpoint.path), "{message}");
     }
@@ -214,16 +227,18 @@ fn nothing_of_another_organization_is_read_or_changed() {
     for endpoint in ENDPOINTS {
         let probe = probe(endpoint);
         let (path, body) = world.aimed(endpoint, probe);
-        let answer = world.ask(&world.acme, endpoint, &path, body);
+        let answer = world.ask(&world.acme, endpoint, &path, &body);
         let shown = format!("{} {path}: {} {}", endpoint.method, answer.status, answer.body);
         match probe {
-            Probe::Object(..) => {
+            Probe::Object(..) | Probe::Named(..) => {
                 assert_eq!(answer.status, 404, "{shown}");
                 // As for an object that never was.
-                let none = path.replace(world.key(), "000000000000");
-                let none = none.replace(world.token(), "000000000000");
-                let none = none.replace(world.record(), "00000000-0000-7000-8000-000000000000");
-                let code = world.ask(&world.acme, endpoint, &none, body).refusal(404).0;
+                let never = |text: &str| {
+                    let text =
+                        text.replace(world.key(), "000000000000").replace(world.token(), "000000000000");
+                    text.replace(world.record(), "00000000-0000-7000-8000-000000000000")
+                };
+                let code = world.ask(&world.acme, endpoint, &never(&path), &never(&body)).refusal(404).0;
                 assert_eq!(answer.refusal(404).0, code, "{shown}");
             }
             Probe::List => {
@@ -232,12 +247,14 @@ fn nothing_of_another_organization_is_read_or_changed() {
                 assert!(answer.body.contains("acme") || path.ends_with("/usage"), "{shown}");
                 if !path.ends_with("/keys") && !path.ends_with("/tokens") && !path.ends_with("/status") {
                     let aimed = format!("{path}?organization=umbra");
-                    let refused = world.ask(&world.acme, endpoint, &aimed, body);
+                    let refused = world.ask(&world.acme, endpoint, &aimed, &body);
                     assert_eq!(refused.refusal(403).0, "organization_refused", "{aimed}");
                 }
             }
             Probe::Creates(_, theirs) => {
-                assert_eq!(answer.json()["organization"], "acme", "{shown}");
+                let made = answer.json();
+                let one = made.get("keys").map_or(&made, |keys| &keys[0]);
+                assert_eq!(one["organization"], "acme", "{shown}");
                 let refused = world.ask(&world.acme, endpoint, &path, theirs);
                 assert_eq!(refused.refusal(403).0, "organization_refused", "{path}");
             }
@@ -267,7 +284,7 @@ fn everything_of_ones_own_organization_is_there() {
         // What is deleted or revoked is gone for the rest: a world for each.
         let world = World::new();
         let (path, body) = world.aimed(endpoint, probe);
-        let answer = world.ask(&world.umbra, endpoint, &path, body);
+        let answer = world.ask(&world.umbra, endpoint, &path, &body);
         assert!(matches!(answer.status, 200 | 201), "{} {path}: {}", endpoint.method, answer.body);
         let says = matches!(probe, Probe::Same) || path.ends_with("/usage") || answer.body.contains("umbra");
         assert!(says, "{} {path}: {}", endpoint.method, answer.body);

@@ -2,7 +2,7 @@
 
 use super::{House, PATIENCE};
 use crate::telemetry::metrics::tests::record;
-use narrows_ledger::Record;
+use narrows_ledger::{Ledger, LedgerOptions, Record};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -94,6 +94,7 @@ fn near_and_far_print_the_same() {
         &["audit", "--action", "nothing"],
         &["keys", "list"],
         &["keys", "list", "--deleted", "--json"],
+        &["keys", "list", "--csv"],
         &["keys", "show", &id],
         &["keys", "show", &id, "--json"],
         &["usage"],
@@ -176,4 +177,100 @@ fn admin_tokens_are_made_and_revoked_near_and_far() {
     assert!(code == 1 && err.contains("read or write"), "{err}");
     let (_, trail, _) = ways.near(&["audit", "--target", id]);
     assert!(trail.contains("admin_token_created") && trail.contains("admin_token_revoked"), "{trail}");
+}
+
+#[test]
+fn many_keys_are_made_listed_and_switched_off_near_and_far() {
+    let ways = Ways::new(House::new(), "http");
+    let folder = ways.house.folder.path();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).unwrap();
+        path(name)
+    };
+    // What the store says at once, the gateway knows a moment later.
+    let verify = |key: &str| {
+        let ledger = Ledger::open(ways.house.gateway.ledger.path(), LedgerOptions::default()).unwrap();
+        let now_us = jiff::Timestamp::now().as_microsecond();
+        ledger.keys().verify(key, now_us).map(|entry| entry.caller.team.clone())
+    };
+    for far in [true, false] {
+        let run = |arguments: &[&str]| if far { ways.far(arguments) } else { ways.near(arguments) };
+        let rows =
+            format!("name,user,team,metadata.room\nada-{far},ada,,\"3, north\"\nbob-{far},bob,blue,\n");
+        let from = write("people.csv", &rows);
+        let output = path(&format!("secrets-{far}.csv"));
+        let create =
+            ["keys", "create", "--from", &from, "--team", "red", "--expires", "90d", "--output", &output];
+        let (code, out, err) = run(&create);
+        assert_eq!((code, out.as_str()), (0, ""), "{err}");
+        assert!(err.contains("Created 2 keys"), "{err}");
+        let secrets = std::fs::read_to_string(&output).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&output).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let keys: Vec<&str> = secrets.lines().skip(1).map(|line| line.rsplit(',').next().unwrap()).collect();
+        let teams: Vec<_> = keys.iter().map(|key| verify(key).unwrap().unwrap()).collect();
+        assert_eq!(teams, ["red", "blue"], "a row's word before the command's");
+
+        // The same list once more makes nothing, says why, and leaves no file behind.
+        let again = path("again.csv");
+        let (code, out, err) = run(&["keys", "create", "--from", &from, "--output", &again]);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        assert!(err.contains("people.csv, line 2") && err.contains(&format!("`ada-{far}`")), "{err}");
+        assert!(!std::fs::exists(&again).unwrap());
+        // A file that is there is never written over.
+        let fresh = write("fresh.csv", &format!("name\nnew-{far}\n"));
+        let (code, _, err) = run(&["keys", "create", "--from", &fresh, "--output", &output]);
+        assert!(code == 1 && err.contains("a new file"), "{err}");
+        assert_eq!(std::fs::read_to_string(&output).unwrap(), secrets);
+
+        let (code, list, err) = run(&["keys", "list", "--csv"]);
+        assert_eq!(code, 0, "{err}");
+        assert!(
+            list.starts_with("id,name,state,organization,") && !keys.iter().any(|key| list.contains(key)),
+            "{list}"
+        );
+        assert!(list.contains("\"{\"\"room\"\":\"\"3, north\"\"}\""), "{list}");
+        let (code, _, err) = run(&["keys", "list", "--csv", "--json"]);
+        assert!(code == 1 && err.contains("--csv"), "{err}");
+
+        let wrong = write("wrong.txt", &format!("{}\nnobody000000\n", keys[0]));
+        let (code, _, err) = run(&["keys", "disable", "--from", &wrong]);
+        assert!(code == 1 && err.contains("wrong.txt, line 2") && err.contains("nobody000000"), "{err}");
+        assert!(verify(keys[0]).is_ok(), "none was switched off");
+        assert_eq!(run(&["keys", "disable", "--from", &output]).1, "2 keys are disabled.\n");
+        assert!(keys.iter().all(|key| verify(key).is_err()));
+        let (_, json, err) = run(&["keys", "create", "--from", &fresh, "--json"]);
+        let made: Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}: {err}"));
+        let more = write("more.csv", &format!("name\nmore-{far}\n"));
+        let (_, printed, _) = run(&["keys", "create", "--from", &more]);
+        let more = printed.lines().nth(1).unwrap().split(',').next().unwrap().to_owned();
+        let (_, disabled, _) = run(&["keys", "disable", made["id"].as_str().unwrap(), &more]);
+        assert_eq!(disabled.lines().count(), 2, "{disabled}");
+        assert!(verify(made["key"].as_str().unwrap()).is_err());
+    }
+}
+
+#[test]
+fn a_file_with_bad_rows_is_refused_before_anything_is_asked() {
+    let ways = Ways::new(House::new(), "http");
+    let file = ways.house.folder.path().join("bad.csv");
+    std::fs::write(
+        &file,
+        "name,user,service_account,models,expires\n,a,,,\nx,a,b,,\ny,,,a*b,\nz,,,,soon\nv,,,,\nv,,,,\n",
+    )
+    .unwrap();
+    for run in [Ways::far, Ways::near] {
+        let (code, out, err) = run(&ways, &["keys", "create", "--from", &file.display().to_string()]);
+        assert_eq!((code, out.as_str()), (1, ""));
+        for (line, part) in [(2, "name"), (3, "not to both"), (4, "star"), (5, "90d"), (7, "line 6 already")]
+        {
+            let told = err.lines().find(|told| told.contains(&format!("bad.csv, line {line}:")));
+            assert!(told.is_some_and(|told| told.contains(part)), "{line} {part}: {err}");
+        }
+        assert!(run(&ways, &["keys", "list"]).1.contains("No keys yet"));
+    }
 }
