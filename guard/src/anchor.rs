@@ -10,6 +10,6 @@ mod derive;
 mod literal;
 mod matcher;
 
-pub(crate) use derive::{Derived, MAX_BEFORE, MAX_REACH, derive};
-pub(crate) use literal::Literal;
+pub(crate) use derive::{Derived, MAX_REACH, MIN_LITERAL, derive};
+pub(crate) use literal::{Literal, MAX_BYTES as MAX_LITERAL};
 pub(crate) use matcher::Matcher;

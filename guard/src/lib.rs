@@ -4,13 +4,17 @@
 //! It knows neither providers nor HTTP nor policy: whoever calls it says which text there is and where it came from, and
 //! decides what a finding means. Everything here is pure: no sockets, files, clocks or environment.
 
+mod anchor;
 pub mod detector;
+pub mod engine;
 pub mod finding;
 pub mod fold;
 pub mod json;
 pub mod regex;
 pub mod remote;
 pub mod rules;
+pub mod secret;
 
 pub use detector::Detector;
+pub use engine::{Builder, Engine, Scanned, Scratch, Version};
 pub use finding::{Class, Hit, Provenance, Rule, RuleIndex, Tier};

@@ -4,6 +4,7 @@ mod allow;
 mod load;
 mod syntax;
 
+pub(crate) use allow::Views;
 pub use allow::{Allowlist, Condition, Target};
 pub use load::{LoadError, MAX_FILE_BYTES, MAX_RULES};
 pub use syntax::from_go;

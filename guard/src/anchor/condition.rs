@@ -21,7 +21,12 @@ impl ByteSet {
     }
 
     fn union(self, other: ByteSet) -> ByteSet {
-        ByteSet([self.0[0] | other.0[0], self.0[1] | other.0[1], self.0[2] | other.0[2], self.0[3] | other.0[3]])
+        ByteSet([
+            self.0[0] | other.0[0],
+            self.0[1] | other.0[1],
+            self.0[2] | other.0[2],
+            self.0[3] | other.0[3],
+        ])
     }
 
     #[inline(always)]
@@ -36,7 +41,10 @@ impl ByteSet {
     /// How likely a byte of ordinary text is in the set.
     fn density(&self) -> f64 {
         let total: f64 = (0..=127).map(|byte| super::literal::weight(byte, false).exp2()).sum();
-        let own: f64 = (0..=127).filter(|byte| self.has(*byte)).map(|byte| super::literal::weight(byte, false).exp2()).sum();
+        let own: f64 = (0..=127)
+            .filter(|byte| self.has(*byte))
+            .map(|byte| super::literal::weight(byte, false).exp2())
+            .sum();
         own / total
     }
 }
@@ -155,10 +163,15 @@ fn one(byte: u8) -> ByteSet {
 fn members(class: &Class) -> ByteSet {
     let mut set = ByteSet::EMPTY;
     match class {
-        Class::Bytes(class) => class.iter().flat_map(|range| range.start()..=range.end()).for_each(|byte| set.add(byte)),
+        Class::Bytes(class) => {
+            class.iter().flat_map(|range| range.start()..=range.end()).for_each(|byte| set.add(byte))
+        }
         Class::Unicode(class) => {
             for range in class.iter() {
-                (range.start()..=range.end()).take_while(char::is_ascii).filter_map(|c| u8::try_from(c).ok()).for_each(|byte| set.add(byte));
+                (range.start()..=range.end())
+                    .take_while(char::is_ascii)
+                    .filter_map(|c| u8::try_from(c).ok())
+                    .for_each(|byte| set.add(byte));
                 if !range.end().is_ascii() {
                     (0x80..=0xFF).for_each(|byte| set.add(byte));
                 }
@@ -192,7 +205,15 @@ mod tests {
         let good = b"key of it = \"0123456789abcdef0123456789abcdef";
         assert_eq!(found.len(), 2);
         assert!(found.iter().all(|condition| condition.holds(good, 0)));
-        assert!(found.iter().any(|condition| !condition.holds(b"key of it is \"0123456789abcdef0123456789abcdef", 0)));
-        assert!(found.iter().any(|condition| !condition.holds(b"key of it = \"0123456789abcdef0123456789abcde-", 0)));
+        assert!(
+            found
+                .iter()
+                .any(|condition| !condition.holds(b"key of it is \"0123456789abcdef0123456789abcdef", 0))
+        );
+        assert!(
+            found
+                .iter()
+                .any(|condition| !condition.holds(b"key of it = \"0123456789abcdef0123456789abcde-", 0))
+        );
     }
 }

@@ -65,11 +65,14 @@ fn best(parts: &[&Hir]) -> Option<(f64, Derived)> {
     let encoded: Vec<Hir> = parts.iter().map(|part| encode(part)).collect();
     let mut found: Option<(f64, Derived)> = None;
     for at in 0..parts.len() {
-        let Some(literals) = prefixes(&Hir::concat(encoded[at..].to_vec()), MIN_LITERAL, MAX_LITERALS) else { continue };
+        let Some(literals) = prefixes(&Hir::concat(encoded[at..].to_vec()), MIN_LITERAL, MAX_LITERALS) else {
+            continue;
+        };
         if literals.is_empty() {
             continue;
         }
-        let longest = |parts: &[&Hir]| parts.iter().map(|part| part.properties().maximum_len()).sum::<Option<usize>>();
+        let longest =
+            |parts: &[&Hir]| parts.iter().map(|part| part.properties().maximum_len()).sum::<Option<usize>>();
         let before = longest(&parts[..at]);
         // A literal at the start needs no search backwards.
         let bias = if before == Some(0) { 1.0 } else { 3.0 };
@@ -125,7 +128,9 @@ mod tests {
 
     #[test]
     fn a_word_inside_is_found_behind_what_is_optional() {
-        let found = of(r#"(?i)[\w.-]{0,50}?(?:adafruit)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|:)[\s=]{0,5}([a-z0-9_-]{32})"#);
+        let found = of(
+            r#"(?i)[\w.-]{0,50}?(?:adafruit)(?:[ \t\w.-]{0,20})[\s'"]{0,3}(?:=|:)[\s=]{0,5}([a-z0-9_-]{32})"#,
+        );
         assert_eq!(found.len(), 1);
         assert!(!found[0].at_start);
         assert_eq!(found[0].before, 50);

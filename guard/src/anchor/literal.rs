@@ -30,7 +30,10 @@ impl Literal {
     fn decode(encoded: &[u8]) -> Literal {
         let both = |byte: &u8| CASELESS.contains(byte);
         Literal {
-            bytes: encoded.iter().map(|byte| if both(byte) { byte - CASELESS.start() + b'a' } else { *byte }).collect(),
+            bytes: encoded
+                .iter()
+                .map(|byte| if both(byte) { byte - CASELESS.start() + b'a' } else { *byte })
+                .collect(),
             masks: encoded.iter().map(|byte| if both(byte) { 0x20 } else { 0 }).collect(),
         }
     }
@@ -84,7 +87,11 @@ pub(crate) fn weight(byte: u8, caseless: bool) -> f64 {
 pub(crate) fn encode(hir: &Hir) -> Hir {
     match hir.kind() {
         HirKind::Literal(literal) => Hir::concat(
-            literal.0.iter().map(|byte| if CASELESS.contains(byte) { any() } else { Hir::literal([*byte]) }).collect(),
+            literal
+                .0
+                .iter()
+                .map(|byte| if CASELESS.contains(byte) { any() } else { Hir::literal([*byte]) })
+                .collect(),
         ),
         HirKind::Class(Class::Bytes(class)) => encode_class(class),
         HirKind::Repetition(repetition) => Hir::repetition(regex_syntax::hir::Repetition {
@@ -134,7 +141,8 @@ pub(crate) fn prefixes(encoded: &Hir, least: usize, most: usize) -> Option<Vec<L
         }
         let mut seq = whole.clone();
         seq.keep_first_bytes(length);
-        let mut literals: Vec<Literal> = seq.literals()?.iter().map(|one| Literal::decode(one.as_bytes())).collect();
+        let mut literals: Vec<Literal> =
+            seq.literals()?.iter().map(|one| Literal::decode(one.as_bytes())).collect();
         literals.sort();
         literals.dedup();
         // What another one begins with is found by that one.
@@ -191,6 +199,8 @@ mod tests {
     #[test]
     fn bytes_in_the_private_range_are_no_letters() {
         // U+0080 ends in the byte 0x80.
-        assert!(of("x\u{80}abc").is_none_or(|literals| literals.iter().all(|literal| literal.stands("x\u{80}abc".as_bytes(), 0))));
+        assert!(of("x\u{80}abc").is_none_or(|literals| {
+            literals.iter().all(|literal| literal.stands("x\u{80}abc".as_bytes(), 0))
+        }));
     }
 }

@@ -92,10 +92,13 @@ pub(super) fn read(toml: &str, checks: &dyn Fn(&str) -> Option<Check>) -> Result
     Ok(reader.set)
 }
 
+/// A required rule by its name, with how many lines and columns away it may stand.
+type Named = (String, Option<usize>, Option<usize>);
+
 struct Reader<'a> {
     set: RuleSet,
     /// By pattern: the names that it requires, to be resolved when all are known.
-    required: Vec<Vec<(String, Option<usize>, Option<usize>)>>,
+    required: Vec<Vec<Named>>,
     checks: &'a dyn Fn(&str) -> Option<Check>,
 }
 
@@ -195,10 +198,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn requirements(
-        &self,
-        table: &dyn TableLike,
-    ) -> Result<Vec<(String, Option<usize>, Option<usize>)>, String> {
+    fn requirements(&self, table: &dyn TableLike) -> Result<Vec<Named>, String> {
         let mut out = Vec::new();
         for required in tables(table, "required")? {
             let id = string(required, "id")?.ok_or("a `required` has no `id`")?;
