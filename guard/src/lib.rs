@@ -5,6 +5,7 @@
 //! decides what a finding means. Everything here is pure: no sockets, files, clocks or environment.
 
 mod anchor;
+pub mod body;
 pub mod detector;
 pub mod engine;
 pub mod finding;

@@ -189,7 +189,8 @@ impl Walk {
             let name = match step {
                 Step::Outermost => continue,
                 Step::Index(index) => {
-                    drop(write!(path, "[{index}]"));
+                    // Writing to a string does not fail.
+                    let _ = write!(path, "[{index}]");
                     continue;
                 }
                 Step::Name { start, end } => body.get(start..end).unwrap_or_default(),

@@ -1,0 +1,31 @@
+//! Parts of a body replaced, and every other byte kept.
+
+use std::ops::Range;
+
+/// What is put in the place of a range of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splice {
+    /// The bytes that go. Both ends lie between characters and escapes.
+    pub range: Range<usize>,
+    /// What comes: it stands in a JSON string, at any level, and so must need no escape.
+    pub with: String,
+}
+
+/// The body with its splices. Of two that overlap the one that begins first is taken, and reaches to the end of both: what
+/// was to go, goes.
+pub fn splice(body: &[u8], mut splices: Vec<Splice>) -> Vec<u8> {
+    splices.sort_by_key(|splice| (splice.range.start, std::cmp::Reverse(splice.range.end)));
+    let more: usize = splices.iter().map(|splice| splice.with.len()).sum();
+    let mut out = Vec::with_capacity(body.len() + more);
+    let mut at = 0;
+    for splice in splices {
+        let end = splice.range.end.min(body.len());
+        if splice.range.start >= at {
+            out.extend_from_slice(body.get(at..splice.range.start).unwrap_or_default());
+            out.extend_from_slice(splice.with.as_bytes());
+        }
+        at = at.max(end);
+    }
+    out.extend_from_slice(body.get(at..).unwrap_or_default());
+    out
+}

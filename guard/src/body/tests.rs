@@ -1,0 +1,159 @@
+use super::*;
+use crate::finding::Provenance::{ToolInput, User};
+use crate::json::{Entry, Meaning, Place, Table};
+use proptest::prelude::*;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+const CARD: &str = "4111 1111 1111 1111";
+
+fn engine() -> &'static Engine {
+    static ENGINE: LazyLock<Engine> = LazyLock::new(built);
+    &ENGINE
+}
+
+fn built() -> Engine {
+    let pii = crate::detector::pii::Pii::new(crate::detector::pii::Settings::default());
+    Engine::builder().detector(pii).build().unwrap()
+}
+
+fn table() -> Table {
+    let entry = |name, meaning| Entry { name, place: Place::Anywhere, meaning };
+    Table::new(&[entry("arguments", Meaning::Json), entry("id", Meaning::Opaque)])
+}
+
+fn report(body: &str) -> Report {
+    search(engine(), body, &table(), &Forgetful, &mut Room::default()).unwrap()
+}
+
+/// Path, value, whether it can be masked.
+fn rows(body: &str) -> Vec<(String, String, bool)> {
+    let row = |found: &Found| (found.path.to_string(), found.value(body).into_owned(), found.is_maskable());
+    report(body).found.iter().map(row).collect()
+}
+
+#[test]
+fn a_value_is_found_at_every_level() {
+    let inner =
+        serde_json::json!({"to": ["me", format!("it's \"{CARD}\"\n")], "n": 4_111_111_111_111_111_u64})
+            .to_string();
+    let body = serde_json::json!({
+        "id": CARD,
+        "messages": [
+            {"content": format!("tab\t\u{1F600} {CARD}")},
+            {"tool_calls": [{"function": {"arguments": inner}}, {"function": {"arguments": format!("not json {CARD}")}}]},
+        ],
+        "number": 4_111_111_111_111_111_u64,
+    });
+    let mut found = rows(&body.to_string());
+    let expected = [
+        ("messages[0].content", CARD, true),
+        ("messages[1].tool_calls[0].function.arguments/n", "4111111111111111", false),
+        ("messages[1].tool_calls[0].function.arguments/to[1]", CARD, true),
+        ("messages[1].tool_calls[1].function.arguments", CARD, true),
+        ("number", "4111111111111111", false),
+    ];
+    let expected: Vec<_> = expected.iter().map(|row| (row.0.to_owned(), row.1.to_owned(), row.2)).collect();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn escapes_hide_nothing() {
+    for raw in
+        [r"\u0034111 1111 1111 1111", r"4111\u00201111 1111\u0020111\u0031", r"\n4111 1111 1111 1111\n"]
+    {
+        let body = format!(r#"{{"messages":[{{"content":"{raw}"}}]}}"#);
+        let found = rows(&body);
+        assert_eq!(found, [("messages[0].content".to_owned(), CARD.to_owned(), true)], "{raw}");
+        let report = report(&body);
+        let masked = splice(
+            body.as_bytes(),
+            vec![Splice { range: report.found[0].raw.clone(), with: "[CARD]".into() }],
+        );
+        let expected = format!(
+            r#"{{"messages":[{{"content":"{}"}}]}}"#,
+            raw.replace(r"\u0034111 1111 1111 1111", "[CARD]")
+                .replace(r"4111\u00201111 1111\u0020111\u0031", "[CARD]")
+                .replace(CARD, "[CARD]")
+        );
+        assert_eq!(String::from_utf8(masked).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_body_that_is_no_json_is_not_searched() {
+    assert!(search(engine(), "{\"a\":", &table(), &Forgetful, &mut Room::default()).is_err());
+}
+
+/// Remembers everything, and counts what it was asked to keep.
+#[derive(Default)]
+struct Notes(RefCell<HashMap<(String, String), Arc<Known>>>, RefCell<usize>);
+
+impl Memory for Notes {
+    fn recall(&self, name: &str, part: &str) -> Option<Arc<Known>> {
+        self.0.borrow().get(&(name.to_owned(), part.to_owned())).cloned()
+    }
+
+    fn keep(&self, name: &str, part: &str, known: Known) {
+        *self.1.borrow_mut() += 1;
+        self.0.borrow_mut().insert((name.to_owned(), part.to_owned()), Arc::new(known));
+    }
+}
+
+#[test]
+fn only_what_is_new_in_a_conversation_is_searched() {
+    let message = |at: usize| format!(r#"{{"role":"user","content":"turn {at} of {CARD}"}}"#);
+    let body = |turns: usize| {
+        let messages: Vec<String> = (0..turns).map(message).collect();
+        format!(r#"{{"model":"gpt","messages":[{}]}}"#, messages.join(","))
+    };
+    let (notes, engine, mut room) = (Notes::default(), engine(), Room::default());
+    for turns in 1..6 {
+        let body = body(turns);
+        let known = search(engine, &body, &table(), &notes, &mut room).unwrap();
+        assert_eq!(known.found, search(engine, &body, &table(), &Forgetful, &mut room).unwrap().found);
+        assert_eq!(known.found.len(), turns);
+        // The model and the first message, then one more a turn.
+        assert_eq!(*notes.1.borrow(), turns + 1);
+        assert!(known.remembered < known.scanned && (known.remembered > 0) == (turns > 1));
+    }
+}
+
+#[test]
+fn overlapping_splices_lose_nothing_that_was_to_go() {
+    let splice_of = |range: Range<usize>, with: &str| Splice { range, with: with.to_owned() };
+    let body = b"0123456789";
+    let spliced = |splices| String::from_utf8(splice(body, splices)).unwrap();
+    assert_eq!(spliced(vec![splice_of(5..7, "B"), splice_of(1..3, "A")]), "0A34B789");
+    assert_eq!(spliced(vec![splice_of(1..4, "A"), splice_of(3..6, "B")]), "0A6789");
+    assert_eq!(spliced(vec![splice_of(1..9, "A"), splice_of(3..6, "B")]), "0A9");
+    assert_eq!(spliced(vec![splice_of(9..20, "A")]), "012345678A");
+    assert_eq!(spliced(vec![]), "0123456789");
+}
+
+proptest! {
+    #[test]
+    fn a_masked_body_parses_and_differs_in_the_masks_only(
+        texts in proptest::collection::vec("[a-z\"\\\\\n\u{1F600}é ]{0,20}", 1..6), nested in any::<bool>(), pretty in any::<bool>(),
+    ) {
+        let mut plain = Vec::new();
+        for text in &texts {
+            let text = format!("{text} {CARD} {text}");
+            let inner = serde_json::json!({"deep": [text]});
+            plain.push(if nested { serde_json::json!({"arguments": inner.to_string()}) } else { inner });
+        }
+        let value = serde_json::json!({"messages": plain});
+        let body = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        let report = report(&body);
+        prop_assert_eq!(report.found.len(), texts.len());
+        let splices = report.found.iter().map(|found| Splice { range: found.raw.clone(), with: "[CARD_1]".to_owned() });
+        let masked = splice(body.as_bytes(), splices.collect());
+        let masked: serde_json::Value = serde_json::from_slice(&masked).unwrap();
+        let expected: serde_json::Value = serde_json::from_str(&value.to_string().replace(CARD, "[CARD_1]")).unwrap();
+        prop_assert_eq!(masked, expected);
+        let by = if nested { ToolInput } else { User };
+        prop_assert!(report.found.iter().all(|found| found.provenance == by));
+    }
+}
