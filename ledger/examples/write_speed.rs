@@ -5,7 +5,7 @@
 //! CPU time is the kernel's per-thread figure (`/proc/self/task/*/schedstat`), so this runs on Linux only. The cost
 //! of making a record is measured apart and taken off. `keys` sets how many different groups the sums have.
 
-use narrows_ledger::{Attempt, Ledger, LedgerOptions, Record};
+use narrows_ledger::{Attempt, Inspections, Ledger, LedgerOptions, Record};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
 use std::error::Error;
@@ -157,6 +157,7 @@ fn record(number: u64, callers: &[Arc<Caller>], texts: &[Arc<str>; 4]) -> Record
             reused: true,
         }],
         client_address: None,
+        inspections: Inspections::default(),
         snapshot: 0x5eed_0000_dead_beef,
     }
 }

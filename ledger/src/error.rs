@@ -62,6 +62,12 @@ pub enum LedgerError {
         /// The id that was asked for.
         id: String,
     },
+    /// No alert has this id.
+    #[error("no alert has the id `{id}`; `narrows alerts list` shows the newest")]
+    AlertNotFound {
+        /// The id that was asked for.
+        id: String,
+    },
     /// The key was deleted and cannot be changed any more.
     #[error("the key `{id}` was deleted; create a new one")]
     KeyDeleted {

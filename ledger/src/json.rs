@@ -48,8 +48,7 @@ impl Serialize for Record {
         self.serialize_figures(&mut out)?;
         out.serialize_field("attempts", &self.attempts)?;
         out.serialize_field("snapshot", &Text(format_args!("{:016x}", self.snapshot)))?;
-        // Guardrail decisions will stand here; the field is there so that readers need not ask for it.
-        out.serialize_field("decisions", &[(); 0])?;
+        out.serialize_field("decisions", &self.inspections)?;
         out.end()
     }
 }

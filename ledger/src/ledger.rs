@@ -47,8 +47,8 @@ pub struct LedgerStats {
 /// An open store. Dropping it closes it; [`Ledger::close`] also tells whether everything was written.
 pub struct Ledger {
     path: PathBuf,
-    keys: Arc<KeyStore>,
-    queue: Arc<Queue>,
+    pub(crate) keys: Arc<KeyStore>,
+    pub(crate) queue: Arc<Queue>,
     objects: Arc<Objects>,
     writer: Writer,
     _refresher: Refresher,

@@ -8,9 +8,13 @@
 //! written, and never damages the file. A power cut can lose what was written since the last checkpoint (8 MB of
 //! log), still without damage. [`Ledger::flush`] waits until everything is safe against both.
 
+pub mod inspection;
+
 pub mod record;
 
+pub mod alert;
 pub mod audit;
+mod decisions;
 mod json;
 mod rollup;
 mod segment;
@@ -34,17 +38,24 @@ mod writer;
 
 pub mod query;
 
+mod alerts;
 mod ledger;
 
 #[cfg(test)]
 mod sample;
 
 pub use admin::{AdminEntry, AdminFault, AdminInfo, CreatedAdmin, NewAdminToken, Role};
+pub use alert::{
+    ACKNOWLEDGE_MAX, ALERT_PAGE_LIMIT, ALERTS_PENDING_MAX, Acknowledged, AlertBacklog, AlertFilter,
+    AlertInfo, AlertPage, AlertState, AlertStats, DecisionDimension, DecisionFilter, DecisionRow, Delivery,
+    DeliveryInfo, DueAlert, NOTE_BYTES_MAX, NewAlert, Severity, Told,
+};
 pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage};
 pub use bulk::KEYS_AT_ONCE_MAX;
 pub use credentials::SealedCredential;
 pub use declared::{DECLARED_ACTOR, DeclaredKey, KeyConflict, KeyHash, Reconciled, Reconciliation};
 pub use error::LedgerError;
+pub use inspection::{Detail, FINDINGS_MAX, Finding, Inspection, Inspections, RULES_MAX};
 pub use json::{read_time, time};
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
 pub use ledger::{Ledger, LedgerStats};

@@ -1,5 +1,7 @@
 //! The way from a request to the writer: a bounded queue that never makes anybody wait.
 
+use crate::alert::NewAlert;
+use crate::alerts::Waiting;
 use crate::objects::Change;
 use crate::record::Record;
 use crate::rollup::{OVERFLOW_GROUPS, Overflow};
@@ -35,6 +37,8 @@ pub(crate) struct Queue {
     overflowed: AtomicU64,
     /// Bindings of objects that wait for the writer.
     changes: Mutex<Vec<Change>>,
+    /// Alerts that wait for the writer.
+    alerts: Waiting,
     pub(crate) written: AtomicU64,
     pub(crate) failed_batches: AtomicU64,
     pub(crate) json_errors: AtomicU64,
@@ -58,6 +62,7 @@ impl Queue {
             overflow: Mutex::default(),
             overflowed: AtomicU64::new(0),
             changes: Mutex::default(),
+            alerts: Waiting::default(),
             written: AtomicU64::new(0),
             failed_batches: AtomicU64::new(0),
             json_errors: AtomicU64::new(0),
@@ -99,6 +104,18 @@ impl Queue {
         drop(changes);
         self.wake_if_asleep();
         room
+    }
+
+    /// Hands over an alert; false when it was lost because too many wait.
+    pub(crate) fn raise(&self, alert: NewAlert) -> bool {
+        let room = self.alerts.push(alert);
+        self.wake_if_asleep();
+        room
+    }
+
+    /// The alerts that wait for the writer.
+    pub(crate) fn waiting_alerts(&self) -> &Waiting {
+        &self.alerts
     }
 
     /// Takes the changes since the last call.
@@ -147,6 +164,7 @@ impl Queue {
         let something = self.depth.load(Ordering::SeqCst) > 0
             || self.urgent.load(Ordering::SeqCst)
             || !self.overflow.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+            || !self.alerts.is_empty()
             || !self.changes.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         if something {
             self.asleep.store(false, Ordering::SeqCst);

@@ -1,5 +1,6 @@
 //! The record: one vocabulary for model calls, endpoint traffic and tool calls. Exactly one per exchange.
 
+use crate::inspection::Inspections;
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, CapabilitySet, Reason, Surface, TrafficClass};
 use std::net::IpAddr;
@@ -84,4 +85,6 @@ pub struct Record {
     pub snapshot: u64,
     /// Address of the client: of the connection, or as a trusted balancer told it. IPv4 in IPv6 stands as IPv4.
     pub client_address: Option<IpAddr>,
+    /// What was inspected, and what came of it.
+    pub inspections: Inspections,
 }

@@ -1,5 +1,6 @@
 //! Sums by hour and group, in memory.
 
+use crate::decisions::Decisions;
 use crate::record::Record;
 use narrows_meter::Origin;
 use narrows_policy::{Caller, Reason};
@@ -171,6 +172,7 @@ impl GroupKey {
 #[derive(Debug, Default)]
 pub(crate) struct Overflow {
     pub(crate) groups: HashMap<(i64, GroupKey), Sums>,
+    pub(crate) decisions: Decisions,
 }
 
 /// Most groups that overflowing exchanges are told apart by. Beyond it only hour and organization are kept.
@@ -193,6 +195,7 @@ impl Overflow {
             };
         }
         self.groups.entry(key).or_default().add(&Sums { overflowed: 1, ..Sums::of(record) });
+        self.decisions.add(record);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

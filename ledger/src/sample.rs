@@ -1,9 +1,11 @@
 //! Records for tests, inside the crate and outside: varied, and the same for the same number.
 #![allow(unreachable_pub, reason = "public to the integration tests that include this file")]
 
-use super::{Attempt, Record};
+use super::{Attempt, Detail, Finding, Inspection, Inspections, Record};
 use narrows_meter::{Cost, Origin, Usage};
-use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
+use narrows_policy::{
+    Action, Caller, Capability, CapabilitySet, Coverage, Gap, Mode, Reason, Stage, Surface, TrafficClass,
+};
 use std::sync::Arc;
 
 /// 2026-01-31T12:59:59.999000Z, so that records soon cross into another hour.
@@ -71,5 +73,37 @@ pub fn record(number: u64) -> Record {
             1 => Some("2001:db8::9".parse().unwrap()),
             _ => None,
         },
+        inspections: inspections(number),
     }
+}
+
+/// Every fourth was inspected, and every eighth is not clean.
+fn inspections(number: u64) -> Inspections {
+    let mut all = Inspections::default();
+    if number % 4 != 2 {
+        return all;
+    }
+    all.policy_version = 12;
+    all.set(Stage::Stream, Inspection::clean(4_000, Coverage::Partial(Gap::QueueFull), Mode::Enforce));
+    let mut request = Inspection::clean(107_000 + number, Coverage::Full, Mode::Enforce);
+    if number % 8 == 6 {
+        request.action = Some(Action::Mask);
+        request.enforced = true;
+        request.detail = Some(Box::new(Detail {
+            rules: vec!["no-secrets".into()],
+            explanation: "masked 2 GITHUB_TOKEN, because rule no-secrets masks secrets in requests".into(),
+            findings: vec![Finding {
+                rule: "github-pat".into(),
+                entity: "GITHUB_TOKEN".into(),
+                class: "secret",
+                count: 2,
+                score: 97,
+                path: "messages[3].content[1].text".into(),
+                fingerprint: Some(0x7f3a_9c2d_0011_2233),
+            }],
+            findings_dropped: 0,
+        }));
+    }
+    all.set(Stage::Request, request);
+    all
 }

@@ -4,6 +4,7 @@
 //! what is there as one transaction, and gathers again until a round brings nothing. A failed batch is tried again
 //! with growing pauses; meanwhile the queue fills and then overflows into sums, so nothing is lost but detail.
 
+use crate::alert::NewAlert;
 use crate::error::LedgerError;
 use crate::objects::{Change, Objects};
 use crate::options::{JsonLines, LedgerOptions};
@@ -65,6 +66,7 @@ impl Writer {
             overflow: Overflow::default(),
             rolled_up: Instant::now(),
             changes: Vec::new(),
+            alerts: Vec::new(),
             swept: None,
         };
         Ok(Writer { idle: Mutex::new(Some(work)), running: Mutex::new(None) })
@@ -140,6 +142,8 @@ struct Work {
     rolled_up: Instant,
     /// Bindings of objects, taken and not yet written.
     changes: Vec<Change>,
+    /// Alerts, taken and not yet written.
+    alerts: Vec<NewAlert>,
     /// When ended bindings were removed last.
     swept: Option<Instant>,
 }
@@ -160,10 +164,12 @@ impl Work {
         loop {
             let drained = self.drain(queue);
             let orderly = matches!(drained, Drained::Flush(_) | Drained::Close);
-            let bound = self.write_objects(queue, objects);
+            let before = [self.write_objects(queue, objects), self.write_alerts(queue)];
             let mut written = self.write(queue, orderly);
-            if bound != Written::Nothing && written != Written::Abandoned {
-                written = bound;
+            for one in before {
+                if one != Written::Nothing && written != Written::Abandoned {
+                    written = one;
+                }
             }
             match drained {
                 Drained::Full => {}
@@ -206,6 +212,7 @@ impl Work {
         };
         self.overflow = queue.take_overflow();
         self.changes.append(&mut queue.take_changes());
+        self.alerts.append(&mut queue.waiting_alerts().take());
         ended
     }
 
@@ -270,6 +277,29 @@ impl Work {
             // What is not removed now is removed next time; until then it counts as ended all the same.
             let _swept = store::objects::sweep(&self.connection, now);
         }
+        Written::Stored
+    }
+
+    /// Writes alerts, again and again until they are in the store or the ledger is closed.
+    fn write_alerts(&mut self, queue: &Queue) -> Written {
+        if self.alerts.is_empty() {
+            return Written::Nothing;
+        }
+        let mut pause = RETRY_FIRST;
+        let (stored, repeated) = loop {
+            match store::alerts::write(&mut self.connection, &self.alerts) {
+                Ok(written) => break written,
+                Err(error) => queue.failed(&error.to_string()),
+            }
+            if queue.abandon.load(Ordering::Acquire) {
+                return Written::Abandoned;
+            }
+            std::thread::park_timeout(pause);
+            pause = (pause * 2).min(RETRY_LAST);
+        };
+        self.alerts.clear();
+        queue.settled(0);
+        queue.waiting_alerts().written(stored, repeated);
         Written::Stored
     }
 

@@ -3,6 +3,7 @@
 use super::mix::Table;
 use super::varint::{put, zigzag};
 use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, cut, print_of};
+use crate::decisions::Decisions;
 use crate::record::{Attempt, Record};
 use crate::rollup::{GroupKey, Sums, hour_of};
 use narrows_policy::{Caller, CallerKind};
@@ -51,19 +52,22 @@ pub(crate) struct Packer {
     numbers: Table<GroupNumbers, usize>,
     /// Sums since [`Packer::clear_groups`], over all segments packed since.
     groups: Vec<(i64, GroupKey, Sums)>,
+    /// What policies decided in this segment.
+    decisions: Decisions,
     /// Counts segments from one; 0 in [`Word`] and [`Known`] means in no segment yet.
     segment: u32,
     texts: Vec<u8>,
     texts_count: u32,
     caller_table: Vec<u8>,
     callers_count: u32,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     prints: Vec<u8>,
     count: usize,
     first_at_us: i64,
     last_at_us: i64,
     previous_at_us: i64,
     previous_snapshot: u64,
+    pub(super) previous_policy: u64,
 }
 
 /// A packed batch, ready for the store.
@@ -74,6 +78,7 @@ pub(crate) struct Packed<'a> {
     pub(crate) prints: &'a [u8],
     pub(crate) body: Vec<u8>,
     pub(crate) groups: &'a [(i64, GroupKey, Sums)],
+    pub(crate) decisions: &'a Decisions,
 }
 
 impl Packer {
@@ -95,8 +100,9 @@ impl Packer {
         self.callers_count = 0;
         self.body.clear();
         self.prints.clear();
+        self.decisions.clear();
         self.count = 0;
-        (self.previous_at_us, self.previous_snapshot) = (0, 0);
+        (self.previous_at_us, self.previous_snapshot, self.previous_policy) = (0, 0, 0);
     }
 
     /// Forgets the sums, and what was learnt if that is too much. To be called between batches.
@@ -145,6 +151,7 @@ impl Packer {
             prints: &self.prints,
             body,
             groups: &self.groups,
+            decisions: &self.decisions,
         }
     }
 
@@ -167,6 +174,7 @@ impl Packer {
         let ending = (record.reason as u32) << 8 | record.origin as u32;
         let hour = hour_of(at);
         self.sum(GroupNumbers { hour, caller, provider, model, dialect, client, ending }, record);
+        self.decisions.add(record);
 
         self.body.extend_from_slice(&record.id.to_be_bytes());
         self.put(zigzag(at.wrapping_sub(self.previous_at_us)));
@@ -199,6 +207,7 @@ impl Packer {
         self.previous_snapshot = record.snapshot;
         self.attempts(record, provider_place);
         self.address(record.client_address);
+        self.inspections(&record.inspections);
     }
 
     /// Its length in bytes, and the bytes.
@@ -334,7 +343,7 @@ impl Packer {
     }
 
     /// A text's number and its place in this segment; nothing is number 0 at place 0.
-    fn text(&mut self, text: Option<&str>) -> (u32, u32) {
+    pub(super) fn text(&mut self, text: Option<&str>) -> (u32, u32) {
         let Some(text) = text else { return (0, 0) };
         let text = cut(text);
         let next = count_of(self.words.len()) + 1;
@@ -367,7 +376,7 @@ impl Packer {
         (number, place)
     }
 
-    fn static_word(&mut self, text: &'static str) -> u32 {
+    pub(super) fn static_word(&mut self, text: &'static str) -> u32 {
         self.static_text(Some(text)).1
     }
 
@@ -375,7 +384,7 @@ impl Packer {
         self.text(Some(text)).1
     }
 
-    fn put(&mut self, value: u64) {
+    pub(super) fn put(&mut self, value: u64) {
         put(&mut self.body, value);
     }
 
@@ -390,7 +399,7 @@ impl Packer {
     }
 
     /// A text that will hardly come again. Length 0 is none, otherwise the length plus one.
-    fn inline(&mut self, text: Option<&str>) {
+    pub(super) fn inline(&mut self, text: Option<&str>) {
         let Some(text) = text.map(cut) else { return self.body.push(0) };
         self.put(text.len() as u64 + 1);
         self.body.extend_from_slice(text.as_bytes());

@@ -38,10 +38,11 @@ fn records_read_back_as_they_were() {
 fn segments_of_the_formats_before_are_read() {
     let mut record = sample::record(1);
     record.client_address = None;
+    record.inspections = crate::Inspections::default();
     record.attempts.iter_mut().for_each(|attempt| attempt.model = None);
     let (_, mut body) = pack(std::slice::from_ref(&record));
-    // They are the same but for the last byte, which says that there is no address.
-    assert_eq!((body[0], body.pop()), (FORMAT, Some(0)));
+    // They are the same but for the last bytes, which say that nothing was inspected and that there is no address.
+    assert_eq!((body[0], body.pop(), body.pop()), (FORMAT, Some(0), Some(0)));
     assert!(unpack(&body, 1).is_err());
     for before in [1, 2] {
         body[0] = before;

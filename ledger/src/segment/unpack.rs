@@ -20,7 +20,8 @@ const STATIC_WORDS: usize = 4_096;
 
 /// Reads all records of a segment that holds `count`.
 pub(crate) fn unpack(body: &[u8], count: u32) -> Result<Vec<Record>, Fault> {
-    let mut reader = Segment { input: body, format: FORMAT, texts: Vec::new(), callers: Vec::new() };
+    let mut reader =
+        Segment { input: body, format: FORMAT, texts: Vec::new(), callers: Vec::new(), policy: 0 };
     reader.format = reader.byte()?;
     if !FORMATS.contains(&reader.format) {
         return Err("a format this program does not know");
@@ -44,9 +45,11 @@ pub(crate) fn unpack(body: &[u8], count: u32) -> Result<Vec<Record>, Fault> {
     if reader.input.is_empty() { Ok(records) } else { Err("more bytes than records") }
 }
 
-struct Segment<'a> {
+pub(super) struct Segment<'a> {
     input: &'a [u8],
-    format: u8,
+    pub(super) format: u8,
+    /// The policy version of the last record that was inspected.
+    pub(super) policy: u64,
     texts: Vec<Arc<str>>,
     callers: Vec<Arc<Caller>>,
 }
@@ -99,6 +102,7 @@ impl<'a> Segment<'a> {
             attempts: self.attempts()?,
             snapshot,
             client_address: self.address()?,
+            inspections: self.inspections()?,
         })
     }
 
@@ -184,23 +188,23 @@ impl<'a> Segment<'a> {
         Ok(Caller { kind, organization, team, user, service_account, project, key_id, metadata })
     }
 
-    fn bytes(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+    pub(super) fn bytes(&mut self, length: usize) -> Result<&'a [u8], Fault> {
         let (bytes, rest) = self.input.split_at_checked(length).ok_or("cut short")?;
         self.input = rest;
         Ok(bytes)
     }
 
-    fn byte(&mut self) -> Result<u8, Fault> {
+    pub(super) fn byte(&mut self) -> Result<u8, Fault> {
         let (byte, rest) = self.input.split_first().ok_or("cut short")?;
         self.input = rest;
         Ok(*byte)
     }
 
-    fn number(&mut self) -> Result<u64, Fault> {
+    pub(super) fn number(&mut self) -> Result<u64, Fault> {
         take(&mut self.input).ok_or("an integer is damaged")
     }
 
-    fn length(&mut self) -> Result<usize, Fault> {
+    pub(super) fn length(&mut self) -> Result<usize, Fault> {
         usize::try_from(self.number()?).map_err(|_large| "a length is too large")
     }
 
@@ -216,7 +220,7 @@ impl<'a> Segment<'a> {
         }
     }
 
-    fn text(&mut self) -> Result<Option<Arc<str>>, Fault> {
+    pub(super) fn text(&mut self) -> Result<Option<Arc<str>>, Fault> {
         let Some(place) = self.length()?.checked_sub(1) else { return Ok(None) };
         self.texts.get(place).cloned().map(Some).ok_or("no such text")
     }
@@ -225,20 +229,20 @@ impl<'a> Segment<'a> {
         Ok(self.text()?.map(|text| (*text).to_owned()))
     }
 
-    fn inline(&mut self) -> Result<Option<Box<str>>, Fault> {
+    pub(super) fn inline(&mut self) -> Result<Option<Box<str>>, Fault> {
         let Some(length) = self.length()?.checked_sub(1) else { return Ok(None) };
         let text = std::str::from_utf8(self.bytes(length)?).map_err(|_utf8| "a text is not UTF-8")?;
         Ok(Some(text.into()))
     }
 
     /// A value of a closed list, by its stable word.
-    fn value<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Fault> {
+    pub(super) fn value<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Fault> {
         let word = self.text()?.ok_or("a word is missing")?;
         let deserializer: StrDeserializer<'_, WordError> = (*word).into_deserializer();
         T::deserialize(deserializer).map_err(|_unknown| "a word this program does not know")
     }
 
-    fn static_word(&mut self) -> Result<Option<&'static str>, Fault> {
+    pub(super) fn static_word(&mut self) -> Result<Option<&'static str>, Fault> {
         self.text()?.map(|word| static_word(&word)).transpose()
     }
 }

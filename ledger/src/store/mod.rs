@@ -1,7 +1,9 @@
 //! The embedded store: one SQLite file in write-ahead-log mode, one writing process, any number of readers.
 
 pub(crate) mod admins;
+pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod decisions;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod objects;

@@ -1,5 +1,6 @@
 //! One batch to the store: a segment and the sums it changes, all in one transaction or not at all.
 
+use super::decisions;
 use crate::rollup::{GroupKey, Overflow, SUMS, Sums, hour_of};
 use crate::segment::{cut, pack::Packed, unpack::unpack};
 use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, params};
@@ -87,6 +88,11 @@ impl BatchWriter {
         }
         if roll_up == RollUp::Now {
             self.roll_up(&transaction, packed)?;
+        }
+        for sums in [packed.decisions, &overflow.decisions] {
+            if !sums.is_empty() {
+                decisions::add(&transaction, sums)?;
+            }
         }
         for ((hour, group), sums) in &overflow.groups {
             self.add(&transaction, *hour, group, true, sums)?;

@@ -248,6 +248,7 @@ fn record(id: u128, model: &str, input: Option<u64>) -> narrows_ledger::Record {
         conversation: None,
         attempts: Vec::new(),
         client_address: None,
+        inspections: narrows_ledger::Inspections::default(),
         snapshot: 0,
     }
 }

@@ -9,7 +9,7 @@ use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
 use bytes::BytesMut;
 use http::request::Parts;
-use narrows_ledger::{Attempt, Record};
+use narrows_ledger::{Attempt, Inspections, Record};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::stream::Reported;
 use narrows_llm::{Dialect, Family};
@@ -413,6 +413,7 @@ impl Account {
             attempts: std::mem::take(&mut self.attempts),
             snapshot: self.snapshot.hash,
             client_address: self.client_address,
+            inspections: Inspections::default(),
         }
     }
 

@@ -50,6 +50,7 @@ pub(crate) fn record() -> Record {
         attempts: vec![attempt("main", Reason::Completed)],
         snapshot: 1,
         client_address: None,
+        inspections: narrows_ledger::Inspections::default(),
     }
 }
 

@@ -1,0 +1,220 @@
+//! What a record says about inspection: per stage how much was looked at, what was decided, and what was found.
+//!
+//! Never holds a value that was found. An exchange that was inspected and clean costs no allocation and some ten bytes
+//! of its segment; one that was not inspected costs one byte.
+
+use narrows_policy::{Action, Coverage, Mode, Stage};
+use serde::ser::{SerializeSeq, SerializeStruct};
+use serde::{Serialize, Serializer};
+use std::sync::Arc;
+
+/// Most ids of policy rules kept per stage.
+pub const RULES_MAX: usize = 16;
+/// Most findings kept per stage; the number of those beyond is.
+pub const FINDINGS_MAX: usize = 64;
+
+/// What was inspected of one exchange. The default is nothing at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inspections {
+    /// The version of the policies that decided, a hash of them; 0 when no stage was inspected.
+    pub policy_version: u64,
+    request: Option<Inspection>,
+    response: Option<Inspection>,
+    stream: Option<Inspection>,
+}
+
+impl Inspections {
+    /// Nothing yet, under policies of this version.
+    pub fn new(policy_version: u64) -> Inspections {
+        Inspections { policy_version, ..Inspections::default() }
+    }
+
+    /// Whether there is nothing to say.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// What is known of a stage.
+    pub fn get(&self, stage: Stage) -> Option<&Inspection> {
+        match stage {
+            Stage::Request => self.request.as_ref(),
+            Stage::Response => self.response.as_ref(),
+            Stage::Stream => self.stream.as_ref(),
+        }
+    }
+
+    /// Writes down a stage, in the place of what was there.
+    pub fn set(&mut self, stage: Stage, inspection: Inspection) {
+        let place = match stage {
+            Stage::Request => &mut self.request,
+            Stage::Response => &mut self.response,
+            Stage::Stream => &mut self.stream,
+        };
+        *place = Some(inspection);
+    }
+
+    /// The stages that something is known of, in the order of [`Stage::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Stage, &Inspection)> {
+        Stage::ALL.into_iter().filter_map(|stage| Some((stage, self.get(stage)?)))
+    }
+}
+
+/// How one stage was inspected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspection {
+    /// Bytes that detectors looked at.
+    pub bytes_scanned: u64,
+    /// How much of the content that was, and why not all.
+    pub coverage: Coverage,
+    /// How the policies were applied.
+    pub mode: Mode,
+    /// The strictest action that was decided; `None` when everything was allowed.
+    pub action: Option<Action>,
+    /// Whether the action could be carried out here: a stream that is passed on as it comes cannot be masked.
+    pub enforceable: bool,
+    /// Whether it was carried out.
+    pub enforced: bool,
+    /// What led to it; `None` for a stage without findings and without deciding rules.
+    pub detail: Option<Box<Detail>>,
+}
+
+impl Inspection {
+    /// A stage that was not inspected, or in which nothing was decided.
+    pub fn clean(bytes_scanned: u64, coverage: Coverage, mode: Mode) -> Inspection {
+        Inspection {
+            bytes_scanned,
+            coverage,
+            mode,
+            action: None,
+            enforceable: true,
+            enforced: false,
+            detail: None,
+        }
+    }
+}
+
+/// What led to a decision.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Detail {
+    /// Ids of the policy rules that decided, the strictest first; at most [`RULES_MAX`] are kept.
+    pub rules: Vec<Arc<str>>,
+    /// The decision in one sentence; at most 512 bytes are kept. Holds no value that was found.
+    pub explanation: Box<str>,
+    /// What was found; at most [`FINDINGS_MAX`] are kept.
+    pub findings: Vec<Finding>,
+    /// Findings beyond those that are listed.
+    pub findings_dropped: u32,
+}
+
+/// What a detector found, all places of one value taken together. The value itself is never here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Id of the detector's rule (`github-pat`).
+    pub rule: Arc<str>,
+    /// What the value is (`GITHUB_TOKEN`).
+    pub entity: Arc<str>,
+    /// The family of the rule, a word of a closed list (`secret`, `pii`, `injection`, `custom`, …).
+    pub class: &'static str,
+    /// In how many places.
+    pub count: u32,
+    /// The highest score, 0 to 100.
+    pub score: u8,
+    /// Where the first place is (`messages[3].content[1].text`); at most 512 bytes are kept.
+    pub path: Box<str>,
+    /// Keyed fingerprint of the value, to tell equal values without knowing them; `None` when none was made.
+    pub fingerprint: Option<u64>,
+}
+
+/// One object per stage, in the JSON form of a record.
+impl Serialize for Inspections {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_seq(None)?;
+        for (stage, inspection) in self.iter() {
+            out.serialize_element(&OneStage { stage, inspection, policy_version: self.policy_version })?;
+        }
+        out.end()
+    }
+}
+
+struct OneStage<'a> {
+    stage: Stage,
+    inspection: &'a Inspection,
+    policy_version: u64,
+}
+
+impl Serialize for OneStage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Inspection { bytes_scanned, coverage, mode, action, enforceable, enforced, detail } =
+            self.inspection;
+        let detail = detail.as_deref();
+        let mut out = serializer.serialize_struct("Inspection", 13)?;
+        out.serialize_field("stage", &self.stage)?;
+        // As text, like hashes: not every reader of JSON keeps 64 bits of a number.
+        out.serialize_field("policy_version", &format_args!("{:016x}", self.policy_version))?;
+        out.serialize_field("mode", mode)?;
+        out.serialize_field("bytes_scanned", bytes_scanned)?;
+        out.serialize_field("coverage", coverage.extent())?;
+        out.serialize_field("gap", &coverage.gap())?;
+        out.serialize_field("action", action)?;
+        out.serialize_field("enforceable", enforceable)?;
+        out.serialize_field("enforced", enforced)?;
+        out.serialize_field("rules", detail.map_or(&[][..], |detail| &detail.rules))?;
+        out.serialize_field("explanation", &detail.map(|detail| &*detail.explanation))?;
+        out.serialize_field("findings", detail.map_or(&[][..], |detail| &detail.findings))?;
+        out.serialize_field("findings_dropped", &detail.map_or(0, |detail| detail.findings_dropped))?;
+        out.end()
+    }
+}
+
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Finding", 7)?;
+        out.serialize_field("rule", &*self.rule)?;
+        out.serialize_field("entity", &*self.entity)?;
+        out.serialize_field("class", self.class)?;
+        out.serialize_field("count", &self.count)?;
+        out.serialize_field("score", &self.score)?;
+        out.serialize_field("path", &*self.path)?;
+        out.serialize_field("fingerprint", &self.fingerprint.map(|print| format!("{print:016x}")))?;
+        out.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use narrows_policy::Gap;
+
+    #[test]
+    fn stages_are_told_apart_and_come_in_order() {
+        let mut all = Inspections::default();
+        assert!(all.is_empty());
+        let of = |bytes| Inspection::clean(bytes, Coverage::Full, Mode::Enforce);
+        all.set(Stage::Stream, of(3));
+        all.set(Stage::Request, of(1));
+        let listed: Vec<_> =
+            all.iter().map(|(stage, inspection)| (stage, inspection.bytes_scanned)).collect();
+        assert_eq!(listed, [(Stage::Request, 1), (Stage::Stream, 3)]);
+        assert_eq!((all.get(Stage::Response), all.is_empty()), (None, false));
+        all.set(Stage::Request, of(2));
+        assert_eq!(all.get(Stage::Request).map(|inspection| inspection.bytes_scanned), Some(2));
+    }
+
+    #[test]
+    fn what_was_not_inspected_says_so_in_json() {
+        let mut all = Inspections::new(7);
+        all.set(Stage::Response, Inspection::clean(0, Coverage::None(Gap::NotText), Mode::Audit));
+        let json = serde_json::to_value(&all).unwrap();
+        let expected = serde_json::json!([{
+            "stage": "response", "policy_version": "0000000000000007", "mode": "audit", "bytes_scanned": 0,
+            "coverage": "none", "gap": "not_text", "action": null, "enforceable": true, "enforced": false,
+            "rules": [], "explanation": null, "findings": [], "findings_dropped": 0,
+        }]);
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_clean_exchange_is_small() {
+        assert!(size_of::<Inspections>() <= 96, "{}", size_of::<Inspections>());
+    }
+}

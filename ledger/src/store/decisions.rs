@@ -1,0 +1,88 @@
+//! Sums of what policies decided, in the store.
+
+use crate::alert::{DecisionDimension, DecisionFilter, DecisionRow};
+use crate::decisions::Decisions;
+use crate::json;
+use crate::rollup::{HOUR_US, hour_of};
+use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+
+/// Adds sums to those that are stored. Part of the transaction that stores the records they are about.
+pub(crate) fn add(connection: &Connection, decisions: &Decisions) -> rusqlite::Result<()> {
+    // Sums stop before SQLite would turn them into floats.
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO decision_sums (hour, organization, kind, rule, entity, stage, action, enforced, exchanges, findings)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT DO UPDATE SET
+            exchanges = CASE WHEN exchanges > 9223372036854775807 - excluded.exchanges THEN 9223372036854775807
+                ELSE exchanges + excluded.exchanges END,
+            findings = CASE WHEN findings > 9223372036854775807 - excluded.findings THEN 9223372036854775807
+                ELSE findings + excluded.findings END",
+    )?;
+    for (key, (exchanges, findings)) in decisions.iter() {
+        let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+        statement.execute(params![
+            key.hour,
+            key.organization,
+            key.kind,
+            key.rule,
+            key.entity,
+            key.stage.as_str(),
+            key.action,
+            key.enforced,
+            figure(*exchanges),
+            figure(*findings),
+        ])?;
+    }
+    Ok(())
+}
+
+/// The sums that match, split as asked and sorted by group.
+pub(crate) fn read(
+    connection: &Connection,
+    filter: &DecisionFilter,
+    by: &[DecisionDimension],
+) -> rusqlite::Result<Vec<DecisionRow>> {
+    let mut statement = connection.prepare(
+        "SELECT hour, organization, kind, rule, entity, stage, action, enforced, exchanges, findings FROM decision_sums
+         WHERE hour >= ?1 AND hour < ?2 AND kind = ?3 AND (?4 IS NULL OR organization = ?4)
+           AND (?5 IS NULL OR rule = ?5) AND (?6 IS NULL OR stage = ?6) AND (?7 IS NULL OR action = ?7)",
+    )?;
+    let mut rows = statement.query(params![
+        filter.from_us.map_or(i64::MIN, hour_of),
+        filter.to_us.map_or(i64::MAX, |to| hour_of(to.saturating_sub(1)).saturating_add(1)),
+        filter.kind.as_deref().unwrap_or("policy"),
+        filter.organization,
+        filter.rule,
+        filter.stage.map(narrows_policy::Stage::as_str),
+        filter.action,
+    ])?;
+    // Added up here: SQLite's sums fail on overflow instead of stopping.
+    let mut groups: BTreeMap<Vec<String>, (u64, u64)> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let time = json::time(row.get::<_, i64>(0)?.saturating_mul(HOUR_US)).unwrap_or_default();
+        let part = |length: usize| time.get(..length).unwrap_or_default().to_owned();
+        let group = by.iter().map(|dimension| {
+            Ok(match dimension {
+                DecisionDimension::Hour => part(13) + ":00:00Z",
+                DecisionDimension::Day => part(10),
+                DecisionDimension::Organization => row.get(1)?,
+                DecisionDimension::Kind => row.get(2)?,
+                DecisionDimension::Rule => row.get(3)?,
+                DecisionDimension::Entity => row.get(4)?,
+                DecisionDimension::Stage => row.get(5)?,
+                DecisionDimension::Action => row.get(6)?,
+                DecisionDimension::Enforced => row.get::<_, bool>(7)?.to_string(),
+            })
+        });
+        let sums = groups.entry(group.collect::<rusqlite::Result<Vec<_>>>()?).or_default();
+        let figure = |place| row.get::<_, i64>(place).map(|figure| u64::try_from(figure).unwrap_or(0));
+        *sums = (sums.0.saturating_add(figure(8)?), sums.1.saturating_add(figure(9)?));
+    }
+    let row = |(group, (exchanges, findings)): (Vec<String>, (u64, u64))| DecisionRow {
+        group: by.iter().copied().zip(group).collect(),
+        exchanges,
+        findings,
+    };
+    Ok(groups.into_iter().map(row).collect())
+}
