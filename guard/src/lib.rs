@@ -6,6 +6,7 @@
 
 mod anchor;
 pub mod body;
+pub mod classifier;
 pub mod detector;
 pub mod engine;
 pub mod finding;
