@@ -144,6 +144,26 @@ pub(crate) enum Step {
     Ask(Vec<Call>),
 }
 
+/// A segment of a path with everything escaped that has a meaning there (RFC 3986, section 2.3).
+pub(crate) fn path_segment(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte))
+            }
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                escaped.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    escaped.push(HEX.get(usize::from(digit)).map_or('0', |hex| char::from(*hex)));
+                }
+            }
+        }
+    }
+    escaped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +195,12 @@ mod tests {
         body.push(b' ');
         let over = RemoteError::TooLong { got: MAX_ANSWER_BYTES + 1, limit: MAX_ANSWER_BYTES };
         assert_eq!(read(200, &body), Err(over));
+    }
+
+    #[test]
+    fn names_cannot_leave_their_place_in_a_path() {
+        assert_eq!(path_segment("a-b_1.2~"), "a-b_1.2~");
+        assert_eq!(path_segment("../x?y#z ü"), "..%2Fx%3Fy%23z%20%C3%BC");
     }
 
     #[test]

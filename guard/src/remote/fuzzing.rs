@@ -1,6 +1,6 @@
 //! Entry point of the fuzz target, so that the same body runs as an ordinary test.
 
-use super::{Answer, Facts, Input, Inquiry, REMOTES, Remote, Segment, Stage, Verdict};
+use super::{Answer, Facts, Input, Inquiry, REMOTES, Remote, Segment, Shape, Stage, Verdict};
 use crate::finding::Provenance;
 
 /// Settings without which a kind cannot be made.
@@ -8,10 +8,24 @@ pub(crate) fn settings(kind: &str) -> serde_json::Value {
     let mut settings = serde_json::Map::new();
     let required = REMOTES.iter().filter(|one| one.name == kind).flat_map(|one| one.needs);
     for need in required.filter(|need| need.required) {
-        settings.insert(need.name.to_owned(), "x".into());
+        let value = match need.shape {
+            Shape::Texts => vec!["x"].into(),
+            _ => "x".into(),
+        };
+        settings.insert(need.name.to_owned(), value);
     }
     settings.into()
 }
+
+/// The texts that a guardrail is asked about.
+pub(crate) const TEXTS: &[Segment<'_>] = &[
+    Segment { path: "messages[0].content", provenance: Provenance::System, text: "Be brief." },
+    Segment {
+        path: "messages[1].content",
+        provenance: Provenance::User,
+        text: "Größe: 5'11\", 😀 a@b.example",
+    },
+];
 
 /// Any bytes as a guardrail's answer: the first two choose the guardrail and the status, the others are the body.
 /// Whatever comes out is a verdict that fits the question, or an error; a pass was said in so many words.
@@ -25,15 +39,8 @@ pub fn verdict(bytes: &[u8]) {
     let Ok(remote) = Remote::configure(kind.name, settings(kind.name)) else {
         unreachable!("{} is configured by its required settings", kind.name)
     };
-    let segments = [
-        Segment { path: "messages[0].content", provenance: Provenance::System, text: "Be brief." },
-        Segment {
-            path: "messages[1].content",
-            provenance: Provenance::User,
-            text: "Größe: 5'11\", 😀 a@b.example",
-        },
-    ];
-    let input = Input { stage: Stage::Input, segments: &segments, facts: Facts::default() };
+    let segments = TEXTS;
+    let input = Input { stage: Stage::Input, segments, facts: Facts::default() };
     let Ok((mut inquiry, mut calls)) = Inquiry::begin(&remote, input) else {
         unreachable!("{} takes two short texts", kind.name)
     };

@@ -79,6 +79,11 @@ pub(crate) const fn optional(name: &'static str, shape: Shape, description: &'st
     Need { name, required: false, shape, description }
 }
 
+/// A setting without a default.
+pub(crate) const fn required(name: &'static str, shape: Shape, description: &'static str) -> Need {
+    Need { name, required: true, shape, description }
+}
+
 /// What every codec's settings can do.
 pub(crate) trait Check {
     /// What serde cannot see: ranges, texts that are empty, settings that exclude one another.

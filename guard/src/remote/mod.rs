@@ -102,7 +102,16 @@ remotes! {
     CrowdstrikeAidr => crowdstrike_aidr,
     Presidio => presidio,
     Webhook => webhook,
+    PrismaAirs => prisma_airs,
+    AzureContentSafety => azure_content_safety,
+    BedrockGuardrails => bedrock_guardrails,
+    ModelArmor => model_armor,
+    Lakera => lakera,
+    OpenaiModeration => openai_moderation,
+    Patronus => patronus,
 }
 
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;

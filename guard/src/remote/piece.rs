@@ -2,6 +2,7 @@
 
 use super::error::RemoteError;
 use super::input::Input;
+use crate::finding::Provenance;
 use std::ops::Range;
 
 /// What a guardrail counts text in.
@@ -71,22 +72,51 @@ pub(crate) struct Limits {
     pub(crate) texts: usize,
     /// Most units of all texts of one call.
     pub(crate) total: usize,
+    /// Units that stand between two texts of a call.
+    pub(crate) gap: usize,
 }
 
 /// Texts that are not blank, cut to the limits and dealt into calls in their order.
 pub(crate) fn deal(input: &Input<'_>, limits: Limits) -> Result<Vec<Vec<Piece>>, RemoteError> {
+    deal_some(input, limits, |_author| true)
+}
+
+/// What stands between texts that are sent as one.
+pub(crate) const GAP: &str = "\n\n";
+
+/// Texts as one, for a guardrail that takes a single text.
+pub(crate) fn join(input: &Input<'_>, pieces: &[Piece]) -> String {
+    pieces.iter().map(|piece| piece.text(input)).collect::<Vec<_>>().join(GAP)
+}
+
+/// The only segment that a call is about.
+pub(crate) fn only(pieces: &[Piece]) -> Option<&Piece> {
+    match pieces {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+/// [`deal`] for the texts of some authors.
+pub(crate) fn deal_some(
+    input: &Input<'_>,
+    limits: Limits,
+    of: impl Fn(Provenance) -> bool,
+) -> Result<Vec<Vec<Piece>>, RemoteError> {
     let mut calls = Vec::new();
     let (mut open, mut held) = (Vec::new(), 0);
     for (segment, part) in input.segments.iter().enumerate() {
-        if part.text.trim().is_empty() {
+        if part.text.trim().is_empty() || !of(part.provenance) {
             continue;
         }
         for (range, units) in cut(part.text, limits)? {
-            if !open.is_empty() && (open.len() >= limits.texts || held + units > limits.total) {
+            let gap = if open.is_empty() { 0 } else { limits.gap };
+            if !open.is_empty() && (open.len() >= limits.texts || held + gap + units > limits.total) {
                 calls.push(std::mem::take(&mut open));
-                held = 0;
+                held = units;
+            } else {
+                held += gap + units;
             }
-            held += units;
             open.push(Piece { segment, range });
         }
     }
@@ -175,11 +205,10 @@ pub(crate) fn to_bytes(text: &str, unit: Unit, ranges: &[(u64, u64)]) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Provenance;
     use crate::remote::{Facts, Segment, Stage};
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits { text: 8, unit: Unit::CodePoint, overlap: 2, texts: 3, total: 10 };
+    const LIMITS: Limits = Limits { text: 8, unit: Unit::CodePoint, overlap: 2, texts: 3, total: 10, gap: 0 };
 
     fn pieces(text: &str, limits: Limits) -> Vec<&str> {
         cut(text, limits).unwrap().into_iter().map(|(range, _)| &text[range]).collect()
@@ -212,6 +241,9 @@ mod tests {
         assert_eq!(counts(&["a", "b", "c", "d"]), [3, 1]);
         assert_eq!(counts(&["12345678", "90"]), [2]);
         assert_eq!(counts(&["12345678", "901"]), [1, 1]);
+        let gap = Limits { gap: 2, ..LIMITS };
+        assert_eq!(dealt(&["1234", "5678"], gap).unwrap().len(), 1);
+        assert_eq!(dealt(&["1234", "56789"], gap).unwrap().len(), 2);
         assert_eq!(counts(&["", " \n\t", "\u{a0}"]), [0; 0]);
         // Invisible is not blank.
         assert_eq!(counts(&["\u{200b}"]), [1]);
@@ -242,7 +274,7 @@ mod tests {
             // A character has up to four bytes, so less overlap than that can vanish.
             let overlap = if unit == Unit::CodePoint { overlap } else { 4 };
             let limit = limit.max(overlap * 2);
-            let limits = Limits { text: limit, unit, overlap, texts: 1, total: limit };
+            let limits = Limits { text: limit, unit, overlap, texts: 1, total: limit, gap: 0 };
             let pieces = cut(&text, limits).unwrap();
             prop_assert_eq!(pieces.first().unwrap().0.start, 0);
             prop_assert_eq!(pieces.last().unwrap().0.end, text.len());

@@ -54,7 +54,7 @@ fn the_settings_are_those_that_are_listed() {
         assert!(with("nothing_of_this_name", json!("x")).is_err(), "{} takes unknown settings", kind.name);
         for need in kind.needs {
             let (right, wrong) = match need.shape {
-                Shape::Text => (json!("/x"), json!(1)),
+                Shape::Text => (json!(if need.name == "path" { "/x" } else { "x" }), json!(1)),
                 Shape::Flag => (json!(true), json!("yes")),
                 Shape::Count(from, to) => {
                     assert!(with(need.name, json!(to)).is_ok(), "{} {} at its limit", kind.name, need.name);
@@ -176,13 +176,74 @@ fn calls_have_an_end() {
     assert_eq!(over, Err(RemoteError::TooLarge { got: MAX_CALLS + 1, limit: MAX_CALLS, unit: "calls" }));
 }
 
-/// Answers that are nearly right, so that the properties reach past the first brace.
-const NEARLY: &[&str] = &[
-    r#"{"status":"Success","result":{"blocked":false,"transformed":false,"detectors":{}}}"#,
-    r#"{"status":"Success","result":{"blocked":false,"transformed":true,"guard_output":{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"x"}]},"detectors":{}}}"#,
-    r#"[[],[{"entity_type":"EMAIL_ADDRESS","start":16,"end":27,"score":1.0}]]"#,
-    r#"{"version":1,"verdict":{"kind":"mask","unit":"utf16","findings":[],"replacements":[{"path":"messages[1].content","start":1,"end":3,"text":"x"}]}}"#,
+/// A right answer of each kind to the fuzz target's texts, and the verdict that it is.
+const RIGHT: &[(&str, &str, &str)] = &[
+    (
+        "crowdstrike_aidr",
+        "pass",
+        r#"{"status":"Success","result":{"blocked":false,"transformed":false,"detectors":{}}}"#,
+    ),
+    (
+        "crowdstrike_aidr",
+        "mask",
+        r#"{"status":"Success","result":{"blocked":false,"transformed":true,"guard_output":{"messages":[
+            {"role":"system","content":"Be brief."},{"role":"user","content":"x"}]},"detectors":{}}}"#,
+    ),
+    ("presidio", "flag", r#"[[],[{"entity_type":"EMAIL_ADDRESS","start":16,"end":27,"score":1.0}]]"#),
+    (
+        "webhook",
+        "block",
+        r#"{"version":1,"verdict":{"kind":"block","reason":"r","unit":"byte","findings":[]}}"#,
+    ),
+    (
+        "webhook",
+        "mask",
+        r#"{"version":1,"verdict":{"kind":"mask","unit":"utf16","findings":[],"replacements":[
+            {"path":"messages[1].content","start":1,"end":3,"text":"x"}]}}"#,
+    ),
+    (
+        "prisma_airs",
+        "flag",
+        r#"{"action":"allow","category":"malicious","prompt_detected":{"injection":true}}"#,
+    ),
+    (
+        "azure_content_safety",
+        "flag",
+        r#"{"categoriesAnalysis":[{"category":"Hate","severity":2},{"category":"SelfHarm","severity":0},
+            {"category":"Sexual","severity":0},{"category":"Violence","severity":0}],
+            "userPromptAnalysis":{"attackDetected":false}}"#,
+    ),
+    (
+        "bedrock_guardrails",
+        "mask",
+        r#"{"action":"GUARDRAIL_INTERVENED","outputs":[{"text":"Be brief."},{"text":"{SIZE}"}],"assessments":[
+            {"sensitiveInformationPolicy":{"regexes":[{"name":"size","action":"ANONYMIZED"}]}}]}"#,
+    ),
+    (
+        "model_armor",
+        "flag",
+        r#"{"sanitizationResult":{"filterMatchState":"MATCH_FOUND","invocationResult":"SUCCESS","filterResults":
+            {"csam":{"csamFilterFilterResult":{"matchState":"MATCH_FOUND"}}}}}"#,
+    ),
+    (
+        "lakera",
+        "flag",
+        r#"{"flagged":true,"payload":[{"start":16,"end":27,"detector_type":"pii/email","message_id":1}]}"#,
+    ),
+    (
+        "openai_moderation",
+        "flag",
+        r#"{"results":[{"flagged":false,"categories":{},"category_scores":{}},
+            {"flagged":true,"categories":{"hate":true},"category_scores":{"hate":0.9}}]}"#,
+    ),
+    ("patronus", "flag", r#"{"results":[{"evaluation_result":{"pass":false,"score_raw":0.5}}]}"#),
 ];
+
+/// What the fuzz target takes: a guardrail, a 200, and a body.
+fn fuzz_input(kind: &str, body: &[u8]) -> Vec<u8> {
+    let kind = REMOTES.iter().position(|one| one.name == kind).unwrap();
+    [&[u8::try_from(kind).unwrap(), 0], body].concat()
+}
 
 proptest! {
     #[test]
@@ -192,35 +253,43 @@ proptest! {
 
     #[test]
     fn nearly_right_answers_keep_the_promises(
-        kind in 0..REMOTES.len(), which in 0..NEARLY.len(), at in any::<prop::sample::Index>(),
+        which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(),
         cut in 0_usize..4, put in "[\\x00-\\x7f]{0,4}",
     ) {
-        let mut body = NEARLY[which].as_bytes().to_vec();
+        let (kind, _, right) = which.get(RIGHT);
+        let mut body = right.as_bytes().to_vec();
         let start = at.index(body.len());
         let end = (start + cut).min(body.len());
         body.splice(start..end, put.bytes());
-        fuzzing::verdict(&[&[u8::try_from(kind).unwrap(), 0], body.as_slice()].concat());
+        fuzzing::verdict(&fuzz_input(kind, &body));
+    }
+
+    #[test]
+    fn a_value_in_the_wrong_place_keeps_the_promises(
+        which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(),
+        put in prop::sample::select(vec!["null", "0", "-1", "1e9", "\"\"", "\"é\"", "[]", "{}", "true", "false"]),
+    ) {
+        let (kind, _, right) = which.get(RIGHT);
+        // After any colon, comma or bracket stands a value.
+        let places: Vec<_> = right.match_indices([':', ',', '[']).map(|(place, _)| place + 1).collect();
+        let start = *at.get(&places);
+        let rest = &right[start..];
+        let end = rest.find([',', '}', ']']).map_or(right.len(), |end| start + end);
+        fuzzing::verdict(&fuzz_input(kind, format!("{}{put}{}", &right[..start], &right[end..]).as_bytes()));
     }
 }
 
 #[test]
-fn nearly_right_answers_are_right_as_they_stand() {
-    let said = |index: usize, kind: &str| {
-        let remote = Remote::configure(kind, json!({})).unwrap();
-        let segments = [
-            Segment { path: "messages[0].content", provenance: Provenance::System, text: "Be brief." },
-            Segment {
-                path: "messages[1].content",
-                provenance: Provenance::User,
-                text: "Größe: 5'11\", 😀 a@b.example",
-            },
-        ];
-        let (mut inquiry, calls) = Inquiry::begin(&remote, input(Stage::Input, &segments)).unwrap();
-        inquiry.answer(&calls[0], &Answer { status: 200, body: NEARLY[index].as_bytes() }).unwrap();
-        inquiry.finish().unwrap().as_str()
-    };
-    assert_eq!(said(0, "crowdstrike_aidr"), "pass");
-    assert_eq!(said(1, "crowdstrike_aidr"), "mask");
-    assert_eq!(said(2, "presidio"), "flag");
-    assert_eq!(said(3, "webhook"), "mask");
+fn right_answers_are_right() {
+    let kinds: std::collections::BTreeSet<_> = RIGHT.iter().map(|(kind, ..)| *kind).collect();
+    assert_eq!(kinds.len(), REMOTES.len(), "every guardrail has one");
+    for (kind, verdict, body) in RIGHT {
+        let remote = Remote::configure(kind, fuzzing::settings(kind)).unwrap();
+        let (mut inquiry, calls) = Inquiry::begin(&remote, input(Stage::Input, fuzzing::TEXTS)).unwrap();
+        for call in &calls {
+            inquiry.answer(call, &Answer { status: 200, body: body.as_bytes() }).unwrap();
+        }
+        assert_eq!(inquiry.finish().unwrap().as_str(), *verdict, "{kind}");
+        fuzzing::verdict(&fuzz_input(kind, body.as_bytes()));
+    }
 }

@@ -130,6 +130,7 @@ pub(in crate::remote) fn calls(settings: &Settings, input: &Input<'_>) -> Given<
         overlap: if settings.anonymize { 0 } else { OVERLAP_CODE_POINTS },
         texts: if settings.batch { MAX_TEXTS } else { 1 },
         total: MAX_TEXT_CODE_POINTS,
+        gap: 0,
     };
     let call = |pieces: Vec<Piece>| {
         let texts: Vec<_> = pieces.iter().map(|piece| piece.text(input)).collect();
