@@ -135,7 +135,8 @@ impl Engine {
             let last = end >= text.len();
             let owned = start..if last { text.len() } else { floor(text, end) };
             self.slice(&text[seen], from, owned.clone(), provenance, scratch);
-            scanned.capped |= take(&mut scratch.slice, first, out);
+            let room = MAX_HITS.saturating_sub(out.len() - first);
+            scanned.capped = take(scratch, first, room, out);
             if last || scanned.capped {
                 return scanned;
             }
@@ -180,15 +181,20 @@ pub(crate) fn floor(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
-/// Moves a slice's hits behind those of earlier slices; what an earlier slice found already is left out. Says whether there
-/// were too many.
-pub(crate) fn take(slice: &mut Vec<Hit>, first: usize, out: &mut Vec<Hit>) -> bool {
-    for hit in slice.drain(..) {
-        let earlier = out[first..].iter().rev().take_while(|old| old.range.end > hit.range.start);
-        if earlier.clone().any(|old| old.rule == hit.rule || old.range.start < hit.range.start) {
+/// Moves a slice's hits behind those of earlier slices, which begin at `first`; what an earlier slice found already is left
+/// out. Says whether there were more than `room`.
+pub(crate) fn take(scratch: &mut Scratch, first: usize, room: usize, out: &mut Vec<Hit>) -> bool {
+    let known = out.len();
+    let most = known + room;
+    let reached = out[first..].iter().map(|old| old.range.end).max().unwrap_or(0);
+    for hit in scratch.slice.drain(..) {
+        let meets = |old: &Hit| {
+            old.range.end > hit.range.start && (old.rule == hit.rule || old.range.start < hit.range.start)
+        };
+        if hit.range.start < reached && out[first..known].iter().any(meets) {
             continue;
         }
-        if out.len() - first >= MAX_HITS {
+        if out.len() >= most {
             return true;
         }
         out.push(hit);

@@ -12,10 +12,14 @@ pub mod engine;
 pub mod finding;
 pub mod fold;
 pub mod json;
+pub mod mask;
+pub mod placeholder;
 pub mod regex;
 pub mod remote;
 pub mod rules;
 pub mod secret;
+pub mod stream;
+pub mod unmask;
 
 pub use detector::Detector;
 pub use engine::{Builder, Engine, Scanned, Scratch, Version};
