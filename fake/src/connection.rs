@@ -80,6 +80,9 @@ fn choose(
         body: request.body.as_ref().map_or(body, part),
     };
     server.capture(|| Seen::new(part(&(0..head.end)), key.body));
+    if let Some(prepared) = Prepared::of_guardrail(&key, &server.config.knobs) {
+        return Arc::new(prepared);
+    }
     if key.knobs.is_empty()
         && let Some(draft) = server.objects.answer(&key)
     {

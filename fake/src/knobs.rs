@@ -1,5 +1,6 @@
 //! How an answer behaves: pace, size and faults, as defaults of a provider and per request.
 
+use crate::guardrail::Behaviour;
 use anyhow::{Context, Result, bail, ensure};
 
 /// Most chunks in one stream, in chunks.
@@ -78,6 +79,8 @@ pub struct Knobs {
     pub within: bool,
     /// `fault`: what goes wrong.
     pub fault: Option<Fault>,
+    /// `verdict`: what guardrails decide (see [`crate::guardrail`]). Default: what the request's path or text asks for.
+    pub verdict: Option<Behaviour>,
 }
 
 impl Default for Knobs {
@@ -100,6 +103,7 @@ impl Default for Knobs {
             reasoning: 0,
             within: false,
             fault: None,
+            verdict: None,
         }
     }
 }
@@ -152,6 +156,7 @@ impl Knobs {
             "reasoning" => self.reasoning = value.parse()?,
             "within" => self.within = switch(value)?,
             "fault" => self.fault = fault(value)?,
+            "verdict" => self.verdict = Some(Behaviour::parse(value).context("unknown behaviour")?),
             _ => bail!("unknown knob"),
         }
         Ok(())
@@ -225,8 +230,16 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["chunks", "chunks=x", "speed=9", "burst=2", "status=99", "status=600", "fault=gremlins"]
-        {
+        for text in [
+            "chunks",
+            "chunks=x",
+            "speed=9",
+            "burst=2",
+            "status=99",
+            "status=600",
+            "fault=gremlins",
+            "verdict=maybe",
+        ] {
             assert!(Knobs::parse(text).is_err(), "{text}");
         }
     }

@@ -10,6 +10,7 @@
 //!   tools, the answer calls the first one with `{"text": …}`.
 //! - **Structured output**: a request for JSON is answered with a value of its schema's shape.
 //! - The request's number ends its request id header. Ids inside bodies are constant.
+//! - **Guardrails** that judge text are served under `/guardrails/` (see [`guardrail`]).
 //! - **Objects** (files, batches, stored responses and the like) are kept in memory, one account for everybody; their ids
 //!   count up.
 
@@ -19,6 +20,7 @@ mod billed;
 mod clock;
 mod connection;
 mod dialect;
+pub mod guardrail;
 mod knobs;
 mod objects;
 mod prepared;

@@ -3,10 +3,11 @@
 //! An answer depends only on the request's line, its knobs and its body, so a repeated request (a load test's)
 //! costs a comparison of bytes instead of a parse and a rendering.
 
-use crate::answer::{Answer, Piece};
+use crate::answer::{Answer, Draft, Piece};
 use crate::ask::{Ask, Form};
 use crate::billed::{Billed, End};
 use crate::dialect;
+use crate::guardrail;
 use crate::knobs::{Fault, Knobs};
 use crate::script::Script;
 use narrows_llm::dialect::{Dialect, Family};
@@ -89,8 +90,12 @@ impl Prepared {
     }
 
     /// The answer to a request for an object: not kept, because it may be another the next time, and not on the bill.
-    pub(crate) fn of_object(key: &Key<'_>, draft: crate::answer::Draft) -> Prepared {
-        let knobs = Knobs::default();
+    pub(crate) fn of_object(key: &Key<'_>, draft: Draft) -> Prepared {
+        Prepared::unkept(key, draft, Knobs::default())
+    }
+
+    /// An answer that no other request gets.
+    fn unkept(key: &Key<'_>, draft: Draft, knobs: Knobs) -> Prepared {
         Prepared {
             method: key.method.to_vec(),
             target: Vec::new(),
@@ -102,6 +107,42 @@ impl Prepared {
             answer: draft.render(&knobs),
             knobs,
         }
+    }
+
+    /// The answer of a guardrail, if the request's path is one's: neither kept nor on the bill.
+    pub(crate) fn of_guardrail(key: &Key<'_>, defaults: &Knobs) -> Option<Prepared> {
+        if !key.target.starts_with(guardrail::PREFIX.as_bytes()) {
+            return None;
+        }
+        let text = String::from_utf8_lossy(key.knobs);
+        let (mut knobs, wrong) = match defaults.with(&text) {
+            Ok(knobs) => (knobs, None),
+            Err(error) => (Knobs::default(), Some(format!("x-fake: {error:#}"))),
+        };
+        let (method, target) = (String::from_utf8_lossy(key.method), String::from_utf8_lossy(key.target));
+        let reply = match (wrong, knobs.status, knobs.fault) {
+            (Some(wrong), ..) => guardrail::error(400, &wrong),
+            (None, 200, _) => guardrail::answer(&method, &target, key.body, knobs.verdict)?,
+            (None, status, _) => guardrail::error(status, "as asked for"),
+        };
+        knobs.first_ms = knobs.first_ms.max(reply.delay_ms);
+        let mut draft = Draft {
+            status: reply.status,
+            content_type: "application/json",
+            headers: String::new(),
+            pieces: vec![Piece::content(reply.body, 0)],
+            streamed: false,
+        };
+        if knobs.fault == Some(Fault::Html) {
+            draft = dialect::html(if knobs.status == 200 { 502 } else { knobs.status });
+        }
+        if knobs.fault == Some(Fault::BadJson) {
+            break_json(&mut draft.pieces);
+        }
+        if let Some(seconds) = knobs.retry_after {
+            draft.headers.push_str(&format!("retry-after: {seconds}\r\n"));
+        }
+        Some(Prepared::unkept(key, draft, knobs))
     }
 
     fn is_worth_keeping(&self) -> bool {
@@ -128,7 +169,7 @@ fn refused(status: u16) -> Billed {
 }
 
 /// The answer to a request that was understood, and its line on the bill.
-fn answer(ask: &Ask, knobs: &Knobs, credential: &str) -> (crate::answer::Draft, Billed) {
+fn answer(ask: &Ask, knobs: &Knobs, credential: &str) -> (Draft, Billed) {
     let script = Script::new(ask, knobs, ask.form != Form::Unary);
     let mut bill = Billed {
         id: 0,

@@ -109,6 +109,8 @@ fn parse_head(input: &[u8]) -> Result<Option<Head>> {
             7 if is("api-key") => head.credential = place(line.value),
             9 if is("x-api-key") => head.credential = place(line.value),
             10 if is("connection") => head.close = line.value.eq_ignore_ascii_case(b"close"),
+            11 if is("x-pan-token") => head.credential = place(line.value),
+            25 if is("ocp-apim-subscription-key") => head.credential = place(line.value),
             13 if is("authorization") => {
                 let scheme = if line.value.starts_with(b"Bearer ") { 7 } else { 0 };
                 head.credential = place(line.value.get(scheme..).unwrap_or_default());

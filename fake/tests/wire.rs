@@ -412,3 +412,48 @@ async fn a_bill_holds_its_capacity_and_a_provider_without_one_answers_too() {
     }
     assert_eq!(Knobs::default(), FakeConfig::default().knobs);
 }
+
+#[tokio::test]
+async fn guardrails_decide_by_path_knob_and_text() {
+    let provider = provider();
+    let body = r#"{"text":"hello there","language":"en"}"#;
+    let clean = ask(&provider, "/guardrails/presidio/analyze", "", body).await;
+    assert_eq!((clean.status, clean.text().as_str()), (200, "[]"));
+    for (target, knobs) in
+        [("/guardrails/presidio/flagged/analyze", ""), ("/guardrails/presidio/analyze", "verdict=flagged")]
+    {
+        let flagged = ask(&provider, target, knobs, body).await;
+        assert_eq!(flagged.json()[0]["end"], 5, "{target} {knobs}");
+    }
+    let triggered = r#"{"text":"say [[limited]]","language":"en"}"#;
+    assert_eq!(ask(&provider, "/guardrails/presidio/analyze", "", triggered).await.status, 429);
+    let status = ask(&provider, "/guardrails/presidio/analyze", "status=503;retry_after=7", body).await;
+    assert!(status.status == 503 && status.head.contains("retry-after: 7\r\n"), "{}", status.head);
+    let broken = ask(&provider, "/guardrails/presidio/flagged/analyze", "fault=bad_json", body).await;
+    assert!(serde_json::from_slice::<Value>(&broken.body).is_err());
+    assert_eq!(ask(&provider, "/guardrails/presidio/analyze", "verdict=maybe", body).await.status, 400);
+    assert!(provider.billed().iter().all(|line| line.input == 0), "guardrails cost nothing here");
+}
+
+#[tokio::test]
+async fn guardrails_ask_for_the_credential_too() {
+    let config = FakeConfig { require_key: Some("right".to_owned()), ..FakeConfig::default() };
+    let provider = FakeProvider::start_with("127.0.0.1:0".parse().unwrap(), config).unwrap();
+    let body = r#"{"ai_profile":{"profile_name":"p"},"contents":[{"prompt":"hello"}]}"#;
+    for (header, key, status) in [
+        ("x-pan-token", "right", 200),
+        ("X-Pan-Token", "wrong", 401),
+        ("ocp-apim-subscription-key", "right", 200),
+    ] {
+        let raw = format!(
+            "POST /guardrails/prisma_airs/v1/scan/sync/request HTTP/1.1\r\nhost: fake\r\n{header}: {key}\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(provider.addr()).await.unwrap();
+        stream.write_all(raw.as_bytes()).await.unwrap();
+        let mut wire = Vec::new();
+        stream.read_to_end(&mut wire).await.unwrap();
+        assert_eq!(parse(&wire).status, status, "{header}: {key}");
+    }
+}
