@@ -7,7 +7,9 @@
 //! Whether a value is found depends on the bytes near it alone: those within [`LOOK_BEHIND`] before its start and
 //! [`LOOK_AHEAD`] after its end. The time is linear in the length of the text.
 
+mod africa;
 mod anchors;
+mod asia;
 mod bank;
 mod card;
 mod checksum;
@@ -16,10 +18,12 @@ mod context;
 mod crypto;
 mod email;
 mod entity;
+mod eu;
 mod fold;
 mod form;
 mod iban;
 mod kingdom;
+mod latin_america;
 mod network;
 mod phone;
 mod scan;
@@ -39,7 +43,7 @@ pub const MAX_VALUE_BYTES: usize = 3 * email::MAX_ADDRESS;
 /// Bytes before a value that decide whether it is one: words of context, the scheme of a URL, what it is a part of, and
 /// values that contain it.
 pub const LOOK_BEHIND: usize =
-    3 * (email::MAX_ADDRESS + email::URL_REACH + context::BEFORE + text::MAX_TOKEN);
+    3 * (email::MAX_ADDRESS + email::ATTRIBUTION_REACH + context::BEFORE + text::MAX_TOKEN);
 
 /// Bytes after a value that decide whether it is one: words of context, what it is a part of, and values that contain it.
 pub const LOOK_AHEAD: usize = 3 * (email::MAX_ADDRESS + context::AFTER + text::MAX_TOKEN);
@@ -54,7 +58,7 @@ pub fn may_continue(byte: u8) -> bool {
 const REVISION: u32 = 1;
 
 /// The entities that parsers of their own find, in this order, before all others.
-const PARSED: [&Entity; 11] = [
+const PARSED: [&Entity; 12] = [
     &iban::IBAN,
     &email::EMAIL,
     &phone::PHONE,
@@ -66,6 +70,7 @@ const PARSED: [&Entity; 11] = [
     &crypto::ETHEREUM,
     &crypto::OTHER,
     &crypto::ETHEREUM_UNCHECKED,
+    &email::ATTRIBUTION,
 ];
 
 /// All entities, in the order of the rules.
@@ -76,9 +81,12 @@ fn catalog() -> impl Iterator<Item = &'static Entity> {
         us::ENTITIES,
         kingdom::ENTITIES,
         commonwealth::ENTITIES,
+        latin_america::ENTITIES,
+        asia::ENTITIES,
+        africa::ENTITIES,
         vehicle::ENTITIES,
     ];
-    PARSED.into_iter().chain(families.into_iter().flatten())
+    PARSED.into_iter().chain(families.into_iter().chain(eu::FAMILIES).flatten())
 }
 
 /// When matches of one rule are reported, by the tier of the form.

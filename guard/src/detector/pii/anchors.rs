@@ -82,6 +82,15 @@ impl Lanes {
         self.set(|lane| below.simd_lt(lane) & lane.simd_lt(above))
     }
 
+    /// Whether there is a digit, a colon or an `@`. The three are in one range with bytes that are rarer.
+    #[inline(always)]
+    fn any(&self) -> bool {
+        let (below, above) = (i8x16::splat(0x2F), i8x16::splat(0x41));
+        let test = |lane: i8x16| below.simd_lt(lane) & lane.simd_lt(above);
+        let [a, b, c, d] = self.0;
+        ((test(a) | test(b)) | (test(c) | test(d))).to_bitmask() != 0
+    }
+
     #[inline(always)]
     fn letters(&self) -> u64 {
         let (case, below, above) = (i8x16::splat(0x20), i8x16::splat(0x60), i8x16::splat(0x7B));
@@ -96,6 +105,9 @@ impl Lanes {
 fn anchors(block: &[u8; BLOCK], base: usize) -> Option<Anchors> {
     const FIRST: u64 = (1 << STRIDE) - 1;
     let lanes = Lanes::new(block);
+    if !lanes.any() {
+        return None;
+    }
     let digits = lanes.between(0x2F, 0x3A);
     let ats = lanes.equal(0x40) & FIRST;
     let colons = lanes.equal(0x3A);
@@ -124,20 +136,16 @@ fn numbers(lanes: &Lanes, digits: u64) -> u64 {
     let twos = digits | digits >> 1;
     let fours = twos | twos >> 2;
     let near = fours | fours >> 3;
-    let found = sevens(filled) | sevens(words) & near;
-    if punctuation == 0 { found } else { found | dotted(lanes, words, digits) }
+    sevens(filled) | sevens(words) & near | dotted(words, digits, punctuation)
 }
 
 /// Identifiers that have neither: `1EG4-TE5-MK73`, `12.ABC.345/01DE-35`, `00-1b-63-84-45-e6`, `001b.6384.45e6`.
 #[inline(always)]
-fn dotted(lanes: &Lanes, words: u64, digits: u64) -> u64 {
-    let dashes = lanes.equal(0x2D);
-    let dots = lanes.equal(0x2E);
-    let slashes = lanes.equal(0x2F);
-    let medicare = digits & dashes >> 4 & words >> 5 & dashes >> 8 & words >> 12;
-    let company = words & dots >> 2 & dots >> 6 & slashes >> 10 & dashes >> 15;
-    let hardware = words & words >> 1 & dashes >> 2 & dashes >> 5 & dashes >> 8 & dashes >> 11;
-    let cisco = words & words >> 3 & dots >> 4 & words >> 5 & dots >> 9 & words >> 10;
+fn dotted(words: u64, digits: u64, marks: u64) -> u64 {
+    let medicare = digits & marks >> 4 & words >> 5 & marks >> 8 & words >> 12;
+    let company = words & marks >> 2 & marks >> 6 & marks >> 10 & marks >> 15;
+    let hardware = words & marks >> 2 & marks >> 5 & marks >> 8 & marks >> 11;
+    let cisco = words & marks >> 4 & words >> 5 & marks >> 9 & words >> 10;
     medicare | company | hardware | cisco
 }
 
@@ -156,8 +164,8 @@ fn addresses(digits: u64, colons: u64) -> u64 {
     let spread = digits | digits << 1 | digits >> 1;
     let spread = spread | spread << 2 | spread >> 2;
     let spread = spread | spread << 3 | spread >> 3;
-    // A digit may lie in the block before or after: near an end, assume that it does.
-    const EDGES: u64 = 0x3F | 0x3F << (STRIDE - 6);
+    // A digit may lie in the block before: near the beginning, assume that it does.
+    const EDGES: u64 = 0x3F;
     (double | chain) & (spread | EDGES) | hardware
 }
 

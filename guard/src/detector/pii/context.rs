@@ -10,6 +10,9 @@ pub(super) const BEFORE: usize = 80;
 /// Bytes after a value in which a word of context counts.
 pub(super) const AFTER: usize = 40;
 
+/// Bytes that are read beyond what is asked for.
+const AHEAD: usize = 256;
+
 /// Bytes of the longest word of context.
 pub(super) const MAX_WORD: usize = 64;
 
@@ -53,7 +56,7 @@ impl Words {
             }
         }
         let automaton = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::DFA))
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .match_kind(MatchKind::Standard)
             .ascii_case_insensitive(true)
             .build(words.keys())
@@ -76,15 +79,20 @@ pub(super) struct Context<'t> {
     /// The bytes that were read.
     read: std::ops::Range<usize>,
     seen: Vec<Word>,
+    /// The answer to the last question.
+    last: (usize, usize, Entities),
 }
 
 impl<'t> Context<'t> {
     pub(super) fn new(words: &'t Words, text: &'t [u8]) -> Context<'t> {
-        Context { words, text, read: 0..0, seen: Vec::new() }
+        Context { words, text, read: 0..0, seen: Vec::new(), last: (0, 0, Entities::default()) }
     }
 
     /// The entities of which a word stands near a value.
     pub(super) fn near(&mut self, start: usize, end: usize) -> Entities {
+        if (self.last.0, self.last.1) == (start, end) && end > 0 {
+            return self.last.2;
+        }
         let from = start.saturating_sub(BEFORE);
         let to = end.saturating_add(AFTER).min(self.text.len());
         self.read(from, to);
@@ -96,10 +104,11 @@ impl<'t> Context<'t> {
                 found.extend(entities);
             }
         }
+        self.last = (start, end, found);
         found
     }
 
-    /// Makes sure that the words in a range are known.
+    /// Makes sure that the words in a range are known. Reads ahead, so that the bytes of a list of numbers are read once.
     fn read(&mut self, from: usize, to: usize) {
         if from < self.read.start || from > self.read.end {
             self.seen.clear();
@@ -111,6 +120,7 @@ impl<'t> Context<'t> {
         if to <= self.read.end {
             return;
         }
+        let to = to.saturating_add(AHEAD).min(self.text.len());
         let again = self.read.end.saturating_sub(MAX_WORD).max(self.read.start);
         let (Some(automaton), Some(part)) = (&self.words.automaton, self.text.get(again..to)) else { return };
         for hit in automaton.find_overlapping_iter(part) {

@@ -40,6 +40,35 @@ pub(super) const EMAIL: Entity = Entity {
     ],
 };
 
+pub(super) const ATTRIBUTION: Entity = Entity {
+    id: "email-attribution",
+    entity: "EMAIL",
+    tier: Tier::C,
+    about: "E-mail address of an author, maintainer or signer, as licences, packages and commits name them",
+    proof: Proof::Shape,
+    forms: &[],
+    context: EMAIL.context,
+};
+
+/// Bytes before an address in which a word makes it the attribution of a work.
+pub(super) const ATTRIBUTION_REACH: usize = 400;
+
+/// Such words.
+const ATTRIBUTIONS: &[&[u8]] = &[
+    b"author",
+    b"copyright",
+    b"maintain",
+    b"contribut",
+    b"signed-off-by",
+    b"reviewed-by",
+    b"acked-by",
+    b"reported-by",
+    b"tested-by",
+    b"written by",
+    b"(c) ",
+    b"\xC2\xA9 ",
+];
+
 /// Local parts that are not about a person: how machines and code write.
 const MACHINES: &[&str] = &[
     "git",
@@ -127,8 +156,26 @@ const PLACEHOLDERS: &[&str] = &[
     "your_email",
 ];
 
-/// Domains that are reserved for documentation (RFC 2606) or used so.
-const DOCUMENTATION: &[&str] = &["example.com", "example.org", "example.net"];
+/// Names of domains that are reserved for documentation (RFC 2606) or used so.
+const DOCUMENTATION: &[&str] = &[
+    "example",
+    "foo",
+    "bar",
+    "baz",
+    "domain",
+    "host",
+    "hostname",
+    "test",
+    "mydomain",
+    "yourdomain",
+    "mycompany",
+    "yourcompany",
+    "somewhere",
+    "acme",
+    "company",
+    "website",
+    "email",
+];
 
 /// Domains of algorithm names (RFC 4251 section 6) and of addresses that platforms make.
 const NAMES: &[&str] = &["openssh.com", "libssh.org", "lysator.liu.se", "users.noreply.github.com"];
@@ -154,9 +201,11 @@ impl Domains {
         let end = self.domain(text, at + 1)?;
         let local = std::str::from_utf8(text.get(start..at)?).ok()?.to_lowercase();
         let domain = std::str::from_utf8(text.get(at + 1..end)?).ok()?.to_lowercase();
-        let named = MACHINES.contains(&local.as_str()) || NAMES.iter().any(|name| domain == *name);
-        let documented =
-            DOCUMENTATION.iter().any(|name| under(&domain, name)) && PLACEHOLDERS.contains(&local.as_str());
+        let documented = domain.rsplit('.').skip(1).take(2).any(|label| DOCUMENTATION.contains(&label))
+            && PLACEHOLDERS.contains(&local.as_str());
+        let named = message_id(&local)
+            || MACHINES.contains(&local.as_str())
+            || NAMES.iter().any(|name| domain == *name);
         let called = text::at(text, end) == b'(' || text::at(text, end) == b'@';
         let path = text::at(text, end) == b':' && matches!(text::at(text, end + 1), b'/' | b'~');
         (!named && !documented && !called && !path && !in_url(text, start)).then_some(start..end)
@@ -181,9 +230,19 @@ impl Domains {
     }
 }
 
-/// Whether a domain is another or below it.
-fn under(domain: &str, parent: &str) -> bool {
-    domain.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+/// Whether a local part is the name of a message, which begins with a time.
+fn message_id(local: &str) -> bool {
+    local.bytes().take_while(u8::is_ascii_digit).count() >= MESSAGE_DIGITS
+}
+
+/// Digits of a time to the second.
+const MESSAGE_DIGITS: usize = 14;
+
+/// Whether the address that begins at a place is the attribution of a work.
+pub(super) fn attributed(text: &[u8], start: usize) -> bool {
+    let before =
+        text.get(start.saturating_sub(ATTRIBUTION_REACH)..start).unwrap_or_default().to_ascii_lowercase();
+    ATTRIBUTIONS.iter().any(|word| memchr::memmem::find(&before, word).is_some())
 }
 
 /// Whether a byte may stand in a domain's label: letters, digits, and bytes of letters beyond ASCII.
@@ -270,8 +329,10 @@ fn in_url(text: &[u8], start: usize) -> bool {
 mod tests {
     use super::*;
 
+    static DOMAINS: std::sync::LazyLock<Domains> = std::sync::LazyLock::new(Domains::new);
+
     fn found(text: &str) -> Vec<&str> {
-        let domains = Domains::new();
+        let domains = &*DOMAINS;
         let ats = text.bytes().enumerate().filter(|(_, byte)| *byte == b'@');
         ats.filter_map(|(at, _)| domains.find(text.as_bytes(), at).map(|range| &text[range])).collect()
     }
@@ -284,7 +345,7 @@ mod tests {
             "x_1%y@sub.domain.museum",
             "müller@bücher.de",
             "иван@почта.com",
-            "user@xn--bcher-kva.example.xn--p1ai",
+            "ivan@xn--bcher-kva.xn--p1ai",
             "A@B.CO",
             "jane.roe@example.com",
         ] {

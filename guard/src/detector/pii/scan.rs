@@ -1,7 +1,10 @@
 //! The close look at what the fast pass found.
 
+use std::ops::Range;
+
 use super::context::Context;
 use super::crypto::{self, Network};
+use super::email;
 use super::entity::Proof;
 use super::network::{self, Reach};
 use super::text::{self, DIGIT, LETTER};
@@ -59,7 +62,7 @@ fn settle(mut found: Vec<Found>) -> Vec<Found> {
                 && !one.certain;
             contains && (longer || better)
         };
-        let reach = super::email::MAX_ADDRESS;
+        let reach = email::MAX_ADDRESS;
         let first = found.partition_point(|other| other.start + reach < one.start);
         found.iter().skip(first).take_while(|other| other.start <= one.start).any(|other| longer(&other))
     };
@@ -130,11 +133,19 @@ impl Scan<'_> {
         let len = end - start;
         let next = text::at(self.text, end);
         let pii = self.pii;
+        let mut whole = None;
         for layout in pii.forms.candidates(len, seen, next) {
-            let Some(found) = layout.matches(self.text, start) else { continue };
-            if (layout.check)(found.compact.as_slice()) {
-                let tier = if found.lower { layout.tier.max(Tier::B) } else { layout.tier };
-                self.report(usize::from(layout.rule), found.start, found.end, tier);
+            let Some(lower) = layout.shape(self.text, start) else { continue };
+            let range = layout.range(start);
+            let alone = match layout.whole {
+                true => *whole.get_or_insert_with(|| layout.alone(self.text, &range)),
+                false => layout.alone(self.text, &range),
+            };
+            let tier = if lower { layout.tier.max(Tier::B) } else { layout.tier };
+            // Words are looked for once for all layouts of a place, and spare most of the checks.
+            if alone && self.wanted(usize::from(layout.rule), &range, tier) && layout.valid(self.text, &range)
+            {
+                self.report(usize::from(layout.rule), range.start, range.end, tier);
             }
         }
         if seen == DIGIT {
@@ -191,7 +202,11 @@ impl Scan<'_> {
 
     fn at(&mut self, at: usize) {
         if let Some(range) = self.pii.domains.find(self.text, at) {
-            self.report(rule::EMAIL, range.start, range.end, Tier::A);
+            let (rule, tier) = match email::attributed(self.text, range.start) {
+                true => (rule::ATTRIBUTION, Tier::C),
+                false => (rule::EMAIL, Tier::A),
+            };
+            self.report(rule, range.start, range.end, tier);
         }
     }
 
@@ -204,7 +219,7 @@ impl Scan<'_> {
         }
     }
 
-    fn address(&mut self, range: std::ops::Range<usize>, reach: Reach) {
+    fn address(&mut self, range: Range<usize>, reach: Reach) {
         let rule = match reach {
             Reach::Public => rule::IP,
             Reach::Private => rule::PRIVATE_IP,
@@ -214,17 +229,21 @@ impl Scan<'_> {
         self.report(rule, range.start, range.end, tier);
     }
 
+    /// Whether a value of a rule would be reported if it were valid.
+    fn wanted(&mut self, rule: usize, range: &Range<usize>, tier: Tier) -> bool {
+        match self.pii.modes.get(rule).map_or(Mode::Off, |modes| modes.of(tier)) {
+            Mode::Off => false,
+            Mode::InContext => self.context.near(range.start, range.end).contains(rule),
+            Mode::Always => true,
+        }
+    }
+
     /// Reports a valid value if its mode and its context allow it.
     fn report(&mut self, rule: usize, start: usize, end: usize, tier: Tier) {
-        let Some(modes) = self.pii.modes.get(rule) else { return };
-        let mode = modes.of(tier);
-        if mode == Mode::Off {
+        if !self.wanted(rule, &(start..end), tier) {
             return;
         }
         let context = self.context.near(start, end).contains(rule);
-        if mode == Mode::InContext && !context {
-            return;
-        }
         let proof = self.pii.proofs.get(rule).copied().unwrap_or(Proof::Loose);
         let (Ok(rule), score) = (u16::try_from(rule), proof.score(context)) else { return };
         self.found.push(Found { start, end, rule, score, certain: tier == Tier::A, context });
@@ -244,6 +263,7 @@ mod rule {
     pub(super) const ETHEREUM: usize = 8;
     pub(super) const OTHER_WALLET: usize = 9;
     pub(super) const ETHEREUM_UNCHECKED: usize = 10;
+    pub(super) const ATTRIBUTION: usize = 11;
 }
 
 #[cfg(test)]
@@ -265,6 +285,7 @@ mod tests {
             (rule::ETHEREUM, "ethereum-address"),
             (rule::OTHER_WALLET, "crypto-address"),
             (rule::ETHEREUM_UNCHECKED, "ethereum-address-unchecked"),
+            (rule::ATTRIBUTION, "email-attribution"),
         ];
         assert_eq!(ids.len(), expected.len());
         for (place, id) in expected {

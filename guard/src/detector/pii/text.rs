@@ -95,6 +95,11 @@ fn numeric(run: &[u8], seen: u8) -> bool {
     seen & DIGIT != 0 || (run.len() == 4 && run.iter().all(u8::is_ascii_hexdigit))
 }
 
+/// Whether a run beside a value looks like one more of its groups: digits, or a pair of hexadecimal ones.
+fn same_kind(run: &[u8], seen: u8) -> bool {
+    seen == DIGIT || (run.len() == 2 && run.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// Whether the value that begins at a place, with a first group of `group` bytes, continues something to its left.
 pub(super) fn joined_left(text: &[u8], start: usize, group: usize) -> bool {
     let byte = before(text, start);
@@ -103,11 +108,13 @@ pub(super) fn joined_left(text: &[u8], start: usize, group: usize) -> bool {
     }
     if joins(byte) {
         let (from, seen) = run_back(text, start - 1);
-        return numeric(text.get(from..start - 1).unwrap_or_default(), seen);
+        let run = text.get(from..start - 1).unwrap_or_default();
+        // A number behind a slash is a part of a path.
+        return numeric(run, seen) || (byte == b'/' && group == 0 && !run.is_empty());
     }
     if byte == b' ' && group != 0 {
         let (from, seen) = run_back(text, start - 1);
-        return seen == DIGIT && start - 1 - from == group;
+        return start - 1 - from == group && same_kind(text.get(from..start - 1).unwrap_or_default(), seen);
     }
     false
 }
@@ -124,7 +131,7 @@ pub(super) fn joined_right(text: &[u8], end: usize, group: usize) -> bool {
     }
     if byte == b' ' && group != 0 {
         let (to, seen) = run(text, end + 1);
-        return seen == DIGIT && to - end - 1 == group;
+        return to - end - 1 == group && same_kind(text.get(end + 1..to).unwrap_or_default(), seen);
     }
     false
 }
