@@ -7,7 +7,8 @@ mod tests;
 
 pub use build::{BuildError, Builder, MAX_ENGINE_RULES};
 
-use crate::detector::Detector;
+use crate::anchor::MAX_REACH;
+use crate::detector::{Detector, injection, pii};
 use crate::finding::{Hit, Provenance, Rule, RuleIndex};
 use crate::rules::Note;
 use crate::secret::{Secrets, State};
@@ -19,13 +20,23 @@ use std::ops::Range;
 pub const SLICE_BYTES: usize = 64 << 10;
 
 /// Bytes before a slice that its search sees too: context of what begins in the slice.
-pub const SLICE_BEFORE: usize = 4 << 10;
+pub const SLICE_BEFORE: usize = 6 << 10;
 
 /// Bytes behind a slice that its search sees too: the longest finding is found whole.
 pub const SLICE_AFTER: usize = 16 << 10;
 
-/// Bytes behind a slice that detectors other than those of secrets see; nothing of theirs is longer.
-const DETECTOR_AFTER: usize = 4 << 10;
+/// Bytes behind a slice that detectors other than those of secrets see.
+const DETECTOR_AFTER: usize = 6 << 10;
+
+// What decides a finding must be seen by the slice in which it begins, or slices would find something else than the whole.
+const _: () = assert!(
+    SLICE_BEFORE >= pii::LOOK_BEHIND
+        && SLICE_BEFORE >= injection::REACH_BYTES
+        && DETECTOR_AFTER >= pii::LOOK_AHEAD + pii::MAX_VALUE_BYTES
+        && DETECTOR_AFTER >= injection::REACH_BYTES
+        && SLICE_AFTER >= DETECTOR_AFTER
+        && SLICE_AFTER >= MAX_REACH
+);
 
 /// Most hits of one text. What more there is is not reported one by one; the text is full of it.
 pub const MAX_HITS: usize = 10_000;

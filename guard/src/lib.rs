@@ -6,9 +6,11 @@
 
 mod anchor;
 pub mod body;
+pub mod cache;
 pub mod classifier;
 pub mod detector;
 pub mod engine;
+pub mod evidence;
 pub mod finding;
 pub mod fold;
 pub mod json;

@@ -5,56 +5,6 @@ use crate::placeholder::Minter;
 use std::cmp::Reverse;
 use std::ops::Range;
 
-/// Ranges of a text and what comes in their place.
-#[derive(Default)]
-pub struct Splices {
-    list: Vec<(Range<usize>, Box<str>)>,
-}
-
-impl std::fmt::Debug for Splices {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Splices").field("len", &self.list.len()).finish()
-    }
-}
-
-impl Splices {
-    /// Notes a range and what comes in its place. Ranges come in rising order and do not overlap; one that does is not
-    /// taken, and the answer is false.
-    pub fn replace(&mut self, range: Range<usize>, by: impl Into<Box<str>>) -> bool {
-        let free =
-            self.list.last().is_none_or(|(last, _)| last.end <= range.start) && range.start <= range.end;
-        if free {
-            self.list.push((range, by.into()));
-        }
-        free
-    }
-
-    /// Whether nothing is replaced.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
-    /// How many ranges are replaced.
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// The text with everything in its place. Ranges beyond the text's end are left out.
-    pub fn apply(&self, text: &[u8]) -> Vec<u8> {
-        let added: usize = self.list.iter().map(|(_, by)| by.len()).sum();
-        let mut out = Vec::with_capacity(text.len() + added);
-        let mut at = 0;
-        for (range, by) in &self.list {
-            let (Some(before), true) = (text.get(at..range.start), range.end <= text.len()) else { break };
-            out.extend_from_slice(before);
-            out.extend_from_slice(by.as_bytes());
-            at = range.end;
-        }
-        out.extend_from_slice(text.get(at..).unwrap_or_default());
-        out
-    }
-}
-
 /// A range to be replaced: the union of hits that overlap, named by the strongest of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Masked {
@@ -145,16 +95,6 @@ mod tests {
         assert!(masked.starts_with("a [TOKEN_"), "{masked}");
         assert!(masked[..masked.len()].contains("] [NAME_"), "{masked}");
         assert!(!masked.contains("secret"));
-    }
-
-    #[test]
-    fn splices_replace_their_ranges_and_nothing_else() {
-        let mut splices = Splices::default();
-        assert!(splices.replace(1..3, "X"));
-        assert!(!splices.replace(2..4, "never"));
-        assert!(splices.replace(3..3, "Y"));
-        assert!(splices.replace(5..60, "beyond"));
-        assert_eq!(splices.apply(b"abcdefg"), b"aXYdefg");
     }
 
     proptest! {

@@ -31,6 +31,18 @@ impl Key {
         Key(bytes)
     }
 
+    /// A key of its own for one purpose and name, such as an organization; the other way leads nowhere.
+    pub fn derive(&self, purpose: &str, name: &str) -> Key {
+        Key(self.digest("key", &[purpose.as_bytes(), name.as_bytes()]))
+    }
+
+    /// A fingerprint of a value: equal for equal values of one entity under this key, and nothing else can be learnt
+    /// from it.
+    pub fn fingerprint(&self, entity: &str, value: &str) -> u64 {
+        let digest = self.digest("fingerprint", &[entity.as_bytes(), value.as_bytes()]);
+        digest.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     /// HMAC-SHA256 (RFC 2104) of parts, each with its length before it, so that no two lists of parts are alike.
     pub(crate) fn digest(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
         // A key shorter than a block is filled with zeros, as the standard has it.
@@ -190,6 +202,23 @@ mod tests {
         let text = minter().mint(Class::Pii, &"é x".repeat(50), "A-b");
         assert_eq!(text.len(), 2 + MAX_ENTITY + 1 + DIGITS + 1 + SPELLING_DIGITS);
         assert!(text.len() <= MAX_PLACEHOLDER && text.is_ascii());
+    }
+
+    #[test]
+    fn fingerprints_and_derived_keys_depend_on_every_part() {
+        let key = |byte: u8| Key::new([byte; 32]);
+        let all = [
+            key(1).fingerprint("A", "v"),
+            key(2).fingerprint("A", "v"),
+            key(1).fingerprint("B", "v"),
+            key(1).fingerprint("A", "w"),
+            key(1).fingerprint("Av", ""),
+            key(1).derive("organization", "x").fingerprint("A", "v"),
+            key(1).derive("organization", "y").fingerprint("A", "v"),
+            key(1).derive("team", "x").fingerprint("A", "v"),
+        ];
+        assert_eq!(all.iter().collect::<std::collections::HashSet<_>>().len(), all.len());
+        assert_eq!(all[0], key(1).fingerprint("A", "v"));
     }
 
     #[test]
