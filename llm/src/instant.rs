@@ -68,7 +68,7 @@ fn micros(fraction: &str) -> Option<i64> {
 }
 
 /// Days from the epoch to a date of the Gregorian calendar; `None` for a day that its month does not have.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
         2 if leap => 29,

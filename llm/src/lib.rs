@@ -14,6 +14,7 @@ pub mod paths;
 pub mod provider;
 pub mod request;
 pub mod retry_hint;
+pub mod sign;
 
 // The answer's side: stream machines and unary usage.
 pub mod fuzzing;
