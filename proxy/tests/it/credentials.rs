@@ -39,8 +39,23 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// A server of HTTP/1.1 with a thread for each connection; it lives as long as the process.
+/// An answer of JSON as it stands on the wire.
+fn json(status: u16, text: &str) -> Vec<u8> {
+    let length = text.len();
+    format!("HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{text}")
+        .into()
+}
+
+/// A server of JSON over HTTP/1.1.
 fn serve(answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + Sync + 'static) -> SocketAddr {
+    serve_wire(move |head, body| {
+        let (status, text) = answer(head, body);
+        json(status, &text)
+    })
+}
+
+/// A server of HTTP/1.1 with a thread for each connection; it lives as long as the process.
+fn serve_wire(answer: impl Fn(&str, &[u8]) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let answer = Arc::new(answer);
@@ -49,12 +64,7 @@ fn serve(answer: impl Fn(&str, &[u8]) -> (u16, String) + Send + Sync + 'static) 
             let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
             std::thread::spawn(move || {
                 while let Some((head, body)) = read_request(&mut stream) {
-                    let (status, text) = answer(&head, &body);
-                    let length = text.len();
-                    let wire = format!(
-                        "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{text}"
-                    );
-                    if stream.write_all(wire.as_bytes()).is_err() {
+                    if stream.write_all(&answer(&head, &body)).is_err() {
                         return;
                     }
                 }
@@ -334,6 +344,12 @@ async fn a_sealed_credential_is_used_changed_and_brought_over_to_a_new_master_ke
     }
 }
 
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+                      sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+/// Frames that end a WebSocket (RFC 6455 §5.5.1).
+const SERVER_CLOSE: [u8; 4] = [0x88, 0x02, 0x03, 0xE8];
+const CLIENT_CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8];
+
 /// A provider that takes the keys it knows and refuses others.
 struct Provider {
     address: SocketAddr,
@@ -346,18 +362,27 @@ impl Provider {
         let keys: Arc<Mutex<HashSet<String>>> = Arc::default();
         let refused = Arc::new(AtomicU64::new(0));
         let (known, counted) = (Arc::clone(&keys), Arc::clone(&refused));
-        let address = serve(move |head, _body| {
+        let address = serve_wire(move |head, _body| {
             let key = header(head, "authorization").unwrap().trim_start_matches("Bearer ").to_owned();
             if !known.lock().unwrap().contains(&key) {
                 counted.fetch_add(1, Ordering::Relaxed);
-                return (401, r#"{"error":{"message":"Incorrect API key provided"}}"#.to_owned());
+                return json(
+                    401,
+                    &format!(r#"{{"error":{{"message":"Incorrect API key provided: {key}"}}}}"#),
+                );
+            }
+            if header(head, "upgrade").is_some() {
+                return [SWITCH.as_bytes(), &SERVER_CLOSE].concat();
+            }
+            if head.starts_with("GET /v1/files ") {
+                return json(200, r#"{"object":"list","data":[],"has_more":false}"#);
             }
             let answer = serde_json::json!({
                 "id": "x", "object": "chat.completion", "model": "gpt-4o",
                 "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
                 "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
             });
-            (200, answer.to_string())
+            json(200, &answer.to_string())
         });
         Provider { address, keys, refused }
     }
@@ -470,4 +495,148 @@ async fn when_every_key_is_refused_the_client_hears_it_once_and_not_as_its_own_f
         (record.attempts.len(), record.reason),
         (2, narrows_policy::Reason::ProviderCredentialRefused)
     );
+}
+
+/// What is asked beside inference: held bodies, lists, uploads that stream, and WebSockets.
+#[derive(Debug, Clone, Copy)]
+enum Beside {
+    Held,
+    List,
+    Upload(usize),
+    Socket,
+}
+
+impl Beside {
+    const ALL: [Beside; 4] = [Beside::Held, Beside::List, Beside::Upload(1000), Beside::Socket];
+
+    fn ask(self, gate: &Gate) -> Ask {
+        let ask = match self {
+            Beside::Held => Ask::post("/elsewhere/v1/moderations", r#"{"input":"x"}"#),
+            Beside::List => Ask::get("/elsewhere/v1/files"),
+            Beside::Upload(bytes) => {
+                let (kind, body) = crate::pass_through::form(None, &"x".repeat(bytes));
+                Ask { body, ..Ask::new("POST", "/elsewhere/v1/files") }.with("content-type", &kind)
+            }
+            Beside::Socket => Ask::get("/elsewhere/v1/realtime?model=m")
+                .with("connection", "Upgrade")
+                .with("upgrade", "websocket")
+                .with("sec-websocket-version", "13")
+                .with("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        };
+        ask.key(&gate.key)
+    }
+
+    /// Asks, and must get what it asked for.
+    async fn get(self, gate: &Gate) {
+        let mut client = gate.connect().await;
+        if let Beside::Socket = self {
+            client.send(&self.ask(gate).wire()).await;
+            let head = client.head().await;
+            assert_eq!(head.status, 101, "{head:?}");
+            client.send(&CLIENT_CLOSE).await;
+            assert_eq!(client.all().await, SERVER_CLOSE);
+            return;
+        }
+        let answer = client.ask(&self.ask(gate)).await;
+        assert_eq!((answer.status(), answer.whole), (200, true), "{self:?}: {}", answer.text());
+    }
+}
+
+fn two_keys(provider: &Provider) -> Gate {
+    let text = format!(
+        "kind: openai, base_url: 'http://{}/v1', models: [m], realtime: true, paths: [files, moderations], \
+         api_key: [sk-canary-a, sk-canary-b]",
+        provider.address
+    );
+    Gate::plan().top("reload: {watch: off}").provider("elsewhere", &text).start()
+}
+
+async fn refusals(gate: &Gate) -> (serde_json::Value, u64) {
+    let status = gate.admin("/admin/v1/status").await.json();
+    let providers = status["providers"].as_array().unwrap();
+    let shown = &providers.iter().find(|one| one["name"] == "elsewhere").unwrap()["credentials"];
+    (shown["aside"].clone(), shown["refusals"].as_u64().unwrap())
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_under_load_without_a_failed_request_beside_inference_either() {
+    let provider = Provider::start();
+    provider.knows(&["sk-canary-a", "sk-canary-b"]);
+    let gate = Arc::new(two_keys(&provider));
+    let enough = Arc::new(AtomicBool::new(false));
+    let answers: Arc<[AtomicU64; Beside::ALL.len()]> = Arc::default();
+    let clients: Vec<_> = Beside::ALL
+        .into_iter()
+        .enumerate()
+        .map(|(nth, beside)| {
+            let (gate, answers, enough) = (Arc::clone(&gate), Arc::clone(&answers), Arc::clone(&enough));
+            tokio::spawn(async move {
+                while !enough.load(Ordering::Relaxed) {
+                    beside.get(&gate).await;
+                    answers[nth].fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let counts = || answers.each_ref().map(|count| count.load(Ordering::Relaxed));
+    let flow = async || {
+        let before = counts();
+        until("each of them to go on", async || {
+            counts().iter().zip(before).all(|(now, before)| *now >= before + 5).then_some(())
+        })
+        .await;
+    };
+    flow().await;
+    assert_eq!(refusals(&gate).await.1, 0);
+    provider.knows(&["sk-canary-b"]);
+    flow().await;
+    enough.store(true, Ordering::Relaxed);
+    for client in clients {
+        patient("a client to end", client).await.unwrap();
+    }
+    let (aside, refused) = refusals(&gate).await;
+    assert_eq!((aside, refused), (serde_json::json!([1]), provider.refused.load(Ordering::Relaxed)));
+    assert!((1..=Beside::ALL.len() as u64).contains(&refused), "each client at most once: {refused}");
+    let records = gate.records().await;
+    assert_eq!(records.len() as u64, counts().iter().sum::<u64>());
+    assert!(records.iter().all(|record| matches!(record.status, 101 | 200)));
+    let twice = records.iter().filter(|record| record.attempts.len() == 2);
+    assert_eq!(twice.count() as u64, refused, "both attempts stand in the record");
+}
+
+#[tokio::test]
+async fn each_way_beside_inference_asks_with_the_other_key_and_passes_no_word_about_a_key() {
+    for beside in Beside::ALL {
+        let provider = Provider::start();
+        provider.knows(&["sk-canary-b"]);
+        let gate = two_keys(&provider);
+        beside.get(&gate).await;
+        assert_eq!(provider.refused.load(Ordering::Relaxed), 1, "{beside:?}");
+        assert_eq!(refusals(&gate).await, (serde_json::json!([1]), 1), "{beside:?}");
+        provider.knows(&[]);
+        let answer = gate.ask(&beside.ask(&gate)).await;
+        assert_eq!(answer.status(), 502, "{beside:?} {}", answer.text());
+        assert!(
+            !answer.text().contains("canary") && !answer.text().contains("Incorrect"),
+            "{}",
+            answer.text()
+        );
+        let record = gate.record_of(&answer).await;
+        assert_eq!(record.reason, narrows_policy::Reason::ProviderCredentialRefused, "{beside:?}");
+        assert_eq!(record.attempts.last().unwrap().reason, record.reason);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_too_large_to_be_kept_is_refused_once_and_goes_with_the_other_key_then() {
+    let provider = Provider::start();
+    provider.knows(&["sk-canary-b"]);
+    let gate = two_keys(&provider);
+    let large = Beside::Upload(300 * 1024);
+    let answer = gate.ask(&large.ask(&gate)).await;
+    assert_eq!(answer.status(), 502, "{}", answer.text());
+    assert!(!answer.text().contains("canary"), "{}", answer.text());
+    assert_eq!(refusals(&gate).await, (serde_json::json!([1]), 1));
+    large.get(&gate).await;
+    assert_eq!(refusals(&gate).await.1, 1);
 }

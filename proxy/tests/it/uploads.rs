@@ -258,3 +258,36 @@ async fn the_model_of_a_form_decides_and_aliases_are_exchanged() {
     assert_eq!(kind, two.headers[0].1);
     assert_eq!(gate.ask(&two.key(key)).await.code(Family::Openai), "body_malformed");
 }
+
+#[tokio::test]
+async fn an_upload_that_is_refused_before_its_body_came_is_sent_with_the_other_key() {
+    let provider = Provider::start().await;
+    let text = format!(
+        "kind: openai, base_url: 'http://{}/v1', api_key: [sk-1, sk-2], models: [], paths: [files]",
+        provider.address
+    );
+    let gate = Gate::plan().provider("test", &text).start();
+    for framing in [Framing::Length, Framing::Chunks(6)] {
+        let wire = upload("first second").framed(framing).key(&gate.key).wire();
+        let cut = memchr::memmem::find(&wire, b"second").unwrap();
+        let cut = if framing == Framing::Length { cut } else { cut - 3 };
+        let mut client = gate.connect().await;
+        client.send(&wire[..cut]).await;
+        let mut stream = provider.accept().await;
+        // The second round begins with the second key: the first is put aside.
+        if framing == Framing::Length {
+            let head = read_to(&mut stream, b"first ").await;
+            assert!(memchr::memmem::find(&head, b"Bearer sk-1\r\n").is_some(), "{}", head.escape_ascii());
+            stream.write_all(b"HTTP/1.1 401 No\r\ncontent-length: 4\r\n\r\nsk-1").await.unwrap();
+            stream = provider.accept().await;
+        }
+        let head =
+            read_to(&mut stream, if framing == Framing::Length { b"first " } else { b"first \r\n" }).await;
+        assert!(memchr::memmem::find(&head, b"Bearer sk-2\r\n").is_some(), "{}", head.escape_ascii());
+        client.send(&wire[cut..]).await;
+        let end: &[u8] = if framing == Framing::Length { b"second" } else { b"0\r\n\r\n" };
+        read_to(&mut stream, end).await;
+        stream.write_all(ANSWER).await.unwrap();
+        assert_eq!(client.answer(false).await.json()["id"], "file-1");
+    }
+}

@@ -9,7 +9,7 @@ mod request_head;
 mod verdict;
 
 pub(crate) use early::Early;
-pub(super) use once::note;
+pub(super) use once::{note, note_credential, other_credential, settle};
 pub(super) use request_head::{client_query, nominated, passes, put_client_headers, put_header};
 
 use super::account::Account;
@@ -22,6 +22,7 @@ use crate::upstream::Fault;
 use crate::upstream::connection::Connection;
 use crate::upstream::head::Head;
 use bytes::Bytes;
+use http::request::Parts;
 use narrows_policy::Reason;
 use once::{Sending, Unasked};
 use std::time::{Duration, Instant};
@@ -62,8 +63,28 @@ pub(crate) async fn attempt(
     }
 }
 
-/// Sends a request that was put together elsewhere, as inference with one place to go is sent.
+/// Sends a request that is put together elsewhere, as inference with one place to go is sent; `head` makes its head with
+/// our header line for the provider.
 pub(super) async fn ask(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    target: &Target,
+    head: impl Fn(&Parts, Option<&Bytes>) -> Result<Bytes, Refusal>,
+    body: &[Bytes],
+) -> Result<(Connection, Head), Refusal> {
+    let mut credential = target.provider.credential(target.dialect);
+    let mut asked = ask_as(session, account, target, &head(session.head(), credential)?, body).await?;
+    if let Some(other) = other_credential(target, credential, &asked.1) {
+        credential = Some(other);
+        // Its body is not read: the connection goes, and with it what the provider may have said of our key.
+        drop(asked);
+        asked = ask_as(session, account, target, &head(session.head(), credential)?, body).await?;
+        note_credential(target, credential, &asked.1);
+    }
+    accept(account, target, asked)
+}
+
+async fn ask_as(
     session: &mut Session<'_>,
     account: &mut Account,
     target: &Target,
@@ -73,34 +94,31 @@ pub(super) async fn ask(
     let started = Instant::now();
     let mut sent = None;
     let asked = once::exchange(session, account, target, head, body, &mut sent).await;
-    conclude(account, target, asked, started.elapsed())
+    settle(account, target, asked, started.elapsed())
+        .map_err(|failure| failure.refusal(&target.provider, account))
 }
 
-/// Takes what became of such a request: a head that may go on to the client, or a refusal.
-pub(super) fn conclude(
+/// Takes what such a request got: a head that may go on to the client, or a refusal.
+pub(super) fn accept(
     account: &mut Account,
     target: &Target,
-    asked: Result<(Connection, Head), Failure>,
-    waited: Duration,
+    (connection, head): (Connection, Head),
 ) -> Result<(Connection, Head), Refusal> {
-    match once::settle(account, target, asked, waited) {
-        Ok((_, head)) if refuses_us(target, &head) => Err(credential_refused(target, &head)),
-        Ok((connection, head)) => {
-            account.provider_request_id.clone_from(&head.request_id);
-            Ok((connection, head))
-        }
-        Err(failure) => Err(failure.refusal(&target.provider, account)),
+    if refuses_us(target, &head) {
+        return Err(credential_refused(target, &head));
     }
+    account.provider_request_id.clone_from(&head.request_id);
+    Ok((connection, head))
 }
 
 /// Whether an answer refuses the gateway's own credential.
-fn refuses_us(target: &Target, head: &Head) -> bool {
+pub(super) fn refuses_us(target: &Target, head: &Head) -> bool {
     matches!(head.status.as_u16(), 401 | 403)
         && !target.own_credential
         && target.provider.credential(target.dialect).is_some()
 }
 
-fn credential_refused(target: &Target, head: &Head) -> Refusal {
+pub(super) fn credential_refused(target: &Target, head: &Head) -> Refusal {
     let (name, status) = (&target.provider.name, head.status.as_u16());
     // The provider's words can echo a part of our key, and a 401 makes clients throw valid keys away.
     tracing::warn!(provider = %name, status, "the provider refused the gateway's credential");
@@ -141,7 +159,7 @@ impl Failure {
         !matches!(self, Failure::Upstream(_))
     }
 
-    fn refusal(&self, provider: &Provider, account: &Account) -> Refusal {
+    pub(super) fn refusal(&self, provider: &Provider, account: &Account) -> Refusal {
         let name = &provider.name;
         let message = match self {
             Failure::Upstream(fault) => {

@@ -104,7 +104,7 @@ async fn ask_as(
 }
 
 /// Writes an attempt on the account.
-pub(super) fn settle(
+pub(in crate::exchange) fn settle(
     account: &mut Account,
     target: &Target,
     asked: Result<(Connection, Head), Failure>,

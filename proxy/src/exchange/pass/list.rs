@@ -15,6 +15,8 @@ use crate::exchange::relay::{Ending, Upstream};
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
 use crate::upstream::head::Coding;
+use bytes::Bytes;
+use http::request::Parts;
 use narrows_llm::paths::list::{Page, with_parameter};
 use narrows_policy::Reason;
 
@@ -34,8 +36,10 @@ pub(super) async fn list(
     drop(payload);
     let mut query = session.head().uri.query().unwrap_or_default().to_owned();
     for _ in 0..PAGES_MAX {
-        let head = bare_request(session.head(), &Outgoing { target: &target, way: &way }, &query)?;
-        let (connection, head) = attempt::ask(session, account, &target, &head, &[]).await?;
+        let outgoing = Outgoing { target: &target, way: &way };
+        let head =
+            |client: &Parts, credential: Option<&Bytes>| bare_request(client, &outgoing, credential, &query);
+        let (connection, head) = attempt::ask(session, account, &target, head, &[]).await?;
         let mut upstream = Upstream::new(account, &target, connection);
         let body = match answer::hold(gateway, session, account, &mut upstream).await? {
             Read::Whole(body) => body,

@@ -10,6 +10,7 @@ mod list;
 mod place;
 mod read;
 mod send;
+mod upload;
 
 pub(super) use find::{Asked, asked, other_method};
 

@@ -9,7 +9,10 @@ mod meter;
 mod pump;
 
 use super::account::{Account, micros};
-use super::attempt::{Answered, client_query, nominated, note, passes, put_header};
+use super::attempt::{
+    Answered, client_query, credential_refused, nominated, note, note_credential, other_credential, passes,
+    put_header, refuses_us,
+};
 use super::identify::Identified;
 use super::relay::{self, Ending};
 use super::route::{Target, allow, check_prefix, in_use};
@@ -41,10 +44,9 @@ pub(crate) async fn serve(
 ) -> Result<Ending, Refusal> {
     check_upgrade(session)?;
     let (target, query) = route(session.head(), account, &identified)?;
-    let head = request_head(session.head(), &target, &query)?;
     super::admit::check(gateway, account)?;
     account.streamed = true;
-    let (mut upstream, answer) = ask(session, account, &target, &head).await?;
+    let (mut upstream, answer) = ask(session, account, &target, &query).await?;
     account.provider_request_id.clone_from(&answer.request_id);
     if answer.status != StatusCode::SWITCHING_PROTOCOLS {
         account.streamed = false;
@@ -190,7 +192,12 @@ fn unnamed(account: &Account, identified: &Identified) -> Result<Arc<Provider>, 
 
 /// The request as it goes to the provider: the client's, with our credential and without extensions, whose frames
 /// could not be read.
-fn request_head(client: &Parts, target: &Target, query: &str) -> Result<Bytes, Refusal> {
+fn request_head(
+    client: &Parts,
+    target: &Target,
+    query: &str,
+    credential: Option<&Bytes>,
+) -> Result<Bytes, Refusal> {
     let provider = &target.provider;
     let ask = Ask {
         operation: target.operation,
@@ -219,7 +226,7 @@ fn request_head(client: &Parts, target: &Target, query: &str) -> Result<Bytes, R
     if !protocols.is_empty() && !super::identify::carries_key(protocols.as_bytes()) {
         put_header(&mut wire, b"sec-websocket-protocol", protocols.as_bytes());
     }
-    if let Some(credential) = provider.credential(target.dialect).filter(|_| !target.own_credential) {
+    if let Some(credential) = credential.filter(|_| !target.own_credential) {
         wire.reserve(credential.len());
         wire.put_slice(credential);
     }
@@ -234,8 +241,32 @@ pub(super) fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Sends the request on a connection of its own and reads the head of the answer.
+/// Asks for the conversation; once more with another credential of ours, when the provider refuses the first and there is
+/// one. A handshake has no body, so it can always be sent again.
 async fn ask(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    target: &Target,
+    query: &str,
+) -> Result<(H1, Head), Refusal> {
+    let mut credential = target.provider.credential(target.dialect);
+    let head = |session: &Session<'_>, credential| request_head(session.head(), target, query, credential);
+    let mut asked = ask_as(session, account, target, &head(session, credential)?).await?;
+    if let Some(other) = other_credential(target, credential, &asked.1) {
+        credential = Some(other);
+        drop(asked);
+        asked = ask_as(session, account, target, &head(session, credential)?).await?;
+        note_credential(target, credential, &asked.1);
+    }
+    if refuses_us(target, &asked.1) {
+        // Not a word of the provider's about our key, which it can echo a part of.
+        return Err(credential_refused(target, &asked.1));
+    }
+    Ok(asked)
+}
+
+/// Sends the request on a connection of its own and reads the head of the answer.
+async fn ask_as(
     session: &mut Session<'_>,
     account: &mut Account,
     target: &Target,
@@ -267,6 +298,7 @@ async fn ask(
     match outcome {
         Ok((connection, answer)) => {
             let reason = match answer.status.as_u16() {
+                _ if refuses_us(target, &answer) => Reason::ProviderCredentialRefused,
                 429 => Reason::ProviderRateLimited,
                 400.. => Reason::ProviderError,
                 _ => Reason::Completed,
