@@ -297,24 +297,11 @@ pub struct AlertPage {
     pub next: Option<String>,
 }
 
-/// What became of an acknowledgement.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acknowledged {
-    /// Ids that are acknowledged now and were not before.
-    pub acknowledged: Vec<String>,
-    /// Ids that somebody had acknowledged before; they keep who and when.
-    pub before: Vec<String>,
-    /// Ids that no alert has, or none that may be seen.
-    pub unknown: Vec<String>,
-}
-
 /// An alert that is to be told to somebody now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DueAlert {
     /// The alert.
     pub alert: AlertInfo,
-    /// Who is to be told.
-    pub sink: String,
     /// How often it was tried before.
     pub attempts: u32,
 }
@@ -328,6 +315,8 @@ pub enum Told {
     Later(String, i64),
     /// It was not, and is not tried again.
     Failed(String),
+    /// It was not tried, because too many are told at once; it is at this time.
+    Deferred(i64),
 }
 
 /// How many alerts wait for what.

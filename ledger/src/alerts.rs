@@ -1,9 +1,8 @@
 //! Alerts at work: raised from anywhere, stored by the writer, read and changed off the requests' path.
 
 use crate::alert::{
-    ACKNOWLEDGE_MAX, ALERT_PAGE_LIMIT, ALERTS_PENDING_MAX, Acknowledged, AlertBacklog, AlertFilter,
-    AlertInfo, AlertPage, AlertStats, DecisionDimension, DecisionFilter, DecisionRow, DueAlert,
-    NOTE_BYTES_MAX, NewAlert, Told,
+    ACKNOWLEDGE_MAX, ALERT_PAGE_LIMIT, ALERTS_PENDING_MAX, AlertBacklog, AlertFilter, AlertInfo, AlertPage,
+    AlertStats, DecisionDimension, DecisionFilter, DecisionRow, DueAlert, NOTE_BYTES_MAX, NewAlert, Told,
 };
 use crate::audit::AuditEntry;
 use crate::error::LedgerError;
@@ -78,60 +77,69 @@ impl Ledger {
         self.queue.waiting_alerts().stats()
     }
 
-    /// Says that somebody has looked at these alerts. Each gets an entry in the trail of administration; those of
-    /// another organization than `within` count as unknown.
+    /// Says that somebody has looked at these alerts, all of them or none, and gives them as they are then. Each that
+    /// nobody had looked at before gets an entry in the trail of administration; the others keep who and when. Those of
+    /// another organization than `within` are not there.
     ///
     /// # Errors
-    /// [`LedgerError::BadQuery`] for too many ids or too long a note, or a failure of the store; then nothing changed.
+    /// [`LedgerError::AlertNotFound`], [`LedgerError::BadQuery`] for too many ids or too long a note, or a failure of the
+    /// store.
     pub fn acknowledge_alerts(
         &self,
         ids: &[String],
         within: Option<&str>,
         note: Option<&str>,
         actor: &str,
-    ) -> Result<Acknowledged, LedgerError> {
+    ) -> Result<Vec<AlertInfo>, LedgerError> {
         if ids.is_empty() || ids.len() > ACKNOWLEDGE_MAX {
             return Err(LedgerError::BadQuery("1 to 1000 alerts are acknowledged at once"));
         }
         if note.is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
             return Err(LedgerError::BadQuery("a note has at most 1024 bytes"));
         }
-        let mut done = Acknowledged::default();
         let mut connection = self.keys.lock();
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let now = now_us();
+        let mut acknowledged = Vec::with_capacity(ids.len());
         for id in ids {
-            let found = alerts::get(&transaction, id)?;
-            let seen = found.filter(|alert| within.is_none_or(|within| within == alert.organization));
-            let Some(alert) = seen else {
-                done.unknown.push(id.clone());
-                continue;
+            let get = || {
+                let seen = |alert: &AlertInfo| within.is_none_or(|within| within == alert.organization);
+                alerts::get(&transaction, id)?
+                    .filter(seen)
+                    .ok_or_else(|| LedgerError::AlertNotFound { id: id.clone() })
             };
-            if !alerts::acknowledge(&transaction, id, actor, note, now)? {
-                done.before.push(id.clone());
-                continue;
+            let before = get()?;
+            if alerts::acknowledge(&transaction, id, actor, note, now)? {
+                let entry = AuditEntry {
+                    actor,
+                    action: "alert_acknowledged",
+                    target: id,
+                    organization: Some(&before.organization),
+                    detail: note.map(str::to_owned),
+                    rows: None,
+                };
+                audit::insert(&transaction, now, &entry)?;
             }
-            let entry = AuditEntry {
-                actor,
-                action: "alert_acknowledged",
-                target: id,
-                organization: Some(&alert.organization),
-                detail: note.map(str::to_owned),
-                rows: None,
-            };
-            audit::insert(&transaction, now, &entry)?;
-            done.acknowledged.push(id.clone());
+            acknowledged.push(get()?);
         }
         transaction.commit()?;
-        Ok(done)
+        Ok(acknowledged)
     }
 
-    /// At most `limit` alerts that somebody is to be told of by `now_us` (UTC microseconds since the epoch).
+    /// At most `limit` alerts that `sink` is to be told of by `now_us` (UTC microseconds since the epoch).
     ///
     /// # Errors
     /// A failure of the store.
-    pub fn due_alerts(&self, now_us: i64, limit: usize) -> Result<Vec<DueAlert>, LedgerError> {
-        Ok(alerts::due(&self.keys.lock(), now_us, limit)?)
+    pub fn due_alerts(&self, sink: &str, now_us: i64, limit: usize) -> Result<Vec<DueAlert>, LedgerError> {
+        Ok(alerts::due(&self.keys.lock(), sink, now_us, limit)?)
+    }
+
+    /// Gives up on all that was to be told to sinks that are not among `known`; gives how many that were.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn abandon_alerts(&self, known: &[&str], why: &str) -> Result<usize, LedgerError> {
+        Ok(alerts::abandon(&self.keys.lock(), known, why, now_us())?)
     }
 
     /// Writes down what became of a try to tell `sink` of an alert.

@@ -46,9 +46,9 @@ mod sample;
 
 pub use admin::{AdminEntry, AdminFault, AdminInfo, CreatedAdmin, NewAdminToken, Role};
 pub use alert::{
-    ACKNOWLEDGE_MAX, ALERT_PAGE_LIMIT, ALERTS_PENDING_MAX, Acknowledged, AlertBacklog, AlertFilter,
-    AlertInfo, AlertPage, AlertState, AlertStats, DecisionDimension, DecisionFilter, DecisionRow, Delivery,
-    DeliveryInfo, DueAlert, NOTE_BYTES_MAX, NewAlert, Severity, Told,
+    ACKNOWLEDGE_MAX, ALERT_PAGE_LIMIT, ALERTS_PENDING_MAX, AlertBacklog, AlertFilter, AlertInfo, AlertPage,
+    AlertState, AlertStats, DecisionDimension, DecisionFilter, DecisionRow, Delivery, DeliveryInfo, DueAlert,
+    NOTE_BYTES_MAX, NewAlert, Severity, Told,
 };
 pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage};
 pub use bulk::KEYS_AT_ONCE_MAX;

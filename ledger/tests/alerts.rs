@@ -147,16 +147,17 @@ fn what_comes_after_an_acknowledgement_is_an_alert_of_its_own() {
     let (_folder, ledger) = open();
     raise(&ledger, [alert(0), NewAlert { conversation: Some("c-2".into()), ..alert(1) }]);
     let ids: Vec<_> = all(&ledger, &AlertFilter::default()).into_iter().map(|alert| alert.id).collect();
-    let asked = [ids[1].clone(), "no-such".to_owned()];
-    let foreign = ledger.acknowledge_alerts(&asked, Some("umbra"), None, "T1").unwrap();
-    assert_eq!((foreign.acknowledged.len(), foreign.unknown.len()), (0, 2), "as if it were not there");
-    let done = ledger.acknowledge_alerts(&asked, Some("acme"), Some("known"), "T1").unwrap();
-    assert_eq!(
-        (done.acknowledged.as_slice(), done.unknown.as_slice()),
-        (&ids[1..], &["no-such".to_owned()][..])
-    );
+    let missing = |ids: &[String], within| {
+        let refused = ledger.acknowledge_alerts(ids, within, None, "T1").unwrap_err();
+        assert!(matches!(&refused, LedgerError::AlertNotFound { .. }), "{refused}");
+    };
+    missing(&ids, Some("umbra"));
+    missing(&[ids[1].clone(), "no-such".to_owned()], None);
+    assert_eq!(ledger.alert_backlog().unwrap().open, 2, "all or none");
+    let done = ledger.acknowledge_alerts(&ids[1..], Some("acme"), Some("known"), "T1").unwrap();
+    assert_eq!((done.len(), &done[0].id, done[0].state), (1, &ids[1], AlertState::Acknowledged));
     let again = ledger.acknowledge_alerts(&ids[1..], None, Some("other"), "T2").unwrap();
-    assert_eq!(again.before, ids[1..]);
+    assert_eq!(again, done, "who was first stays");
     let one = ledger.alert(&ids[1]).unwrap().unwrap();
     assert_eq!((one.state, one.acknowledged_by.as_deref()), (AlertState::Acknowledged, Some("T1")));
     assert_eq!(one.note.as_deref(), Some("known"));
@@ -172,12 +173,15 @@ fn what_comes_after_an_acknowledgement_is_an_alert_of_its_own() {
 #[test]
 fn acknowledgements_have_limits() {
     let (_folder, ledger) = open();
-    let ids: Vec<String> = (0..=ACKNOWLEDGE_MAX).map(|number| number.to_string()).collect();
+    raise(&ledger, [alert(0)]);
+    let id = all(&ledger, &AlertFilter::default())[0].id.clone();
+    let ids = vec![id; ACKNOWLEDGE_MAX + 1];
     let note = "n".repeat(NOTE_BYTES_MAX + 1);
-    assert_eq!(ledger.acknowledge_alerts(&ids[1..], None, Some(&note[1..]), "t").unwrap().unknown, ids[1..]);
     assert!(ledger.acknowledge_alerts(&ids, None, None, "t").is_err());
     assert!(ledger.acknowledge_alerts(&[], None, None, "t").is_err());
     assert!(ledger.acknowledge_alerts(&ids[1..], None, Some(&note), "t").is_err());
+    let done = ledger.acknowledge_alerts(&ids[1..], None, Some(&note[1..]), "t").unwrap();
+    assert_eq!((done.len(), done[0].note.as_deref()), (ACKNOWLEDGE_MAX, Some(&note[1..])));
 }
 
 #[test]
@@ -228,9 +232,10 @@ fn filters_choose_and_pages_hold_every_alert_once() {
 fn deliveries_go_on_after_a_restart() {
     let (folder, ledger) = open();
     raise(&ledger, [NewAlert { sinks: vec!["ops".into(), "siem".into()], ..alert(0) }]);
-    let due = ledger.due_alerts(START_US, 10).unwrap();
-    let sinks: Vec<_> = due.iter().map(|due| (due.sink.as_str(), due.attempts)).collect();
-    assert_eq!(sinks, [("ops", 0), ("siem", 0)]);
+    let due = ledger.due_alerts("ops", START_US, 10).unwrap();
+    assert_eq!((due.len(), due[0].attempts), (1, 0));
+    assert_eq!(ledger.due_alerts("siem", START_US, 10).unwrap(), due);
+    assert!(ledger.due_alerts("other", START_US, 10).unwrap().is_empty());
     let id = due[0].alert.id.clone();
     ledger.alert_told(&id, "ops", &Told::Delivered).unwrap();
     ledger.alert_told(&id, "siem", &Told::Later("status 503".into(), START_US + 10)).unwrap();
@@ -238,12 +243,16 @@ fn deliveries_go_on_after_a_restart() {
     drop(ledger);
 
     let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
-    assert!(ledger.due_alerts(START_US + 9, 10).unwrap().is_empty());
-    let due = ledger.due_alerts(START_US + 10, 10).unwrap();
-    assert_eq!((due.len(), &*due[0].sink, due[0].attempts), (1, "siem", 1));
+    assert!(ledger.due_alerts("siem", START_US + 9, 10).unwrap().is_empty());
+    let due = ledger.due_alerts("siem", START_US + 10, 10).unwrap();
+    assert_eq!((due.len(), due[0].attempts), (1, 1));
+    ledger.alert_told(&id, "siem", &Told::Deferred(START_US + 20)).unwrap();
+    assert!(ledger.due_alerts("siem", START_US + 19, 10).unwrap().is_empty());
+    assert_eq!(ledger.due_alerts("siem", START_US + 20, 10).unwrap()[0].attempts, 1, "that was no try");
+    assert_eq!(ledger.abandon_alerts(&["siem"], "gone").unwrap(), 0);
     let backlog = ledger.alert_backlog().unwrap();
     assert_eq!((backlog.open, backlog.pending, backlog.failed), (1, 1, 0));
-    assert_eq!((backlog.oldest_us, backlog.next_try_us), (Some(START_US), Some(START_US + 10)));
+    assert_eq!((backlog.oldest_us, backlog.next_try_us), (Some(START_US), Some(START_US + 20)));
     let shown = ledger.alert(&id).unwrap().unwrap();
     assert_eq!(
         (shown.delivery, shown.deliveries[1].last_error.as_deref()),
@@ -254,7 +263,12 @@ fn deliveries_go_on_after_a_restart() {
     let failed = AlertFilter { delivery: Some(Delivery::Failed), ..AlertFilter::default() };
     assert_eq!(all(&ledger, &failed).len(), 1);
     assert_eq!(ledger.alert_backlog().unwrap().failed, 1);
-    assert!(ledger.due_alerts(i64::MAX, 10).unwrap().is_empty());
+    assert!(ledger.due_alerts("siem", i64::MAX, 10).unwrap().is_empty());
+
+    raise(&ledger, [NewAlert { conversation: Some("c-2".into()), ..alert(1) }]);
+    assert_eq!(ledger.abandon_alerts(&["siem"], "no webhook of this name").unwrap(), 1);
+    assert!(ledger.due_alerts("ops", i64::MAX, 10).unwrap().is_empty());
+    assert_eq!(ledger.alert_backlog().unwrap().failed, 2);
 }
 
 #[test]

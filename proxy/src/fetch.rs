@@ -5,13 +5,13 @@
 
 use crate::config::url::{BaseUrl, BaseUrlError};
 use crate::net::Io;
+use crate::reach::Reach;
 use crate::upstream::connect::system_roots;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,9 @@ pub(crate) enum FetchError {
     /// A part of the request cannot be sent.
     #[error("the request cannot be sent: {0}")]
     Request(#[from] http::Error),
+    /// The name leads only to addresses that may not be reached.
+    #[error("{0} leads to a private address, which the configuration does not allow")]
+    Private(String),
     /// No connection.
     #[error("cannot connect to {to}: {source}")]
     Connect { to: String, source: std::io::Error },
@@ -64,6 +67,7 @@ pub(crate) enum FetchError {
 /// A server that is asked.
 pub(crate) struct Origin {
     url: BaseUrl,
+    reach: Reach,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -93,13 +97,22 @@ impl Origin {
     /// [`FetchError`] when the address is none, is plain http to another machine, or the bundle cannot be read.
     pub(crate) fn new(url: &str, ca_file: Option<&Path>) -> Result<Origin, FetchError> {
         let url = BaseUrl::parse(url)?;
+        let here = url.host() == "localhost" || url.ip().is_some_and(|ip| ip.is_loopback());
+        if !url.is_tls() && !here {
+            return Err(FetchError::Plain(url.authority()));
+        }
+        Origin::within(&url, ca_file, Reach::Anywhere)
+    }
+
+    /// The server at `url`, asked only at addresses within `reach`: names are resolved, and what they lead to is looked at,
+    /// for every connection.
+    ///
+    /// # Errors
+    /// [`FetchError`] when no certificate could be verified, or the bundle cannot be read.
+    pub(crate) fn within(url: &BaseUrl, ca_file: Option<&Path>, reach: Reach) -> Result<Origin, FetchError> {
+        let url = url.clone();
         if !url.is_tls() {
-            let here = url.host() == "localhost" || url.ip().is_some_and(|ip| ip.is_loopback());
-            return if here {
-                Ok(Origin { url, tls: None })
-            } else {
-                Err(FetchError::Plain(url.authority()))
-            };
+            return Ok(Origin { url, reach, tls: None });
         }
         let name = match url.ip() {
             Some(ip) => ServerName::from(ip),
@@ -107,7 +120,7 @@ impl Origin {
                 .map_err(|_invalid| FetchError::Name(url.host().to_owned()))?,
         };
         let connector = TlsConnector::from(trust(ca_file)?);
-        Ok(Origin { url, tls: Some((connector, name)) })
+        Ok(Origin { url, reach, tls: Some((connector, name)) })
     }
 
     /// Host and port, for messages.
@@ -136,7 +149,11 @@ impl Origin {
     fn request(&self, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>, FetchError> {
         let mut request = Request::builder()
             .method(ask.method.clone())
-            .uri(format!("{}{}", self.url.path(), ask.path))
+            .uri(
+                Some(format!("{}{}", self.url.path(), ask.path))
+                    .filter(|at| !at.is_empty())
+                    .unwrap_or_else(|| "/".into()),
+            )
             .header(header::HOST, self.url.authority())
             .header(header::ACCEPT, "application/json")
             .header(header::USER_AGENT, concat!("narrows/", env!("CARGO_PKG_VERSION")));
@@ -153,12 +170,15 @@ impl Origin {
 
     async fn connect(&self) -> Result<Io<tokio_rustls::client::TlsStream<TcpStream>>, FetchError> {
         let to = self.authority();
-        let address = match self.url.ip() {
-            Some(ip @ IpAddr::V6(_)) => format!("[{ip}]:{}", self.url.port()),
-            _ => format!("{}:{}", self.url.host(), self.url.port()),
-        };
-        let tcp = TcpStream::connect(address).await;
-        let tcp = tcp.map_err(|source| FetchError::Connect { to: to.clone(), source })?;
+        let failed = |source| FetchError::Connect { to: to.clone(), source };
+        // Resolved once, looked at, and connected to as they are: a name cannot lead elsewhere in between.
+        let found = tokio::net::lookup_host((self.url.host(), self.url.port())).await.map_err(failed)?;
+        let mut addresses: Vec<_> = found.collect();
+        addresses.retain(|address| self.reach.permits(address.ip()));
+        if addresses.is_empty() {
+            return Err(FetchError::Private(to));
+        }
+        let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(failed)?;
         match &self.tls {
             None => Ok(Io::Plain(tcp)),
             Some((connector, name)) => {

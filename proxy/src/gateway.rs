@@ -1,5 +1,6 @@
 //! What every exchange shares.
 
+use crate::alerts::Alerts;
 use crate::buffers::Buffers;
 use crate::configuration::Configuration;
 use crate::credentials::Credentials;
@@ -48,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) room: Arc<Room>,
     /// Where the snapshot came from.
     pub(crate) configuration: Configuration,
+    /// Alerts on their way to those who want to know.
+    pub(crate) alerts: Alerts,
     /// How late the workers are.
     pub(crate) overload: Overload,
     phase: watch::Sender<Phase>,
@@ -80,6 +83,7 @@ impl Gateway {
             pins: Pins::default(),
             room,
             configuration,
+            alerts: Alerts::default(),
             overload: Overload::default(),
             phase: watch::Sender::new(Phase::Serving),
             phase_now: AtomicU8::new(Phase::Serving as u8),

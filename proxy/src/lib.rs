@@ -10,12 +10,14 @@ pub(crate) mod id;
 pub(crate) mod net;
 pub(crate) mod notify;
 pub(crate) mod overload;
+pub(crate) mod reach;
 pub(crate) mod room;
 pub mod upstream;
 
 pub(crate) mod fetch;
 pub(crate) mod targets;
 
+pub(crate) mod alerts;
 pub(crate) mod credentials;
 
 pub(crate) mod snapshot;

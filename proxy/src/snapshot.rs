@@ -3,6 +3,7 @@
 pub(crate) mod keys;
 pub(crate) mod route;
 
+use crate::alerts::Plan;
 use crate::config::Secret;
 use crate::config::paths::PathRule;
 use crate::config::pattern::Pattern;
@@ -156,6 +157,8 @@ impl Found {
 pub(crate) struct Snapshot {
     /// Hash of the configuration.
     pub(crate) hash: u64,
+    /// How alerts are kept, and who is told of them.
+    pub(crate) alerts: Arc<Plan>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     /// Who may reach stored objects.
@@ -230,6 +233,7 @@ impl Snapshot {
         });
         Ok(Snapshot {
             hash: settings.snapshot,
+            alerts: Arc::new(Plan::new(&settings.alerts)?),
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
             objects: settings.objects.clone(),

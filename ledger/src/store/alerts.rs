@@ -271,23 +271,44 @@ pub(crate) fn acknowledge(
     Ok(changed > 0)
 }
 
-/// What is to be told by now, the longest due first.
-pub(crate) fn due(connection: &Connection, now_us: i64, limit: usize) -> rusqlite::Result<Vec<DueAlert>> {
+/// What `sink` is to be told by now, the longest due first.
+pub(crate) fn due(
+    connection: &Connection,
+    sink: &str,
+    now_us: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<DueAlert>> {
     let mut statement = connection.prepare_cached(
-        "SELECT alert, sink, attempts FROM alert_deliveries WHERE state = 'pending' AND next_try_us <= ?1
-         ORDER BY next_try_us, alert LIMIT ?2",
+        "SELECT alert, attempts FROM alert_deliveries WHERE state = 'pending' AND next_try_us <= ?1 AND sink = ?2
+         ORDER BY next_try_us, alert LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![now_us, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-        Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement
+        .query_map(params![now_us, sink, limit], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
     let mut due = Vec::new();
     for row in rows {
-        let (id, sink, attempts) = row?;
+        let (id, attempts) = row?;
         if let Some(alert) = get(connection, &id)? {
-            due.push(DueAlert { alert, sink, attempts });
+            due.push(DueAlert { alert, attempts });
         }
     }
     Ok(due)
+}
+
+/// Gives up on all that was to be told to sinks that are not among `known`. Gives how many that were.
+pub(crate) fn abandon(
+    connection: &Connection,
+    known: &[&str],
+    why: &str,
+    now_us: i64,
+) -> rusqlite::Result<usize> {
+    let known = serde_json::to_string(known).unwrap_or_else(|_impossible| "[]".to_owned());
+    connection
+        .prepare_cached(
+            "UPDATE alert_deliveries SET state = 'failed', next_try_us = NULL, last_error = ?2, changed_at_us = ?3
+             WHERE state = 'pending' AND sink NOT IN (SELECT value FROM json_each(?1))",
+        )?
+        .execute(params![known, cut(why), now_us])
 }
 
 /// Writes down what became of a try.
@@ -302,6 +323,14 @@ pub(crate) fn told(
         Told::Delivered => (Delivery::Delivered, None, None),
         Told::Later(error, next) => (Delivery::Pending, Some(*next), Some(cut(error))),
         Told::Failed(error) => (Delivery::Failed, None, Some(cut(error))),
+        Told::Deferred(next) => {
+            return connection
+                .prepare_cached(
+                    "UPDATE alert_deliveries SET next_try_us = ?3 WHERE alert = ?1 AND sink = ?2",
+                )?
+                .execute(params![id, sink, next])
+                .map(drop);
+        }
     };
     connection
         .prepare_cached(

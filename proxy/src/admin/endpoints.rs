@@ -2,7 +2,7 @@
 //! nothing else; `tests/organizations.rs` asks each entry with the tokens of two organizations.
 
 use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
-use super::{Context, audit, bulk, config, keys, openapi, reports, status, targets, tokens};
+use super::{Context, alerts, audit, bulk, config, keys, openapi, reports, status, targets, tokens};
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
 use std::sync::Arc;
@@ -68,6 +68,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/usage" LOOK reports::usage,
     get "/records" LOOK reports::records,
     get "/records/{id}" LOOK reports::record,
+    get "/alerts" LOOK alerts::list,
+    post "/alerts/ack" CHANGE alerts::acknowledge_many,
+    get "/alerts/{id}" LOOK alerts::show,
+    post "/alerts/{id}/ack" CHANGE alerts::acknowledge,
+    get "/decisions" LOOK alerts::decisions,
     get "/audit" LOOK audit::list,
     get "/config" LOOK_AT_ALL config::show,
     post "/config/reload" CHANGE_ALL config::reload,

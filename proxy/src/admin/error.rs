@@ -74,6 +74,7 @@ impl From<LedgerError> for ApiError {
         }
         let (status, code) = match &error {
             LedgerError::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "key_not_found"),
+            LedgerError::AlertNotFound { .. } => (StatusCode::NOT_FOUND, "alert_not_found"),
             LedgerError::AdminTokenNotFound { .. } => (StatusCode::NOT_FOUND, "token_not_found"),
             LedgerError::KeyDeleted { .. } => (StatusCode::CONFLICT, "key_deleted"),
             LedgerError::KeyDeclared { .. } => (StatusCode::CONFLICT, "key_declared"),

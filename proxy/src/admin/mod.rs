@@ -5,6 +5,7 @@
 //! serve on while open exchanges finish after a stop, so that the end of a drain can be watched.
 
 mod actor;
+mod alerts;
 mod api;
 mod audit;
 mod bulk;
@@ -89,6 +90,8 @@ pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
             // Here and not among the workers: it reads files.
             tokio::spawn(crate::reload::watch(context.gateway.clone()));
             tokio::spawn(crate::listen::tls::watch(context.gateway.clone(), certificates));
+            // Here too: it asks the store and other machines, and must never be in an exchange's way.
+            tokio::spawn(crate::alerts::deliver::deliver(context.gateway.clone()));
             let serving = async {
                 let health = serve(metrics, health::router(Arc::clone(&context)));
                 match admin {

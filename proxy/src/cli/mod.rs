@@ -3,6 +3,7 @@
 //! Every command writes results to one writer and everything else to another, and says by its exit code how it
 //! went: 0 well, 1 not (the cause is printed, with what to do), 2 misused (as clap has it).
 
+mod alerts;
 mod args;
 mod bulk;
 mod config;
@@ -79,6 +80,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Credentials(arguments) => credentials::credentials(&arguments, console),
         Command::Targets(arguments) => targets::targets(&arguments, console),
         Command::Tokens(arguments) => tokens::tokens(&arguments, console),
+        Command::Alerts(arguments) => alerts::alerts(&arguments, console),
         Command::Audit(arguments) => tokens::audit(&arguments, console),
         Command::Usage(arguments) => report::usage(&arguments, console),
         Command::Records(arguments) => report::records(&arguments, console),

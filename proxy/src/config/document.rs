@@ -9,7 +9,7 @@ use super::paths::PathRule;
 use super::pattern::Pattern;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
-    ATTEMPTS_MAX, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
+    ATTEMPTS_MAX, Alerts, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
     ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles, TrustedProxies, Vault,
 };
 use super::tree::{Content, Node};
@@ -81,6 +81,8 @@ settings! {
         pub(super) egress: Option<EgressDocument> = optional,
         /// Stored objects (files, batches, stored responses): who may reach them.
         pub(super) objects: Objects = "{}",
+        /// Alerts that policies raise, and who is told of them.
+        pub(super) alerts: Alerts = "{}",
         /// Where requests go. The name is yours; it is also the path prefix `/NAME` and the label in records and
         /// metrics.
         pub(super) providers: Vec<(String, ProviderDocument)> as Map<ProviderDocument> = (required "{}"),

@@ -5,6 +5,7 @@
 //! run shows them all. The groups are declared once: type, reader, reference and JSON Schema come from the same lines.
 
 mod addresses;
+pub mod alerts;
 pub mod credential;
 mod declared;
 mod document;

@@ -37,6 +37,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         .filter_map(|(name, provider)| check.provider(name, provider, document, egress.as_ref()))
         .collect();
     check.vault(document);
+    check.alerts(&document.alerts);
     let aliases = check.aliases(&document.models, &names);
     let routes = check.routes(document, &providers);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
@@ -59,6 +60,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         aliases,
         routes,
         anonymous,
+        alerts: document.alerts.clone(),
         vault: document.vault.clone(),
         master_key: document.master_key.clone(),
         keys: None,
@@ -273,7 +275,7 @@ impl Check<'_, '_> {
     }
 
     /// Checks a bundle of certificates; gives the digest of what is in it.
-    fn bundle(&mut self, path: &Path, file: &std::path::Path) -> Option<[u8; 32]> {
+    pub(super) fn bundle(&mut self, path: &Path, file: &std::path::Path) -> Option<[u8; 32]> {
         self.reader.files.push(file.to_owned());
         match files::check_bundle(file) {
             Ok(digest) => Some(digest),

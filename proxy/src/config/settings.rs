@@ -1,5 +1,6 @@
 //! The settings a gateway runs with: validated, defaults filled in, references resolved.
 
+pub use super::alerts::{AlertWebhook, Alerts, LeastSeverity};
 use super::credential::ApiKey;
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub aliases: Vec<Alias>,
     /// Models with several targets, in the order of the file.
     pub routes: Vec<Route>,
+    /// How alerts are kept, and who is told.
+    pub alerts: Alerts,
     /// The secrets store that credentials are read from, if there is one.
     pub vault: Option<Vault>,
     /// The key that seals credentials in the store, if the configuration says where it is.

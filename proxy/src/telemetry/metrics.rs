@@ -5,6 +5,7 @@
 mod cells;
 mod families;
 mod labels;
+mod names;
 mod process;
 pub(crate) mod scrape;
 mod series;
@@ -15,7 +16,9 @@ pub(crate) mod tests;
 
 use crate::snapshot::Provider;
 use families::Families;
+use names::Names;
 use narrows_ledger::Record;
+use narrows_policy::{Action, Stage};
 use series::Series;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -27,7 +30,16 @@ pub(crate) struct Metrics {
     series: Series,
     /// Hash of the configuration whose models have series of their own; 0 before the first scrape.
     named_for: AtomicU64,
+    /// Rules that alerts are counted by.
+    rules: Names<RULES_MAX>,
+    /// Webhooks that deliveries are counted by.
+    webhooks: Names<WEBHOOKS_MAX>,
 }
+
+/// Rules that become a label in the life of a process.
+pub(crate) const RULES_MAX: usize = 256;
+/// Webhooks that become a label in the life of a process.
+pub(crate) const WEBHOOKS_MAX: usize = 64;
 
 impl Metrics {
     /// Registers every metric.
@@ -35,7 +47,13 @@ impl Metrics {
     /// # Errors
     /// When the table of metrics is at odds with itself.
     pub(crate) fn new() -> anyhow::Result<Metrics> {
-        Ok(Metrics { families: Families::new()?, series: Series::new(), named_for: AtomicU64::new(0) })
+        Ok(Metrics {
+            families: Families::new()?,
+            series: Series::new(),
+            named_for: AtomicU64::new(0),
+            rules: Names::default(),
+            webhooks: Names::default(),
+        })
     }
 
     /// An exchange begins.
@@ -46,6 +64,18 @@ impl Metrics {
     /// An exchange is over, settled or not.
     pub(crate) fn exchange_closed(&self) {
         self.families.in_flight.dec();
+    }
+
+    /// An alert was raised.
+    pub(crate) fn alert_raised(&self, rule: &str, stage: Stage, action: Action) {
+        let rule = self.rules.bounded(rule);
+        self.families.alerts.series(&[rule, stage.as_str(), action.as_str()]).add(1);
+    }
+
+    /// A webhook was told of an alert, or could not be.
+    pub(crate) fn alert_delivery(&self, webhook: &str, outcome: &'static str) {
+        let webhook = self.webhooks.bounded(webhook);
+        self.families.alert_deliveries.series(&[webhook, outcome]).add(1);
     }
 
     /// A stream begins.

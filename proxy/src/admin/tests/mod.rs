@@ -1,5 +1,6 @@
 //! The listeners over real sockets, with a real store.
 
+pub(crate) mod alerts;
 mod api;
 mod bulk;
 mod health;

@@ -274,3 +274,46 @@ fn a_file_with_bad_rows_is_refused_before_anything_is_asked() {
         assert!(run(&ways, &["keys", "list"]).1.contains("No keys yet"));
     }
 }
+
+#[test]
+fn alerts_are_the_same_from_near_and_far() {
+    let ways = Ways::new(House::new(), "http");
+    let ledger = &ways.house.gateway.ledger;
+    for number in 1..4 {
+        let conversation = Some(format!("c-{number}").into());
+        let alert = narrows_ledger::NewAlert { id: number, conversation, ..super::alerts::alert() };
+        assert!(ledger.raise_alert(alert));
+    }
+    ledger.flush(PATIENCE).unwrap();
+    let (one, two, three) =
+        ("00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002", "3");
+    for arguments in [
+        &["alerts", "list"][..],
+        &["alerts", "list", "--json", "--limit", "2", "--severity", "high", "--from", "2026-01-01"],
+        &["alerts", "list", "--state", "acknowledged"],
+        &["alerts", "show", one],
+        &["alerts", "show", one, "--json"],
+        &["alerts", "sums"],
+        &["alerts", "sums", "--json", "--detectors", "--by", "rule"],
+    ] {
+        let (near, far) = (ways.near(arguments), ways.far(arguments));
+        assert_eq!((near.0, &near), (0, &far), "{arguments:?}");
+    }
+    let (_, list, _) = ways.near(&["alerts", "list"]);
+    assert!(list.lines().count() == 4 && list.contains("mask (not possible)"), "{list}");
+    let (_, shown, _) = ways.near(&["alerts", "show", one]);
+    assert!(shown.contains("1 × GITHUB_TOKEN (github-pat) at content[0].text"), "{shown}");
+    assert!(ways.near(&["alerts", "list", "--severity", "high"]).1.contains("no-secrets"));
+
+    let acknowledged = ways.json(&["alerts", "ack", one, "--note", "known"]);
+    assert_eq!((&acknowledged["state"], &acknowledged["note"]), (&"acknowledged".into(), &"known".into()));
+    let (code, out, _) = ways.near(&["alerts", "ack", one, two]);
+    assert!(code == 0 && out.lines().count() == 2 && out.contains("by cli"), "{out}");
+    for refused in [ways.near(&["alerts", "ack", three]), ways.far(&["alerts", "ack", three])] {
+        assert!(refused.0 == 1 && refused.2.contains("no alert has the id `3`"), "{}", refused.2);
+    }
+    for (wrong, says) in [("--severity", "critical"), ("--stage", "stream"), ("--delivery", "failed")] {
+        let (code, _, err) = ways.near(&["alerts", "list", wrong, "x"]);
+        assert!(code == 1 && err.contains(says), "{err}");
+    }
+}

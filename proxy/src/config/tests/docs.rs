@@ -160,3 +160,16 @@ fn the_examples_of_the_page_about_paths_load() {
             .unwrap_or_else(|problems| panic!("{problems}\n{example}"));
     }
 }
+
+#[test]
+fn the_example_of_the_page_about_alerts_loads() {
+    let page = std::fs::read_to_string(root().join("docs/alerts.md")).unwrap();
+    let example = page.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let folder = folder();
+    let loaded = parse("alerts.md", folder.path(), example, &|_| Some("value-of-some-length".to_owned()));
+    let alerts = loaded.unwrap_or_else(|problems| panic!("{problems}\n{example}")).settings.alerts;
+    assert_eq!(
+        (alerts.per_minute, alerts.webhook.map(|webhook| webhook.give_up.as_secs())),
+        (120, Some(86_400))
+    );
+}

@@ -42,6 +42,11 @@ labels! {
     SNAPSHOT = "snapshot", "Hash of the configuration, 16 hexadecimal digits, as in records.";
     RESULT = "result", "`applied`, `unchanged`, `rejected`.";
     VERSION = "version", "Version of the program.";
+    RULE = "rule", "Ids of policy rules that raised an alert; `other` beyond 256 in the life of a process.";
+    STAGE = "stage", "`request`, `response`, `stream`.";
+    ACTION = "action", "The action that policies ask for: `log`, `mask`, `block`.";
+    WEBHOOK = "webhook", "Names of webhooks: `webhook` is that of `alerts.webhook`.";
+    OUTCOME = "outcome", "`delivered`, `retried` (it will be tried again), `failed` (it will not).";
 }
 
 /// The value for what is not there.

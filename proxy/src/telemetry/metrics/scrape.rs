@@ -60,6 +60,12 @@ impl Metrics {
         samples.add(&table::STORE_FAILURES, ledger.failed_batches);
         samples.add(&table::STORE_FAILING, u8::from(ledger.failing));
         samples.add(&table::JSON_FAILURES, ledger.json_errors);
+        samples.add(&table::ALERTS_LOST, shared.ledger.alert_stats().dropped);
+        let alerts = shared.alerts.backlog();
+        samples.add(&table::ALERTS_OPEN, alerts.open);
+        samples.add(&table::ALERTS_PENDING, alerts.pending);
+        samples.add(&table::ALERTS_FAILED, alerts.failed);
+        samples.add(&table::ALERTS_OLDEST, age_seconds(alerts.oldest_us));
         samples.add(&table::KEYS, shared.ledger.keys().len());
         samples.add(&table::MODEL_LABELS, self.series.unnamed_models());
         samples.add(&table::STOPPING, u8::from(shared.is_leaving()));
@@ -76,6 +82,12 @@ impl Metrics {
         }
         samples.write(out);
     }
+}
+
+/// How long ago that was (UTC microseconds since the epoch), in seconds.
+fn age_seconds(at_us: Option<i64>) -> i64 {
+    let now_us = jiff::Timestamp::now().as_microsecond();
+    at_us.map_or(0, |at_us| now_us.saturating_sub(at_us).max(0) / 1_000_000)
 }
 
 /// How a provider or target stands, as a figure.

@@ -5,8 +5,8 @@
 //! "development", seen 2026-11). They may still change; this is the only place that knows them.
 
 use super::labels::{
-    DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, PROVIDER, REASON, RESULT, SNAPSHOT,
-    STATUS_CLASS, TARGET, TOKEN_TYPE, TYPE, VERSION,
+    ACTION, DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, OUTCOME, PROVIDER, REASON,
+    RESULT, RULE, SNAPSHOT, STAGE, STATUS_CLASS, TARGET, TOKEN_TYPE, TYPE, VERSION, WEBHOOK,
 };
 
 /// What a metric is to Prometheus.
@@ -204,6 +204,21 @@ metrics! {
     RESPONSE_BYTES = Recorded Kind::Counter, Bytes, "narrows_response_body_bytes_total", &[&PROVIDER],
         "Bytes of answer bodies as sent to callers.";
 
+    ALERTS = Recorded Kind::Counter, Count, "narrows_alerts_total", &[&RULE, &STAGE, &ACTION],
+        "Alerts raised, repeats included, by the deciding policy rule.";
+    ALERT_DELIVERIES = Recorded Kind::Counter, Count, "narrows_alert_deliveries_total", &[&WEBHOOK, &OUTCOME],
+        "Tries to tell a webhook of an alert.";
+
+    ALERTS_LOST = Scraped Kind::Counter, Count, "narrows_alerts_lost_total", &[],
+        "Alerts that were counted and logged but not kept, because too many waited for the store.";
+    ALERTS_OPEN = Scraped Kind::Gauge, Count, "narrows_alerts_open", &[],
+        "Alerts in the store that nobody has acknowledged, at the last look.";
+    ALERTS_PENDING = Scraped Kind::Gauge, Count, "narrows_alert_deliveries_pending", &[],
+        "Alerts that a webhook is still to be told of, at the last look.";
+    ALERTS_FAILED = Scraped Kind::Gauge, Count, "narrows_alert_deliveries_failed", &[],
+        "Alerts in the store that a webhook was never told of and will not be, at the last look.";
+    ALERTS_OLDEST = Scraped Kind::Gauge, Seconds, "narrows_alert_oldest_pending_seconds", &[],
+        "Age of the oldest alert that a webhook is still to be told of; 0 when there is none.";
     TARGET_STATE = Scraped Kind::Gauge, Count, "narrows_target_state", &[&TARGET],
         "How a provider or target stands: 0 in use, 1 the next request decides, 2 set aside, 3 draining, 4 disabled.";
     TARGET_SET_ASIDE = Scraped Kind::Counter, Count, "narrows_target_set_aside_total", &[&TARGET],
