@@ -2,6 +2,7 @@
 
 pub mod injection;
 pub mod pii;
+pub mod secret;
 
 use crate::finding::{Hit, Provenance, Rule};
 
