@@ -124,7 +124,7 @@ impl Pii {
         let modes: Vec<Modes> = catalog().map(modes).collect();
         let forms = catalog().zip(0u16..).zip(&modes).flat_map(|((entity, rule), modes)| {
             let wanted = entity.forms.iter().filter(|form| modes.of(form.tier) != Mode::Off);
-            wanted.map(move |form| (rule, form))
+            wanted.map(move |form| (rule, form, modes.of(form.tier) == Mode::Always))
         });
         let forms = form::Forms::new(forms);
         Pii {

@@ -24,7 +24,7 @@ const MAX_ENTITIES: usize = 256;
 pub(super) struct Entities([u64; MAX_ENTITIES / 64]);
 
 impl Entities {
-    fn insert(&mut self, entity: usize) {
+    pub(super) fn insert(&mut self, entity: usize) {
         if let Some(word) = self.0.get_mut(entity / 64) {
             *word |= 1 << (entity % 64);
         }
@@ -32,6 +32,11 @@ impl Entities {
 
     fn extend(&mut self, other: &Entities) {
         self.0.iter_mut().zip(other.0).for_each(|(to, from)| *to |= from);
+    }
+
+    /// Whether any entity is in both.
+    pub(super) fn intersects(&self, other: &Entities) -> bool {
+        self.0.iter().zip(other.0).any(|(one, other)| one & other != 0)
     }
 
     pub(super) fn contains(&self, entity: usize) -> bool {

@@ -230,10 +230,14 @@ impl Domains {
     }
 }
 
-/// Whether a local part is the name of a message, which begins with a time.
+/// Whether a local part is the name of a message, which begins with a time or a hash.
 fn message_id(local: &str) -> bool {
     local.bytes().take_while(u8::is_ascii_digit).count() >= MESSAGE_DIGITS
+        || local.bytes().take_while(u8::is_ascii_hexdigit).count() >= MESSAGE_HASH
 }
+
+/// Hexadecimal digits of a hash that names a message.
+const MESSAGE_HASH: usize = 20;
 
 /// Digits of a time to the second.
 const MESSAGE_DIGITS: usize = 14;
@@ -396,6 +400,8 @@ mod tests {
             "lodash@npm:4.17.21",
             "a@b..com",
             "actions/checkout@v4.1",
+            "20200505095915.11275-7-x@redhat.com",
+            "5ce86123a7b9dad925ac583d88d2f921040e859b.git.x@hygon.cn",
         ] {
             assert_eq!(found(text), [] as [&str; 0], "{text}");
         }

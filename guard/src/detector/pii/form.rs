@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::context::Entities;
 use super::text::{self, DIGIT, LETTER, WORD};
 use crate::Tier;
 
@@ -74,7 +75,7 @@ pub(super) struct Layout {
     /// Whether the value is valid.
     check: Check,
     /// Whether it is one run without separators.
-    pub(super) whole: bool,
+    whole: bool,
     /// Whether it is digits alone: whatever its bucket holds has its shape.
     plain: bool,
     parenthesis: bool,
@@ -161,30 +162,46 @@ const FOLLOWERS: [u8; FOLLOWS - 1] = *b" -./()+";
 /// All layouts, by what the first run of letters and digits looks like.
 #[derive(Debug)]
 pub(super) struct Forms {
-    buckets: Box<[Box<[Layout]>]>,
+    buckets: Box<[Bucket]>,
+}
+
+/// Layouts that begin alike.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    /// Layouts that count by themselves, and those of which the run is only a part.
+    pub(super) first: Vec<Layout>,
+    /// Layouts that are the run itself, and need a word nearby.
+    pub(super) whole: Vec<Layout>,
+    /// The rules of `whole`.
+    pub(super) rules: Entities,
 }
 
 impl Forms {
-    /// Sorts the forms of entities, each with the position of its entity.
-    pub(super) fn new<'f>(forms: impl Iterator<Item = (u16, &'f Form)>) -> Forms {
-        let mut buckets: Vec<Vec<Layout>> = Vec::new();
-        buckets.resize_with(LENGTHS * MIXES * FOLLOWS, Vec::new);
-        for (rule, form) in forms {
+    /// Sorts the forms of entities, each with the position of its entity and whether it counts by itself.
+    pub(super) fn new<'f>(forms: impl Iterator<Item = (u16, &'f Form, bool)>) -> Forms {
+        let mut buckets: Vec<Bucket> = Vec::new();
+        buckets.resize_with(LENGTHS * MIXES * FOLLOWS, Bucket::default);
+        for (rule, form, counts) in forms {
             for written in expanded(form.layout) {
                 for place in places(&written) {
-                    if let Some(bucket) = buckets.get_mut(place) {
-                        bucket.push(Layout::new(rule, form, &written));
+                    let Some(bucket) = buckets.get_mut(place) else { continue };
+                    let layout = Layout::new(rule, form, &written);
+                    if counts || !layout.whole {
+                        bucket.first.push(layout);
+                    } else {
+                        bucket.rules.insert(usize::from(rule));
+                        bucket.whole.push(layout);
                     }
                 }
             }
         }
-        Forms { buckets: buckets.into_iter().map(Vec::into_boxed_slice).collect() }
+        Forms { buckets: buckets.into() }
     }
 
     /// The layouts that may match a run of `len` bytes with the kinds `seen`, followed by `next`.
     #[inline]
-    pub(super) fn candidates(&self, len: usize, seen: u8, next: u8) -> &[Layout] {
-        self.buckets.get(place(len, mix(seen), follow(next))).map_or(&[], |bucket| bucket)
+    pub(super) fn candidates(&self, len: usize, seen: u8, next: u8) -> Option<&Bucket> {
+        self.buckets.get(place(len, mix(seen), follow(next)))
     }
 }
 
@@ -251,9 +268,9 @@ mod tests {
     }
 
     fn find(form: &Form, text: &str, start: usize) -> Option<(usize, usize, bool)> {
-        let (forms, text) = (Forms::new([(0, form)].into_iter()), text.as_bytes());
+        let (forms, text) = (Forms::new([(0, form, true)].into_iter()), text.as_bytes());
         let (end, seen) = text::run(text, start);
-        forms.candidates(end - start, seen, text::at(text, end)).iter().find_map(|layout| {
+        forms.candidates(end - start, seen, text::at(text, end))?.first.iter().find_map(|layout| {
             let lower = layout.shape(text, start)?;
             let range = layout.range(start);
             (layout.alone(text, &range) && layout.valid(text, &range)).then_some((

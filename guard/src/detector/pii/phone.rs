@@ -38,7 +38,8 @@ pub(super) const PHONE: Entity = Entity {
         "fax",
         "phone number",
         "whatsapp",
-        "sms",
+        "sms to",
+        "text me",
         "hotline",
         "telefon",
         "telefonnummer",
@@ -154,6 +155,8 @@ const FORMS: &[Form] = &[
     // Sweden, Norway, Denmark, Finland.
     a("079-999 99 99", any),
     b("08-999 999 99", any),
+    b("99999999", iberia),
+    b("9999 9999", iberia),
     b("999 99 999", any),
     b("99 99 99 99", any),
     b("049 999 9999", any),
@@ -168,6 +171,11 @@ const FORMS: &[Form] = &[
     a("8 (999) 999-99-99", any),
     b("8 999 999-99-99", any),
     b("8-999-999-99-99", any),
+    b("8 999 999 99 99", any),
+    b("8 (999) 999-9999", any),
+    b("9999-9999", iberia),
+    b("99 9999-9999", brazil),
+    b("89999999999", any),
     // Turkey.
     b("0599 999 99 99", any),
     // Japan, Korea.
@@ -328,15 +336,23 @@ impl Plans {
         while place - plus < MAX_WRITTEN {
             let (to, seen) = text::run(text, place);
             let run = text.get(place..to)?;
-            if seen != text::DIGIT || count + run.len() > MAX_DIGITS {
+            let run = run.get(..extension_letter(run))?;
+            if run.is_empty()
+                || count + run.len() > MAX_DIGITS
+                || (seen != text::DIGIT && run.len() == to - place)
+            {
                 break;
             }
+            let to = place + run.len();
             // The trunk prefix that is dialled within the country alone: `+44 (0)20`.
             if !(run == b"0" && text::before(text, place) == b'(' && text::at(text, to) == b')') {
                 digits.get_mut(count..count + run.len())?.copy_from_slice(run);
                 count += run.len();
             }
-            if count >= MIN_DIGITS && self.valid(digits.get(..count)?) && !text::joined_right(text, to, 0) {
+            if count >= MIN_DIGITS
+                && self.valid(digits.get(..count)?)
+                && !text::joined_right(text, extension(text, to), 0)
+            {
                 end = Some(to);
             }
             match separated(text, to) {
@@ -344,9 +360,91 @@ impl Plans {
                 None => break,
             }
         }
-        end.map(|end| plus..end)
+        // A parenthesis around the calling code, `(+358) 40 123 4567`, belongs to the number.
+        let opened = before == b'('
+            && text.get(plus..end?).is_some_and(|value| value.contains(&b')') && !value.contains(&b'('));
+        end.map(|end| plus - usize::from(opened)..extension(text, end))
     }
 }
+
+/// Digits of the shortest and longest number as it is dialled within a country; of one to another country, more.
+const NATIONAL: std::ops::RangeInclusive<usize> = 8..=13;
+
+/// Whether a run of digits may begin a number as it is dialled within a country.
+#[inline]
+pub(super) fn begins(text: &[u8], start: usize, len: usize, next: u8) -> bool {
+    let grouped = matches!(next, b' ' | b'-' | b'.' | b'/' | b')');
+    match text::before(text, start) {
+        b'(' => len <= 5 && next == b')',
+        _ => {
+            text::at(text, start) == b'0' && (grouped || len >= 8)
+                || len == 3 && grouped && text::at(text, start) >= b'2'
+        }
+    }
+}
+
+/// The number as it is dialled within a country that begins at a run of digits: with a trunk prefix `0`, the prefix `00`
+/// for other countries, or an area code in parentheses, and maybe an extension. [`Tier::A`] where a parenthesis and the
+/// rules of its country make it unmistakable, otherwise it needs a word nearby.
+pub(super) fn national(text: &[u8], start: usize) -> Option<(Range<usize>, Tier)> {
+    let parenthesis = text::before(text, start) == b'(';
+    let from = start - usize::from(parenthesis);
+    let mut digits = [0; MAX_DIGITS];
+    let (mut count, mut place, mut groups) = (0, start, 0);
+    let end = loop {
+        let (to, seen) = text::run(text, place);
+        let run = text.get(place..to)?;
+        let run = run.get(..extension_letter(run))?;
+        if run.is_empty()
+            || count + run.len() > MAX_DIGITS
+            || (seen != text::DIGIT && run.len() == to - place)
+        {
+            return None;
+        }
+        digits.get_mut(count..count + run.len())?.copy_from_slice(run);
+        (count, groups) = (count + run.len(), groups + 1);
+        if groups == 1 && parenthesis && text::at(text, to) != b')' {
+            return None;
+        }
+        match separated(text, place + run.len()) {
+            Some(next) => place = next,
+            None => break place + run.len(),
+        }
+    };
+    let value = digits.get(..count)?;
+    let area = north_america(value) && groups > 1;
+    let abroad = value.starts_with(b"00") && count > MIN_DIGITS;
+    if !(NATIONAL.contains(&count) || abroad) || !(parenthesis || value.first() == Some(&b'0') || area) {
+        return None;
+    }
+    let end = extension(text, end);
+    let tier =
+        if parenthesis && groups > 1 && (area || value.first() == Some(&b'0')) { Tier::A } else { Tier::B };
+    let alone = !text::joined_left(text, from, 0) && !text::joined_right(text, end, 0);
+    alone.then_some((from..end, tier))
+}
+
+/// Where the `x` of an extension stands in a run, or its end.
+fn extension_letter(run: &[u8]) -> usize {
+    run.iter().position(|byte| *byte == b'x').filter(|place| *place > 0).unwrap_or(run.len())
+}
+
+/// The end of a number with its extension: `x123`, ` x123`, ` ext. 123`.
+fn extension(text: &[u8], end: usize) -> usize {
+    for mark in [&b"x"[..], b" x", b" ext. ", b" ext ", b" ext.", b" extension "] {
+        let digits = end + mark.len();
+        if text.get(end..digits) == Some(mark) {
+            let (to, seen) = text::run(text, digits);
+            if seen == text::DIGIT && to - digits <= MAX_EXTENSION {
+                return to;
+            }
+        }
+    }
+    end
+}
+
+/// Digits of the longest extension.
+const MAX_EXTENSION: usize = 6;
 
 /// The next digit after at most two bytes of punctuation.
 fn separated(text: &[u8], place: usize) -> Option<usize> {
@@ -445,6 +543,47 @@ mod tests {
             "+49",
         ] {
             assert_eq!(found(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parenthesis_around_the_calling_code_belongs_to_the_number() {
+        let range = |text: &str| PLANS.international(text.as_bytes(), text.find('+').unwrap()).unwrap();
+        assert_eq!(range("x (+358) 40 123 4567 y"), 2..20);
+        assert_eq!(range("x (+358 40 123 4567) y"), 3..19);
+    }
+
+    #[test]
+    fn extensions_belong_to_the_number() {
+        for number in ["+1-877-853-3139x9332", "+1 415 555 2671 ext. 12", "+49 30 123456 x7"] {
+            assert_eq!(found(&format!("call {number}, now")), Some(number));
+        }
+    }
+
+    #[test]
+    fn numbers_dialled_within_a_country() {
+        let found = |text: &str| {
+            let start = text.find(|c: char| c.is_ascii_digit())?;
+            national(text.as_bytes(), start).map(|(range, tier)| (text[range].to_owned(), tier))
+        };
+        for (number, tier) in [
+            ("(0191) 496 0126", Tier::A),
+            ("(030) 123456", Tier::A),
+            ("(219)753-1811x017", Tier::A),
+            ("03236 35270", Tier::B),
+            ("062-495-0610", Tier::B),
+            ("00420 604 019 654", Tier::B),
+            ("1-321-456-6632x706", Tier::B),
+            ("(06804) 44910", Tier::A),
+            ("319.444.8289x3049", Tier::B),
+            ("095351402", Tier::B),
+        ] {
+            assert_eq!(found(&format!("x: {number} .")), Some((number.to_owned(), tier)), "{number}");
+        }
+        for other in
+            ["(12) 34", "0123", "2024-01-15", "012345678901234", "01234567a", "(0191 4960126", "0.12345678_"]
+        {
+            assert_eq!(found(other), None, "{other}");
         }
     }
 

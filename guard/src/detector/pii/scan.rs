@@ -6,7 +6,9 @@ use super::context::Context;
 use super::crypto::{self, Network};
 use super::email;
 use super::entity::Proof;
+use super::form::Layout;
 use super::network::{self, Reach};
+use super::phone;
 use super::text::{self, DIGIT, LETTER};
 use super::{Mode, PARSED, Pii, anchors};
 use crate::Tier;
@@ -133,19 +135,15 @@ impl Scan<'_> {
         let len = end - start;
         let next = text::at(self.text, end);
         let pii = self.pii;
-        let mut whole = None;
-        for layout in pii.forms.candidates(len, seen, next) {
-            let Some(lower) = layout.shape(self.text, start) else { continue };
-            let range = layout.range(start);
-            let alone = match layout.whole {
-                true => *whole.get_or_insert_with(|| layout.alone(self.text, &range)),
-                false => layout.alone(self.text, &range),
-            };
-            let tier = if lower { layout.tier.max(Tier::B) } else { layout.tier };
-            // Words are looked for once for all layouts of a place, and spare most of the checks.
-            if alone && self.wanted(usize::from(layout.rule), &range, tier) && layout.valid(self.text, &range)
+        if let Some(bucket) = pii.forms.candidates(len, seen, next) {
+            bucket.first.iter().for_each(|layout| self.layout(layout, start));
+            // Words are looked for once for all layouts that are this run, and spare most of their checks.
+            if !bucket.whole.is_empty()
+                && bucket.whole.first().is_some_and(|layout| layout.alone(self.text, &(start..end)))
+                && bucket.whole.iter().any(|layout| layout.shape(self.text, start).is_some())
+                && self.context.near(start, end).intersects(&bucket.rules)
             {
-                self.report(usize::from(layout.rule), range.start, range.end, tier);
+                bucket.whole.iter().for_each(|layout| self.layout(layout, start));
             }
         }
         if seen == DIGIT {
@@ -156,12 +154,32 @@ impl Scan<'_> {
         self.hardware(start, len, next);
     }
 
+    /// Looks for a value with a layout.
+    #[inline]
+    fn layout(&mut self, layout: &Layout, start: usize) {
+        let Some(lower) = layout.shape(self.text, start) else { return };
+        let range = layout.range(start);
+        let tier = if lower { layout.tier.max(Tier::B) } else { layout.tier };
+        let rule = usize::from(layout.rule);
+        if layout.alone(self.text, &range)
+            && self.wanted(rule, &range, tier)
+            && layout.valid(self.text, &range)
+        {
+            self.report(rule, range.start, range.end, tier);
+        }
+    }
+
     /// What begins with digits alone: telephone numbers, IPv4 addresses.
     fn digits(&mut self, start: usize, len: usize, next: u8) {
         if text::before(self.text, start) == b'+'
             && let Some(range) = self.pii.plans.international(self.text, start - 1)
         {
             self.report(rule::PHONE, range.start, range.end, Tier::A);
+        }
+        if phone::begins(self.text, start, len, next)
+            && let Some((range, tier)) = phone::national(self.text, start)
+        {
+            self.report(rule::PHONE, range.start, range.end, tier);
         }
         if next == b'.'
             && len <= 3

@@ -10,8 +10,8 @@ pub(super) const ENTITIES: &[Entity] = &[
         id: "dk-cpr",
         entity: "DK_CPR",
         tier: Tier::B,
-        about: "Danish person number: date of birth and serial (since 2007 without check digit)",
-        proof: Proof::Shape,
+        about: "Danish person number: date of birth and check digit",
+        proof: Proof::Checksum,
         forms: &[b("999999-9999", cpr), b("9999999999", cpr), b("999999 9999", cpr)],
         context: &["cpr", "cpr-nummer", "cpr-nr", "personnummer", "cprnr", "cpr number"],
     },
@@ -76,10 +76,16 @@ pub(super) const ENTITIES: &[Entity] = &[
     },
 ];
 
-/// Source: CPR-kontoret, "Personnummeret i CPR"; numbers without a valid check digit are issued since 2007.
+/// Date of birth, serial, weights 4, 3, 2, 7, 6, 5, 4, 3, 2, 1. Since October 2007, numbers without check digit are issued
+/// too: to those born since, and for first days of a year. Source: CPR-kontoret, "Personnummeret i CPR".
 pub(super) fn cpr(value: &[u8]) -> bool {
-    digits::<10>(value)
-        .is_some_and(|d| is_day(d[2] * 10 + d[3], d[0] * 10 + d[1]) && value.get(6..) != Some(b"0000"))
+    digits::<10>(value).is_some_and(|d| {
+        let (day, month, year) = (d[0] * 10 + d[1], d[2] * 10 + d[3], d[4] * 10 + d[5]);
+        let checked = weighted(&d, &[4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11);
+        let this_century = matches!((d[6], year), (4 | 9, 7..=36) | (5..=8, 7..=57));
+        let dated = is_day(month, day) && value.get(6..) != Some(b"0000");
+        dated && (checked || this_century || (month, day) == (1, 1))
+    })
 }
 
 /// Day raised by 40 for foreigners (D number), month by 40 or 80 for others. Source: Skatteetaten, folkeregisterforskriften.
@@ -136,7 +142,13 @@ mod tests {
 
     #[test]
     fn published_numbers() {
-        assert!(cpr(b"2110625629") && !cpr(b"2113625629") && !cpr(b"3202625629"));
+        assert!(
+            cpr(b"2110625629")
+                && cpr(b"0101651234")
+                && !cpr(b"2110625628")
+                && !cpr(b"2113625629")
+                && !cpr(b"3202625629")
+        );
         assert!(norwegian(b"15108695088") && norwegian(b"15021951940") && !norwegian(b"15108695077"));
         assert!(swedish(b"8803200016") && swedish(b"6408233234") && !swedish(b"8803200018"));
         assert!(swedish_long(b"188803200016") && !swedish_long(b"218803200016"));

@@ -38,6 +38,7 @@ pub(super) const ENTITIES: &[Entity] = &[Entity {
         b("fi_99999999", vat),
         b("fr_XX999999999", vat),
         b("fr XX 999999999", vat),
+        b("frXX 999999999", vat),
         b("fr XX 999 999 999", vat),
         b("hr_99999999999", vat),
         b("hu_99999999", vat),
