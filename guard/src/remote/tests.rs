@@ -293,3 +293,44 @@ fn right_answers_are_right() {
         fuzzing::verdict(&fuzz_input(kind, body.as_bytes()));
     }
 }
+
+/// The page's part that is made from the list of guardrails.
+fn reference() -> String {
+    let mut page = String::new();
+    for kind in REMOTES {
+        let stages: Vec<_> = kind.stages.iter().map(|stage| stage.as_str()).collect();
+        let masks = if kind.masks { "yes" } else { "no" };
+        let remote = Remote::configure(kind.name, fuzzing::settings(kind.name)).unwrap();
+        // Settings of the examples are `x`.
+        let base = remote.base().map_or("yours".to_owned(), |base| base.replace("x.", "{region}."));
+        page += &format!("\n### `{}`\n\n{}.\n\n", kind.name, kind.description);
+        page += &format!("- Address: {base}\n- Credential: {}\n", kind.credential);
+        page +=
+            &format!("- Stages: {}; masks: {masks}\n- Contract: {}\n", stages.join(", "), kind.documentation);
+        if !kind.needs.is_empty() {
+            page += "\n| setting | value | |\n|---|---|---|\n";
+        }
+        for need in kind.needs {
+            let shape = match need.shape {
+                Shape::Text => "text".to_owned(),
+                Shape::Flag => "true or false".to_owned(),
+                Shape::Count(from, to) => format!("{from} to {to}"),
+                Shape::Share => "0 to 1".to_owned(),
+                Shape::Texts => "list of texts".to_owned(),
+                Shape::Word(words) => words.join(" or "),
+                Shape::Numbers => "number for each name".to_owned(),
+            };
+            let required = if need.required { " (required)" } else { "" };
+            page += &format!("| `{}`{required} | {shape} | {} |\n", need.name, need.description);
+        }
+    }
+    page
+}
+
+#[test]
+fn the_page_says_what_the_list_says() {
+    let page = include_str!("../../../docs/external-guardrails.md");
+    let (_, rest) = page.split_once("<!-- guardrails: begin -->\n").unwrap();
+    let (part, _) = rest.split_once("\n<!-- guardrails: end -->").unwrap();
+    assert_eq!(part, reference(), "docs/external-guardrails.md is not what the list says:\n{}", reference());
+}

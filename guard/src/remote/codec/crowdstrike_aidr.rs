@@ -13,7 +13,7 @@ use crate::remote::verdict::{Finding, Label, Replacement, Verdict, percent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Most text of one call, in bytes. The vendor publishes no figure; this is the sync limit of its kind, and ours.
+/// Most text of one call, in bytes. The vendor publishes no figure; this one is ours.
 pub const MAX_TEXT_BYTES: usize = 2 << 20;
 
 /// What it is.

@@ -38,7 +38,7 @@ pub static KIND: Kind = Kind {
         optional(
             "batch",
             Shape::Flag,
-            "send many texts in a call; true by default, false for servers before 2.2.359",
+            "send many texts in a call; true by default, false for servers that take one",
         ),
         optional("anonymize", Shape::Flag, "let its anonymizer write the masked text; false by default"),
         optional("bearer", Shape::Flag, "sign in with a bearer token; false by default"),
