@@ -5,7 +5,7 @@ mod common;
 
 use narrows_ledger::{
     ACKNOWLEDGE_MAX, AlertFilter, AlertState, AuditFilter, DecisionDimension, DecisionFilter, Delivery,
-    Finding, Ledger, LedgerOptions, NOTE_BYTES_MAX, NewAlert, Severity, Told,
+    Finding, Ledger, LedgerError, LedgerOptions, NOTE_BYTES_MAX, NewAlert, Severity, Told,
 };
 use narrows_policy::{Action, Caller, Stage, Surface};
 use std::sync::Arc;
