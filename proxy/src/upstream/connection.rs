@@ -34,7 +34,7 @@ impl Connection {
     pub(crate) fn may_repeat(&self, fault: &Fault, had: Option<Duration>) -> bool {
         let stale = had.is_none_or(|had| had < STALE_MAX);
         match (self, fault) {
-            (_, Fault::NotBegun(_)) => true,
+            (_, Fault::NotBegun(_) | Fault::WantsH1) => true,
             (Connection::H1(h1), Fault::Cut | Fault::Write(_)) => h1.reused && !h1.answered && stale,
             (Connection::H2(h2), Fault::Cut) => h2.was_idle() && stale,
             _ => false,
@@ -109,6 +109,7 @@ mod tests {
         }
         let begun = Fault::NotBegun("it is going away".to_owned());
         assert!(connection.may_repeat(&begun, Some(STALE_MAX)), "the provider itself said so");
+        assert!(connection.may_repeat(&Fault::WantsH1, Some(STALE_MAX)));
         assert!(!connection.may_repeat(&Fault::Reset("cancelled".to_owned()), None));
     }
 }

@@ -191,6 +191,53 @@ mod tests {
         }
     }
 
+    fn proxy() -> Proxy {
+        Proxy {
+            host: "proxy".to_owned(),
+            port: 3128,
+            tls: None,
+            shown: Arc::from("http://proxy:3128"),
+            request: Bytes::from_static(b"CONNECT a:443 HTTP/1.1\r\n\r\n"),
+            has_credentials: false,
+        }
+    }
+
+    /// What comes of a proxy that says `wire` and closes; and what it said beyond its answer.
+    fn asked(wire: &[u8]) -> Result<Vec<u8>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+            theirs.write_all(wire).await.unwrap();
+            theirs.shutdown().await.unwrap();
+            proxy().ask(&mut ours).await.map_err(|fault| fault.to_string())?;
+            let mut rest = Vec::new();
+            ours.read_to_end(&mut rest).await.unwrap();
+            Ok(rest)
+        })
+    }
+
+    #[test]
+    fn an_answer_to_connect_has_a_limit_in_bytes() {
+        let answer = |bytes: usize| {
+            let (start, end) = ("HTTP/1.1 200 OK\r\nx: ", "\r\n\r\n");
+            format!("{start}{}{end}\x16\x03", "x".repeat(bytes - start.len() - end.len()))
+        };
+        assert_eq!(asked(answer(ANSWER_BYTES_MAX).as_bytes()).unwrap(), b"\x16\x03");
+        assert!(asked(answer(ANSWER_BYTES_MAX + 1).as_bytes()).unwrap_err().contains("too long"));
+        assert!(asked(&vec![b'x'; 2 * ANSWER_BYTES_MAX]).unwrap_err().contains("too long"));
+    }
+
+    #[test]
+    fn an_answer_to_connect_has_a_limit_in_fields_and_in_interim_answers() {
+        let fields = |count: usize| format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(count));
+        assert!(asked(fields(ANSWER_FIELDS_MAX).as_bytes()).is_ok());
+        assert!(asked(fields(ANSWER_FIELDS_MAX + 1).as_bytes()).unwrap_err().contains("not HTTP"));
+        let interim =
+            |count: usize| format!("{}HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 102 Wait\r\n\r\n".repeat(count));
+        assert!(asked(interim(INTERIM_MAX - 1).as_bytes()).is_ok());
+        assert!(asked(interim(INTERIM_MAX).as_bytes()).unwrap_err().contains("interim"));
+    }
+
     #[test]
     fn base64_is_that_of_the_rfc() {
         for (plain, text) in [

@@ -63,6 +63,12 @@ pub(crate) enum Fault {
     /// going away). It is safe to send it again.
     #[error("the provider did not begin work on the request: {0}")]
     NotBegun(String),
+    /// The provider wants this request over HTTP/1.1 (RFC 9113 §7, `HTTP_1_1_REQUIRED`), and did not begin work on it.
+    #[error("the provider wants HTTP/1.1")]
+    WantsH1,
+    /// Every connection that may be made is in use by as many exchanges as it takes. Nothing was sent.
+    #[error("all of the {0} connections that the gateway makes to it are in use")]
+    Full(usize),
     /// The request cannot be said in the provider's version of HTTP. Nothing was sent, and asking again is no use.
     #[error("the request cannot be said in HTTP/2: {0}")]
     Unsayable(&'static str),
@@ -91,6 +97,8 @@ impl Fault {
             Fault::Write(_)
             | Fault::Cut
             | Fault::NotBegun(_)
+            | Fault::WantsH1
+            | Fault::Full(_)
             | Fault::Unsayable(_)
             | Fault::Reset(_)
             | Fault::Protocol(_) => false,
@@ -101,10 +109,12 @@ impl Fault {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Fault::Dns { .. } => Reason::ProviderDns,
-            Fault::Connect(_) | Fault::ConnectTimeout(_) => Reason::ProviderConnect,
+            Fault::Connect(_) | Fault::ConnectTimeout(_) | Fault::Full(_) => Reason::ProviderConnect,
             Fault::Tls(_) | Fault::TlsThrough { .. } => Reason::ProviderTls,
             Fault::Proxy { .. } => Reason::EgressProxy,
-            Fault::Write(_) | Fault::Cut | Fault::NotBegun(_) | Fault::Reset(_) => Reason::ProviderCut,
+            Fault::Write(_) | Fault::Cut | Fault::NotBegun(_) | Fault::WantsH1 | Fault::Reset(_) => {
+                Reason::ProviderCut
+            }
             Fault::Shared(fault) => fault.reason(),
             Fault::Unsayable(_) => Reason::HeadAmbiguous,
             Fault::Protocol(_) => Reason::ProviderProtocol,

@@ -62,7 +62,7 @@ fn run(mut server: Server) -> tokio::task::JoinHandle<()> {
 }
 
 #[tokio::test]
-async fn a_refused_stream_is_asked_again_on_a_new_connection() {
+async fn a_refused_stream_is_asked_again_on_another_connection() {
     let (listener, address) = listen().await;
     let provider = tokio::spawn(async move {
         let mut first = accept(&listener, 10).await;
@@ -311,5 +311,149 @@ async fn a_server_that_does_not_speak_http_2_is_told() {
         answer.text()
     );
     assert!(answer.text().contains("HTTP/2"), "{}", answer.text());
+    provider.abort();
+}
+
+async fn opened(gate: &Gate) -> f64 {
+    gate.gauge("narrows_upstream_connections_opened_total{provider=\"two\"}").await
+}
+
+/// Answers every request of HTTP/1.1 on a connection, of which `begun` was read.
+async fn serve_h1(mut tcp: TcpStream, mut begun: Vec<u8>) {
+    loop {
+        while !begun.ends_with(b"}") {
+            if !tcp.read_buf(&mut begun).await.is_ok_and(|read| read > 0) {
+                return;
+            }
+        }
+        begun.clear();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            BODY.len()
+        );
+        tcp.write_all(format!("{head}{BODY}").as_bytes()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_wants_http_1_is_asked_over_it_and_not_over_one_connection_for_each_request() {
+    let (listener, address) = listen().await;
+    let provider = tokio::spawn(async move {
+        loop {
+            let (tcp, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut first = [0; 3];
+                while tcp.peek(&mut first).await.unwrap() < first.len() {}
+                if first != *b"PRI" {
+                    return serve_h1(tcp, Vec::new()).await;
+                }
+                let mut server = server::Builder::new().handshake::<_, Bytes>(tcp).await.unwrap();
+                while let Some(Ok((_, mut respond))) = server.accept().await {
+                    respond.send_reset(Reason::HTTP_1_1_REQUIRED);
+                }
+            });
+        }
+    });
+    let gate = plan(address, "").start();
+    for _ in 0..10 {
+        let answer = gate.ask_as_key(ask()).await;
+        assert_eq!((answer.status(), answer.text().as_str()), (200, BODY));
+    }
+    assert_eq!(opened(&gate).await, 2.0, "one to be told, and one that is used again");
+    provider.abort();
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_every_stream_is_not_opened_a_connection_for_each_request() {
+    let (listener, address) = listen().await;
+    let provider = tokio::spawn(async move {
+        loop {
+            let mut server = accept(&listener, 10).await;
+            tokio::spawn(async move {
+                while let Some(Ok((_, mut respond))) = server.accept().await {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                }
+            });
+        }
+    });
+    let gate = plan(address, "").start();
+    for _ in 0..10 {
+        let answer = gate.ask_as_key(ask()).await;
+        assert_eq!(
+            (answer.status(), &*answer.code(Family::Openai)),
+            (502, "provider_cut"),
+            "{}",
+            answer.text()
+        );
+    }
+    assert_eq!(opened(&gate).await, 2.0, "each request tries both, within its limit");
+    provider.abort();
+}
+
+/// A provider whose connections take one exchange each, which is answered when `go` says so.
+async fn one_each(go: tokio::sync::watch::Receiver<bool>) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    let (listener, address) = listen().await;
+    let provider = tokio::spawn(async move {
+        loop {
+            let mut server = accept(&listener, 1).await;
+            let mut go = go.clone();
+            tokio::spawn(async move {
+                while let Some(Ok((_, respond))) = server.accept().await {
+                    let mut go = go.clone();
+                    tokio::spawn(async move {
+                        go.wait_for(|go| *go).await.unwrap();
+                        answer(respond);
+                    });
+                }
+                let _ = go.changed().await;
+            });
+        }
+    });
+    (address, provider)
+}
+
+#[tokio::test]
+async fn more_requests_than_wait_for_one_connection_after_the_other_make_their_own() {
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let (address, provider) = one_each(wait).await;
+    let gate = plan(address, "").start();
+    let asks = (0..12).map(|_| async { gate.ask_as_key(ask()).await.status() });
+    let all = async {
+        until("a connection for each", async || (opened(&gate).await == 12.0).then_some(())).await;
+        go.send_replace(true);
+    };
+    let (answers, ()) =
+        Box::pin(patient("every answer", async { tokio::join!(futures_util::future::join_all(asks), all) }))
+            .await;
+    assert_eq!(answers, [200; 12]);
+    provider.abort();
+}
+
+#[tokio::test]
+async fn the_number_of_shared_connections_has_a_limit() {
+    const LINKS_MAX: usize = 128;
+    let (go, wait) = tokio::sync::watch::channel(false);
+    let (address, provider) = one_each(wait).await;
+    let gate = plan(address, ", http2_streams: 1").start();
+    let asks = (0..LINKS_MAX).map(|_| async { gate.ask_as_key(ask()).await.status() });
+    let beyond = async {
+        until("a connection for each", async || (opened(&gate).await == LINKS_MAX as f64).then_some(()))
+            .await;
+        let answer = gate.ask_as_key(ask()).await;
+        assert_eq!(
+            (answer.status(), &*answer.code(Family::Openai)),
+            (502, "provider_connect"),
+            "{}",
+            answer.text()
+        );
+        assert!(answer.text().contains("128 connections"), "{}", answer.text());
+        assert_eq!(opened(&gate).await, LINKS_MAX as f64);
+        go.send_replace(true);
+    };
+    let (answers, ()) = Box::pin(patient("every answer", async {
+        tokio::join!(futures_util::future::join_all(asks), beyond)
+    }))
+    .await;
+    assert_eq!(answers, [200; LINKS_MAX]);
     provider.abort();
 }

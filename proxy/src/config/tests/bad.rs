@@ -72,6 +72,13 @@ fn rows() -> Vec<Row> {
             "whole number from 1 to 1000",
             "digits",
         ),
+        row(
+            provider("kind: openai\napi_key: k\nhttp2: auto\nhttp2_streams: 1001"),
+            7,
+            "providers.p.http2_streams",
+            "whole number from 1 to 1000",
+            "digits",
+        ),
         // The way out.
         row(
             after("egress: {proxy: 'socks5://u:canary@h:1'}"),

@@ -35,6 +35,12 @@ fn a_small_file_has_every_default() {
 }
 
 #[test]
+fn as_many_exchanges_share_a_connection_as_may_at_most() {
+    let text = SMALL.replace("kind: openai,", "kind: openai, http2: auto, http2_streams: 1000,");
+    assert!(read(&text).unwrap().settings.provider("openai").is_some());
+}
+
+#[test]
 fn every_default_reads_without_a_problem() {
     use crate::config::form::{Field, Presence, Shape};
     fn fields(shape: &Shape, out: &mut Vec<Field>) {

@@ -17,6 +17,10 @@ use narrows_policy::Reason;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Times that a request is sent once more within one attempt. The second is for one that a connection of HTTP/2 refused
+/// and that HTTP/1.1, or one more connection, may take.
+const REPEATS_MAX: usize = 2;
+
 /// What is sent, to whom, and as whom.
 #[derive(Clone, Copy)]
 pub(super) struct Sending<'a> {
@@ -155,8 +159,8 @@ pub(in crate::exchange) fn note(
     });
 }
 
-/// One try, and a second one on a new connection when a pooled one turns out to have been closed before any byte
-/// of an answer, so soon that the provider cannot have begun to work. `sent` says when all of it was first
+/// One try, and up to [`REPEATS_MAX`] more when the provider cannot have begun to work: a pooled connection turns out to
+/// have been closed before any byte of an answer, or the provider says so itself (HTTP/2). `sent` says when all of it was first
 /// written: that a repetition was not does not unsay it.
 pub(super) async fn exchange(
     session: &mut Session<'_>,
@@ -172,15 +176,17 @@ pub(super) async fn exchange(
     let pool = &target.provider.pool;
     let on_time = async {
         let mut connection = pool.get(timeouts.connect).await?;
-        match exchange_heads(&mut connection, head, body, sent).await {
-            Err(fault) if connection.may_repeat(&fault, sent.map(|at| at.elapsed())) => {
-                let mut connection = Box::pin(pool.connect(timeouts.connect)).await?;
-                let answer = exchange_heads(&mut connection, head, body, sent).await?;
-                Ok((connection, answer))
+        for _ in 0..REPEATS_MAX {
+            match exchange_heads(&mut connection, head, body, sent).await {
+                Err(fault) if connection.may_repeat(&fault, sent.map(|at| at.elapsed())) => {
+                    connection = Box::pin(pool.again(connection, &fault, timeouts.connect)).await?;
+                }
+                Err(fault) => return Err(fault),
+                Ok(answer) => return Ok((connection, answer)),
             }
-            Err(fault) => Err(fault),
-            Ok(answer) => Ok((connection, answer)),
         }
+        let answer = exchange_heads(&mut connection, head, body, sent).await?;
+        Ok((connection, answer))
     };
     tokio::select! {
         biased;

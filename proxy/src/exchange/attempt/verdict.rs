@@ -94,7 +94,9 @@ pub(super) fn of_failure(failed: &Failed, after_sent: bool) -> Verdict {
         Failure::Upstream(fault) if fault.is_unreachable() => (Again::Anywhere, Outcome::Unreachable),
         // The client's request is the cause, and says nothing of the target.
         Failure::Upstream(Fault::Unsayable(_)) => (Again::Never, Outcome::Unknown),
-        Failure::Upstream(Fault::NotBegun(_)) => (Again::Anywhere, Outcome::Unanswered),
+        Failure::Upstream(Fault::NotBegun(_) | Fault::WantsH1 | Fault::Full(_)) => {
+            (Again::Anywhere, Outcome::Unanswered)
+        }
         // What was sent whole the provider may be at work on, and bill.
         _ if failed.sent && !after_sent => (Again::Never, Outcome::Unanswered),
         _ => (Again::Anywhere, Outcome::Unanswered),

@@ -73,6 +73,11 @@ impl Claim {
         self.reused
     }
 
+    /// Whether it is room on this connection.
+    pub(crate) fn is_on(&self, link: &Link) -> bool {
+        Arc::ptr_eq(&self.state, &link.state)
+    }
+
     /// Gives the connection up for new exchanges; those that are open go on.
     pub(super) fn retire(&self) {
         self.state.closed.store(true, Ordering::Release);
@@ -217,6 +222,9 @@ async fn drive(
 }
 
 fn fault(error: &::h2::Error) -> Fault {
+    if error.is_remote() && error.reason() == Some(::h2::Reason::HTTP_1_1_REQUIRED) {
+        return Fault::WantsH1;
+    }
     if error.is_io() {
         return Fault::Connect(std::io::Error::other(format!("it did not begin to speak HTTP/2: {error}")));
     }

@@ -71,6 +71,11 @@ impl Stream {
         self.claim.was_idle && self.body.is_none()
     }
 
+    /// The connection it is on.
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
     /// Sends a request. The body is queued as it is; the provider's window decides when it leaves.
     pub(crate) async fn send(&mut self, head: &Bytes, body: &[Bytes]) -> Result<(), Fault> {
         let request = convert::request(head, self.claim.tls)?;
@@ -236,7 +241,10 @@ impl Drop for Stream {
 fn fault(error: &::h2::Error) -> Fault {
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     let http_1 = error.reason() == Some(Reason::HTTP_1_1_REQUIRED);
-    if error.is_remote() && (refused || http_1 || error.is_go_away()) {
+    if error.is_remote() && http_1 {
+        return Fault::WantsH1;
+    }
+    if error.is_remote() && (refused || error.is_go_away()) {
         // A stream is told of a connection that goes away only if it is beyond the last one that was begun
         // (RFC 9113 §6.8).
         return Fault::NotBegun(error.to_string());
