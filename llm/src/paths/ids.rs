@@ -46,6 +46,55 @@ pub fn named(family: Family, body: &[u8]) -> Named {
     Named { id: own, files, expires_at }
 }
 
+/// The id of the object that an answer begins with, where only its beginning is there: the text of its first member `id`
+/// (`name` of Gemini's, also in `file`), if that came whole.
+pub fn named_at_start(family: Family, start: &[u8]) -> Option<Box<str>> {
+    let mut found = None;
+    let name = if family == Family::Gemini { "name" } else { "id" };
+    let mut reader = serde_json::Deserializer::from_slice(start);
+    // It ends with a fault where the beginning does; what was found until then is what counts.
+    let _cut = Start { found: &mut found, name, within: family == Family::Gemini }.deserialize(&mut reader);
+    found
+}
+
+/// Reads an object up to the member with its id.
+struct Start<'f> {
+    found: &'f mut Option<Box<str>>,
+    name: &'static str,
+    /// Whether the object may stand in a member `file`.
+    within: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Start<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Start<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let Start { found, name, within } = self;
+        while let Some(member) = members.next_key::<std::borrow::Cow<'de, str>>()? {
+            if member == name && found.is_none() {
+                *found = members.next_value::<Option<Box<str>>>()?.filter(|id| !id.is_empty());
+            } else if within && member == "file" {
+                members.next_value_seed(Start { found: &mut *found, name, within: false })?;
+            } else {
+                members.next_value::<serde::de::IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// An object that a request refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
@@ -499,5 +548,32 @@ mod tests {
         );
         assert_eq!(models(r#"{"requests":[{"params":{}}]}"#), None);
         assert_eq!(models(r#"{"input_file_id":"file-1"}"#), None);
+    }
+
+    #[test]
+    fn the_beginning_of_an_answer_names_its_object_once_the_id_is_there() {
+        let whole = r#"{"object":"batch","x":{"id":"no"},"id":"batch_1","errors":[1,2],"id":"other"}"#;
+        let end = whole.find("\"batch_1\"").unwrap() + "\"batch_1\"".len();
+        for cut in 0..=whole.len() {
+            let found = named_at_start(Family::Openai, &whole.as_bytes()[..cut]);
+            assert_eq!(found.as_deref(), (cut >= end).then_some("batch_1"), "{cut}");
+        }
+        let gemini = br#"{"file":{"name":"files/a","uri":"https://x"#;
+        assert_eq!(named_at_start(Family::Gemini, gemini).as_deref(), Some("files/a"));
+        assert_eq!(
+            named_at_start(Family::Gemini, br#"{"name":"cachedContents/b","#).as_deref(),
+            Some("cachedContents/b")
+        );
+        for none in ["", "[", "{", "5", r#"{"id":5"#, r#"{"id":"","#, r#"{"id":null,"#] {
+            assert_eq!(named_at_start(Family::Openai, none.as_bytes()), None, "{none}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_beginning_is_read(start in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = named_at_start(Family::Openai, &start);
+            let _ = named_at_start(Family::Gemini, &[b"{\"file\":".as_slice(), &start].concat());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Lists of objects: a page of everybody's, of which the caller's own stay.
 
+use super::ids::{self, Named};
 use crate::dialect::Family;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -52,6 +53,11 @@ impl<'a> Page<'a> {
         let ids = items.iter().map(|item| id(item, gemini)).collect::<Option<Vec<_>>>()?;
         let next = next(family, &members, &ids);
         Some(Page { members, at, items, ids, next })
+    }
+
+    /// What each item names beside itself: a batch its output files, say.
+    pub fn named(&self, family: Family) -> impl Iterator<Item = Named> + '_ {
+        self.items.iter().map(move |item| ids::named(family, item.get().as_bytes()))
     }
 
     /// The page with those items for which `keep` says so. What stays is as it was; `first_id` and `last_id` name what

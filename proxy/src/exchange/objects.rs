@@ -69,25 +69,40 @@ pub(super) async fn owner(
     }
 }
 
-/// Which of `ids` at `provider` the caller may see.
-pub(super) async fn visible(
+/// Whose an object is, as far as the caller learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// The caller's.
+    Own,
+    /// Nobody's that is known here, and the caller may see such.
+    Unknown,
+    /// Not for the caller.
+    Hidden,
+}
+
+/// How the caller sees each of `ids` at `provider`.
+pub(super) async fn sights(
     gateway: &Gateway,
     account: &Account,
     ids: Vec<Box<str>>,
     provider: Arc<str>,
     place: Where,
-) -> Result<Vec<bool>, Refusal> {
+) -> Result<Vec<Sight>, Refusal> {
     let objects = Arc::clone(gateway.ledger.objects());
     let (caller, unknown) = (Arc::clone(&account.caller), !place.refuses_unknown(account));
     let looked = tokio::task::spawn_blocking(move || {
         let see = |id: &str| {
             let found = objects.owner(id, Some(&provider))?;
-            Ok(found.map_or(unknown, |object| object.owner.is(&caller)))
+            Ok(match found {
+                Some(object) if object.owner.is(&caller) => Sight::Own,
+                None if unknown => Sight::Unknown,
+                Some(_) | None => Sight::Hidden,
+            })
         };
-        ids.iter().map(|id| see(id)).collect::<Result<Vec<bool>, narrows_ledger::LedgerError>>()
+        ids.iter().map(|id| see(id)).collect::<Result<Vec<Sight>, narrows_ledger::LedgerError>>()
     });
     match looked.await {
-        Ok(Ok(visible)) => Ok(visible),
+        Ok(Ok(sights)) => Ok(sights),
         Ok(Err(_)) | Err(_) => Err(unavailable()),
     }
 }

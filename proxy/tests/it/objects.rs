@@ -1,6 +1,7 @@
 //! Stored objects belong to who made them.
 
 use crate::pass_through::form;
+use crate::support::scripted::{Act, Scripted};
 use crate::support::{Answer, Ask, Gate};
 use narrows_llm::Family;
 use narrows_policy::Reason;
@@ -226,4 +227,67 @@ async fn files_in_prompts_are_checked_where_a_provider_keeps_files() {
         let answer = gate.ask(&message(text).key(&gate.keys[1].1)).await;
         assert_eq!((answer.status(), &*answer.code(Family::Anthropic)), (404, "object_not_found"), "{text}");
     }
+}
+
+/// A gateway whose provider `scripted` says what it is told to.
+async fn scripted(acts: Vec<Act>, top: &str) -> (Gate, Scripted) {
+    let provider = Scripted::start(acts).await;
+    let text = format!(
+        "kind: openai, base_url: 'http://{}/v1', api_key: sk-3, models: [], paths: [files, batches]",
+        provider.address
+    );
+    let plan = Gate::plan().top(top).provider("scripted", &text).key(|key| key.team = Some("green".into()));
+    (plan.start(), provider)
+}
+
+#[tokio::test]
+async fn what_a_list_names_beside_an_object_belongs_to_its_team() {
+    let list = r#"{"object":"list","data":[{"id":"batch_1","output_file_id":"file-out"},
+        {"id":"batch_2","output_file_id":"file-other"}],"has_more":false}"#;
+    let acts = vec![
+        Act::json(200, "", r#"{"id":"batch_1","object":"batch","status":"validating"}"#),
+        Act::json(200, "", list),
+        Act::json(200, "", "{}"),
+    ];
+    let (gate, provider) = scripted(acts, "").await;
+    let made =
+        gate.ask_as_key(Ask::post("/scripted/v1/batches", r#"{"endpoint":"/v1/chat/completions"}"#)).await;
+    assert_eq!(made.status(), 200, "{}", made.text());
+    let output = Ask::get("/v1/files/file-out/content");
+    not_found(&gate, &gate.ask_as_key(output.clone()).await, Reason::ObjectUnknown).await;
+    let page = gate.ask_as_key(Ask::get("/scripted/v1/batches")).await.json();
+    assert_eq!(page["data"].as_array().unwrap().len(), 1, "{page}");
+    assert_eq!(gate.ask_as_key(output.clone()).await.text(), "{}");
+    not_found(&gate, &gate.ask(&output.key(&gate.keys[1].1)).await, Reason::ObjectForeign).await;
+    let other = gate.ask_as_key(Ask::get("/scripted/v1/files/file-other/content")).await;
+    not_found(&gate, &other, Reason::ObjectUnknown).await;
+    assert_eq!(provider.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn nothing_is_made_while_there_is_no_room_to_read_whose_it_is() {
+    let made = || vec![Act::json(200, "", r#"{"id":"file-1","object":"file"}"#)];
+    let (gate, _provider) = scripted(made(), "limits: {request_body: 1KiB, buffered_bodies: 16KiB}").await;
+    assert_eq!(file(&gate, "/scripted/v1/files", 0).await, "file-1", "as much room as is needed");
+    let (gate, provider) = scripted(made(), "limits: {request_body: 1KiB, buffered_bodies: 16383B}").await;
+    let refused = gate.ask_as_key(upload("/scripted/v1/files")).await;
+    assert_eq!(
+        (refused.status(), refused.header("retry-after").is_some()),
+        (503, true),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(provider.requests().len(), 0, "the provider made nothing");
+}
+
+#[tokio::test]
+async fn an_object_whose_answer_is_too_large_to_be_read_is_known_by_its_beginning() {
+    let large = format!(r#"{{"object":"file","id":"file-1","more":"{}"}}"#, "x".repeat(5000));
+    let acts = vec![Act::json(200, "", &large), Act::json(200, "", "{}")];
+    let (gate, _provider) = scripted(acts, "limits: {metered_copy: 1KiB}").await;
+    let made = gate.ask_as_key(upload("/scripted/v1/files")).await;
+    assert_eq!((made.status(), made.text()), (200, large));
+    let read = Ask::get("/v1/files/file-1/content");
+    assert_eq!(gate.ask_as_key(read.clone()).await.text(), "{}");
+    not_found(&gate, &gate.ask(&read.key(&gate.keys[1].1)).await, Reason::ObjectForeign).await;
 }

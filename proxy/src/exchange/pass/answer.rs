@@ -2,6 +2,7 @@
 
 use super::find::Way;
 use super::send::Answered;
+use crate::buffers::Share;
 use crate::downstream::{Length, Session};
 use crate::exchange::account::Account;
 use crate::exchange::relay::{Ending, Next, Stop, Upstream, ending_reason, send_head};
@@ -23,7 +24,7 @@ pub(super) async fn answer(
     account: &mut Account,
     answered: Answered,
 ) -> Result<Ending, Refusal> {
-    let Answered { target, way, object, connection, head, early } = answered;
+    let Answered { target, way, object, connection, head, early, share } = answered;
     session.set_write_timeout(target.provider.timeouts.idle);
     let mut upstream = Upstream::new(account, &target, connection);
     let reads = match way.row.answer {
@@ -46,14 +47,12 @@ pub(super) async fn answer(
     if !reads {
         return Ok(pass(session, account, upstream, head, Vec::new(), false, early).await);
     }
-    let held = hold(gateway, session, account, &mut upstream).await?;
+    let share = share.unwrap_or_else(|| gateway.buffers.share());
+    let held = hold(session, account, &mut upstream, share).await?;
     let whole = match held {
         Held::Whole(body) => body,
         Held::Part(parts) => {
-            tracing::warn!(
-                exchange = %account.id_text(),
-                "an answer is too large to be read (limits.metered_copy): what it names is bound to nobody"
-            );
+            learn_start(account, &way, &head, &parts);
             return Ok(pass(session, account, upstream, head, parts, false, early).await);
         }
     };
@@ -83,15 +82,14 @@ pub(super) enum Held {
     Part(Vec<Bytes>),
 }
 
-/// Reads an answer, up to the limit of copies that are made for reading.
+/// Reads an answer, up to the limit of copies that are made for reading, within `share` of the budget of buffers.
 pub(super) async fn hold(
-    gateway: &Gateway,
     session: &mut Session<'_>,
     account: &mut Account,
     upstream: &mut Upstream,
+    mut share: Share,
 ) -> Result<Held, Refusal> {
     let limit = account.snapshot.limits.metered_copy;
-    let mut share = gateway.buffers.share();
     let mut body = BytesMut::new();
     loop {
         match part(upstream, session, account).await {
@@ -148,6 +146,20 @@ fn learn(account: &mut Account, way: &Way, object: Option<&Object>, text: &Bytes
             account.take_reported(&answer.usage, answer.reported, answer.model);
         }
         Answer::Seen | Answer::Plain | Answer::Bytes | Answer::Deleted | Answer::List => {}
+    }
+}
+
+/// Takes out of the beginning of an answer whose object it is: one that is made belongs to its team however much the
+/// provider says of it.
+fn learn_start(account: &mut Account, way: &Way, head: &Head, parts: &[Bytes]) {
+    let Answer::Made(kind) = way.row.answer else { return };
+    let start = parts.first().filter(|_| head.coding == Coding::Identity);
+    match start.and_then(|start| ids::named_at_start(way.family, start)) {
+        Some(id) => objects::bind(account.gateway(), account, id, kind, None),
+        None => tracing::warn!(
+            exchange = %account.id_text(),
+            "an answer cannot be read (limits.metered_copy): what it names is bound to nobody"
+        ),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Ready, Who};
 use crate::downstream::Session;
 use crate::exchange::account::Account;
 use crate::exchange::attempt;
-use crate::exchange::objects::{self, Where};
+use crate::exchange::objects::{self, Sight, Where};
 use crate::exchange::relay::{Ending, Upstream};
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
@@ -41,7 +41,7 @@ pub(super) async fn list(
             |client: &Parts, credential: Option<&Bytes>| bare_request(client, &outgoing, credential, &query);
         let (connection, head) = attempt::ask(session, account, &target, head, &[]).await?;
         let mut upstream = Upstream::new(account, &target, connection);
-        let body = match answer::hold(gateway, session, account, &mut upstream).await? {
+        let body = match answer::hold(session, account, &mut upstream, gateway.buffers.share()).await? {
             Read::Whole(body) => body,
             Read::Part(_) => return Err(unfiltered("it is larger than limits.metered_copy")),
         };
@@ -58,7 +58,12 @@ pub(super) async fn list(
         let restricted = who.is_restricted();
         let place = Where::Path { restricted };
         let ids = page.ids.clone();
-        let keep = objects::visible(gateway, account, ids, target.provider.name.clone(), place).await?;
+        let sights = objects::sights(gateway, account, ids, target.provider.name.clone(), place).await?;
+        // What came to be with an object of the caller's is the caller's, too: a batch's output may be seen here first.
+        for (named, _) in page.named(way.family).zip(&sights).filter(|(_, sight)| **sight == Sight::Own) {
+            objects::bind_named(account.gateway(), account, named, None);
+        }
+        let keep: Vec<bool> = sights.iter().map(|sight| *sight != Sight::Hidden).collect();
         // Whoever pages backwards is not sent forwards.
         let forwards = !query.split('&').any(|pair| pair.starts_with("before"));
         if let Some(next) = page.next.as_ref().filter(|_| forwards && !keep.contains(&true)) {

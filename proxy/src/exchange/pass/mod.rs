@@ -17,6 +17,7 @@ pub(super) use find::{Asked, asked, other_method};
 use super::objects::{self, Where};
 use super::route::{Target, in_use};
 use super::{Account, Ending, admit, identify, shed};
+use crate::buffers::Share;
 use crate::downstream::Session;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
@@ -24,6 +25,7 @@ use find::Way;
 use narrows_ledger::Object;
 use narrows_ledger::key::KeyEntry;
 use narrows_llm::endpoint::Operation;
+use narrows_llm::paths::Answer;
 use std::sync::Arc;
 
 /// Who asks.
@@ -54,6 +56,22 @@ struct Ready {
     /// The object that the path names, if the gateway knows it.
     object: Option<Arc<Object>>,
     payload: Payload,
+    /// Room for the answer, where what it names has to be known.
+    share: Option<Share>,
+}
+
+/// Bytes of the answer to a request that makes an object for which there is room before it is sent: in them the object's
+/// id stands.
+const MADE_BYTES: usize = 16 * 1024;
+
+/// Room for the answer. An object that nobody is known to own could be reached by nobody, so a request that makes one is
+/// not sent when its answer could not be read.
+fn room(gateway: &Gateway, way: &Way) -> Result<Option<Share>, Refusal> {
+    if !matches!(way.row.answer, Answer::Made(_)) {
+        return Ok(None);
+    }
+    let mut share = gateway.buffers.share();
+    if share.grow_to(MADE_BYTES) { Ok(Some(share)) } else { Err(super::read::buffers_full()) }
 }
 
 /// Serves a request to a path beside inference.
@@ -108,8 +126,9 @@ pub(super) async fn run(
         asks_for_usage: false,
         place: None,
     };
-    let ready = Ready { target, way, object, payload };
-    if ready.way.row.answer == narrows_llm::paths::Answer::List {
+    let share = room(gateway, &way)?;
+    let ready = Ready { target, way, object, payload, share };
+    if ready.way.row.answer == Answer::List {
         return list::list(gateway, session, account, ready, &who).await;
     }
     let answered = send::send(session, account, ready).await?;

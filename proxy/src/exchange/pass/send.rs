@@ -3,6 +3,7 @@
 use super::find::Way;
 use super::read::Held;
 use super::{Payload, Ready, upload};
+use crate::buffers::Share;
 use crate::downstream::Session;
 use crate::exchange::account::Account;
 use crate::exchange::attempt;
@@ -29,6 +30,8 @@ pub(super) struct Answered {
     pub(super) head: Head,
     /// Whether the provider answered before it had the whole body: its connection is then of no more use.
     pub(super) early: bool,
+    /// Room for as much of the answer as has to be known, where that was set aside.
+    pub(super) share: Option<Share>,
 }
 
 /// How the body's end is told to the provider.
@@ -53,7 +56,7 @@ pub(super) async fn send(
     account: &mut Account,
     ready: Ready,
 ) -> Result<Answered, Refusal> {
-    let Ready { target, way, object, payload } = ready;
+    let Ready { target, way, object, payload, share } = ready;
     let outgoing = Outgoing { target: &target, way: &way };
     let (connection, mut head, early) = match payload {
         Payload::Held(held) => {
@@ -76,7 +79,7 @@ pub(super) async fn send(
     if way.family == Family::Gemini {
         head.fields = without_upload_address(head.fields);
     }
-    Ok(Answered { target, way, object, connection, head, early })
+    Ok(Answered { target, way, object, connection, head, early, share })
 }
 
 /// The lines of an answer's fields without the address at which an upload would go on around the gateway.
