@@ -29,7 +29,9 @@ use crate::finding::{Hit, Provenance, Rule, RuleIndex};
 use crate::fold::Folded;
 use family::{FAMILIES, Family};
 use gate::{Gate, Opening};
+use phrase::Match;
 use score::Signal;
+use words::Token;
 
 /// Grows with every change of phrases, weights or code that changes findings.
 const REVISION: u32 = 1;
@@ -42,7 +44,7 @@ pub const HITS: usize = 256;
 
 /// How far before and after itself a sign takes others into account, in bytes: whoever scans a text in pieces keeps as
 /// much of it at both ends for the same findings.
-pub const REACH_BYTES: usize = score::SPAN_BYTES * 2 + gate::NEAR_BYTES;
+pub const REACH_BYTES: usize = score::SPAN_BYTES * 2 + GLANCE_BYTES + gate::NEAR_BYTES;
 
 /// Longest sign, in bytes of the text: an encoded run may be longer, and is reported as far as it was seen.
 pub const SIGN_BYTES: usize = score::SPAN_BYTES;
@@ -89,6 +91,11 @@ enum Structural {
 const STRUCTURAL: usize = 16;
 /// What is left of the weight of a phrase in quotation marks.
 const QUOTED_PERCENT: i32 = 60;
+
+/// How much around a gate word is read at a glance, in bytes.
+const GLANCE_BYTES: usize = 256;
+/// Weight of a phrase that makes a glance a closer look.
+const FIRM: i32 = 20;
 
 const HIDDEN_WEIGHT: i32 = 80;
 const BIDI_WEIGHT: i32 = 60;
@@ -138,7 +145,7 @@ impl Injection {
         }
         self.openings(folded, &mut signals);
         let mut runs_left = encoded::RUNS;
-        for window in self.gate.windows(folded.text(), folded.is_ascii()) {
+        for window in self.worthwhile(folded.text()) {
             let before = signals.len();
             self.phrases(text, folded, window.clone(), &mut signals);
             let encoding = signals.iter().skip(before).any(|signal| signal.family == Family::Encoded);
@@ -148,6 +155,40 @@ impl Injection {
         }
         signals.sort_by_key(|signal| (signal.range.start, signal.range.end, signal.key));
         signals
+    }
+
+    /// Pieces of the folded text that hold a phrase near a gate word, with as much around as can add to its score.
+    fn worthwhile(&self, text: &str) -> Vec<Range<usize>> {
+        let places = self.gate.places(text);
+        let (mut tokens, mut matches) = (Vec::new(), Vec::new());
+        let mut firm = Vec::new();
+        for window in gate::windows(text, places, GLANCE_BYTES) {
+            self.matches(text, &window, &mut tokens, &mut matches);
+            firm.extend(
+                matches
+                    .iter()
+                    .filter(|found| self.weight(found.phrase) >= FIRM)
+                    .filter_map(|found| Some(tokens.get(found.first)?.start)),
+            );
+            firm.extend(template::WHOLE.iter().flat_map(|whole| {
+                let view = text.get(window.clone()).unwrap_or_default();
+                memchr::memmem::find(view.as_bytes(), whole.as_bytes()).map(|at| window.start + at)
+            }));
+        }
+        firm.sort_unstable();
+        gate::windows(text, firm, score::SPAN_BYTES)
+    }
+
+    fn weight(&self, phrase: usize) -> i32 {
+        self.table.meaning.get(phrase).map_or(0, |&(_, weight)| weight)
+    }
+
+    fn matches(&self, text: &str, window: &Range<usize>, tokens: &mut Vec<Token>, matches: &mut Vec<Match>) {
+        tokens.clear();
+        matches.clear();
+        let view = text.get(window.clone()).unwrap_or_default();
+        words::tokenize(self.table.phrases.vocabulary(), view, window.start, tokens);
+        self.table.phrases.find(tokens, matches);
     }
 
     fn structural(&self, family: Family, kind: Structural, weight: i32, range: Range<usize>) -> Signal {
@@ -226,10 +267,8 @@ impl Injection {
                 );
             }
         }
-        let mut tokens = Vec::with_capacity(view.len() / 5);
-        words::tokenize(self.table.phrases.vocabulary(), view, window.start, &mut tokens);
-        let mut matches = Vec::new();
-        self.table.phrases.find(&tokens, &mut matches);
+        let (mut tokens, mut matches) = (Vec::new(), Vec::new());
+        self.matches(folded.text(), &window, &mut tokens, &mut matches);
         for found in matches {
             let (Some(first), Some(last)) = (tokens.get(found.first), tokens.get(found.last)) else {
                 continue;

@@ -1,16 +1,16 @@
 //! Where it is worth looking: rare words that every attack we know uses at least one of.
 //!
-//! One pass of a SIMD literal matcher over the folded text. Words that ordinary text uses too have to stand near another
+//! One pass of the literal matcher over the folded text. Words that ordinary text uses too have to stand near another
 //! one. What the gate passes costs a look at its surroundings, so a word is chosen for being rare, not for being wicked.
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, packed};
 use memchr::memmem;
 
-use super::score::SPAN_BYTES;
+use crate::anchor::{Literal, Matcher};
+use crate::fold::fold;
 
-/// How far from a gate word its company may stand, in bytes of the folded text.
+/// How far from the beginning of a gate word its company may stand, in bytes of the folded text.
 pub(super) const NEAR_BYTES: usize = 96;
 
 /// A literal and, when it is common, the words one of which has to stand near it.
@@ -134,8 +134,6 @@ const CARRY: &[&str] =
 const AI: &[&str] =
     &[" ai", "assistant", "language model", "gpt", "chatbot", "llm", "agent", "claude", "response", "answer"];
 
-/// At most 64: more do not fit the matcher. The matcher looks at the first four bytes, so a literal begins with four that
-/// are rare, in the middle of a word where need be.
 const LATIN: &[Word] = &[
     with("ignor", ORDERS),
     with("disregard", ORDERS),
@@ -339,66 +337,45 @@ pub(super) enum Opening {
 }
 
 /// Finds the places that are worth a look.
-#[derive(Debug)]
 pub(super) struct Gate {
-    latin: Matcher,
-    others: Matcher,
+    words: Matcher,
+    /// The company of each Latin word.
+    company: Vec<Vec<memmem::Finder<'static>>>,
     bar: memmem::Finder<'static>,
     picture: memmem::Finder<'static>,
 }
 
-/// The SIMD matcher where the machine has one, an automaton elsewhere.
-#[derive(Debug)]
-enum Matcher {
-    Packed(packed::Searcher),
-    Automaton(Option<AhoCorasick>),
-}
-
-impl Matcher {
-    fn new(literals: &[String]) -> Matcher {
-        let packed = packed::Config::new().builder().extend(literals).build();
-        packed.map_or_else(|| Matcher::Automaton(AhoCorasick::new(literals).ok()), Matcher::Packed)
-    }
-
-    fn each(&self, text: &str, mut found: impl FnMut(usize, Range<usize>)) {
-        match self {
-            Matcher::Packed(searcher) => {
-                searcher.find_iter(text).for_each(|m| found(m.pattern().as_usize(), m.start()..m.end()));
-            }
-            Matcher::Automaton(Some(automaton)) => {
-                automaton.find_iter(text).for_each(|m| found(m.pattern().as_usize(), m.start()..m.end()));
-            }
-            Matcher::Automaton(None) => {}
-        }
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
     }
 }
 
 impl Gate {
     pub(super) fn new() -> Gate {
-        let latin: Vec<String> = LATIN.iter().map(|word| word.literal.to_owned()).collect();
-        let others: Vec<String> = OTHERS.iter().map(|word| crate::fold::fold(word)).collect();
+        let literals = LATIN.iter().map(|word| word.literal).chain(OTHERS.iter().copied());
         Gate {
-            latin: Matcher::new(&latin),
-            others: Matcher::new(&others),
+            words: Matcher::new(literals.map(|literal| Literal::caseless(&fold(literal))).collect()),
+            company: LATIN
+                .iter()
+                .map(|word| word.company.iter().map(|other| memmem::Finder::new(other)).collect())
+                .collect(),
             bar: memmem::Finder::new("<|"),
             picture: memmem::Finder::new("!["),
         }
     }
 
-    /// Surroundings of gate words, merged and in order, in bytes of the folded text; ends are character boundaries.
-    pub(super) fn windows(&self, text: &str, ascii: bool) -> Vec<Range<usize>> {
+    /// Places of gate words that have the company they need, in order, in bytes of the folded text.
+    pub(super) fn places(&self, text: &str) -> Vec<usize> {
         let mut places = Vec::new();
-        self.latin.each(text, |index, range| {
-            // A place that a window covers already brings nothing new when it is close to the last one.
-            if LATIN.get(index).is_some_and(|word| accompanied(word, text, &range)) {
-                places.push(range);
+        self.words.find(text.as_bytes(), |number, start| {
+            let number = usize::try_from(number).unwrap_or(usize::MAX);
+            if self.company.get(number).is_none_or(|company| accompanied(company, text, start)) {
+                places.push(start);
             }
         });
-        if !ascii {
-            self.others.each(text, |_, range| places.push(range));
-            places.sort_unstable_by_key(|range| range.start);
-        }
-        merged(text, &places)
+        places.sort_unstable();
+        places
     }
 
     /// Every place where something opens, in order within its kind.
@@ -408,20 +385,23 @@ impl Gate {
     }
 }
 
-fn accompanied(word: &Word, text: &str, range: &Range<usize>) -> bool {
-    if word.company.is_empty() {
-        return true;
-    }
-    let around = floor(text, range.start.saturating_sub(NEAR_BYTES))..floor(text, range.end + NEAR_BYTES);
-    let around = text.get(around).unwrap_or_default();
-    word.company.iter().any(|other| memmem::find(around.as_bytes(), other.as_bytes()).is_some())
+/// Whether a gate word that begins at a place stands alone by right or has company.
+fn accompanied(company: &[memmem::Finder<'_>], text: &str, start: usize) -> bool {
+    let around = floor(text, start.saturating_sub(NEAR_BYTES))..floor(text, start + NEAR_BYTES);
+    let around = text.get(around).unwrap_or_default().as_bytes();
+    company.is_empty() || company.iter().any(|other| other.find(around).is_some())
 }
 
-fn merged(text: &str, places: &[Range<usize>]) -> Vec<Range<usize>> {
+/// So many bytes around each place, merged where they meet; ends are character boundaries.
+pub(super) fn windows(
+    text: &str,
+    places: impl IntoIterator<Item = usize>,
+    bytes: usize,
+) -> Vec<Range<usize>> {
     let mut windows: Vec<Range<usize>> = Vec::new();
     for place in places {
-        let start = floor(text, place.start.saturating_sub(SPAN_BYTES));
-        let end = floor(text, place.end + SPAN_BYTES);
+        let start = floor(text, place.saturating_sub(bytes));
+        let end = floor(text, place + bytes);
         match windows.last_mut() {
             Some(last) if last.end >= start => last.end = end.max(last.end),
             _ => windows.push(start..end),
@@ -444,31 +424,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_literals_fit_the_matcher_and_are_as_they_stand_in_folded_text() {
-        assert!(LATIN.len() <= 64 && OTHERS.len() <= 64, "{} {}", LATIN.len(), OTHERS.len());
+    fn literals_are_as_they_stand_in_folded_text_and_long_enough() {
         for word in LATIN {
-            assert_eq!(crate::fold::fold(word.literal), word.literal);
-            assert!(word.literal.len() >= 4);
+            assert_eq!(fold(word.literal), word.literal);
         }
+        assert!(
+            LATIN.iter().map(|word| word.literal).chain(OTHERS.iter().copied()).all(|word| word.len() >= 3)
+        );
     }
 
     #[test]
     fn company_has_to_stand_near_and_not_one_byte_farther() {
         let gate = Gate::new();
-        let text = |gap: usize| format!("forget{}prompt", " ".repeat(gap));
-        assert_eq!(gate.windows(&text(NEAR_BYTES - "prompt".len()), true).len(), 1);
-        assert_eq!(gate.windows(&text(NEAR_BYTES - "prompt".len() + 1), true).len(), 0);
+        let text = |gap: usize| format!("forget{}prompt", " ".repeat(gap - "forget".len()));
+        assert_eq!(gate.places(&text(NEAR_BYTES - "prompt".len())), [0]);
+        assert_eq!(gate.places(&text(NEAR_BYTES - "prompt".len() + 1)), [0; 0]);
     }
 
     #[test]
     fn windows_merge_and_stay_within_the_text() {
-        let gate = Gate::new();
-        let filler = " ".repeat(SPAN_BYTES * 3);
-        let text = format!("jailbreak{filler}jailbreak jailbreak");
-        let windows = gate.windows(&text, true);
-        assert_eq!(windows.len(), 2);
-        assert_eq!(windows[0].start, 0);
-        assert_eq!(windows[1].end, text.len());
-        assert!(gate.windows("nothing to see", true).is_empty());
+        let text = "é".repeat(50);
+        assert_eq!(windows(&text, [5, 13, 60, 98], 4), [0..16, 56..64, 94..100]);
+        assert_eq!(windows(&text, [], 4), [0..0; 0]);
+    }
+
+    #[test]
+    fn nothing_to_see() {
+        assert_eq!(Gate::new().places("nothing to see here, move along"), [0; 0]);
     }
 }

@@ -60,8 +60,11 @@ const TELLING: &[&str] = &[
 /// A picture's address in the folded text, with its weight.
 pub(super) fn picture(text: &str, start: usize) -> Option<(Range<usize>, i32)> {
     let rest = text.get(start..)?;
-    let close = bounded(rest, TEXT_BYTES).find("](")?;
+    let close = memchr::memchr2(b']', b'\n', bounded(rest, TEXT_BYTES).as_bytes())?;
     let from = close + 2;
+    if rest.get(close..from) != Some("](") {
+        return None;
+    }
     let address = bounded(rest.get(from..)?, ADDRESS_BYTES);
     let length = address.find([')', '\n', '"'])?;
     let address = address.get(..length)?.trim();

@@ -7,7 +7,7 @@ use super::family::{FAMILIES, Family};
 use crate::finding::Provenance;
 
 /// Signals farther apart than this do not help each other, in bytes of the text.
-pub(super) const SPAN_BYTES: usize = 2048;
+pub(super) const SPAN_BYTES: usize = 1536;
 
 /// Most that words which speak for an innocent text take away.
 const CONTEXT_FLOOR: i32 = -40;
