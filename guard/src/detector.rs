@@ -1,5 +1,6 @@
 //! Detectors: each finds one family of things in a text.
 
+pub mod custom;
 pub mod injection;
 pub mod pii;
 pub mod secret;

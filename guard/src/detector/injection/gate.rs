@@ -358,7 +358,7 @@ impl Gate {
             words: Matcher::new(literals.map(|literal| Literal::caseless(&fold(literal))).collect()),
             company: LATIN
                 .iter()
-                .map(|word| word.company.iter().map(|other| memmem::Finder::new(other)).collect())
+                .map(|word| word.company.iter().map(memmem::Finder::new).collect())
                 .collect(),
             bar: memmem::Finder::new("<|"),
             picture: memmem::Finder::new("!["),
