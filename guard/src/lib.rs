@@ -13,6 +13,8 @@ pub mod engine;
 pub mod evidence;
 pub mod finding;
 pub mod fold;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod json;
 pub mod mask;
 pub mod placeholder;

@@ -10,6 +10,7 @@ pub use load::{LoadError, MAX_FILE_BYTES, MAX_RULES};
 pub use syntax::from_go;
 
 use crate::finding::{Class, Rule, Tier};
+use crate::regex::Expression;
 
 /// A structural check of a secret's bytes: a checksum, a header that decodes.
 pub type Check = fn(&[u8]) -> bool;
@@ -30,8 +31,8 @@ pub struct Required {
 pub struct Pattern {
     /// Name, entity, tier and description as people and policies see them.
     pub rule: Rule,
-    /// The expression, in Rust's syntax; matched on bytes, `\w`, `\d`, `\s` and `\b` are ASCII.
-    pub regex: String,
+    /// The expression; matched on bytes, `\w`, `\d`, `\s` and `\b` are ASCII.
+    pub regex: Expression,
     /// The group that is the secret; 0 is the first group that took part, or the whole match where there is none.
     pub secret_group: usize,
     /// Shannon entropy, in bits a byte, that the secret must exceed.
@@ -73,12 +74,20 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// Reads a file in gitleaks' format, as it is published.
+    /// Reads a file in gitleaks' format, as it is published. Every expression is compiled, so what is too large is refused.
     pub fn gitleaks(toml: &str) -> Result<RuleSet, LoadError> {
-        load::read(toml, &|_| None)
+        let set = load::read(toml, &|_| None)?;
+        for pattern in &set.patterns {
+            let refuse =
+                |cause: &str| LoadError::Rule { rule: pattern.rule.id.to_string(), cause: cause.to_owned() };
+            pattern.regex.compiled().map_err(refuse)?;
+        }
+        Ok(set)
     }
 
     /// Reads a file of our own: the same format with the keys `entity`, `tier`, `check` and `context`, the checks by name.
+    /// Expressions are compiled when they are needed first, which for most of them is never; tests see to it that all can
+    /// be.
     pub fn with_checks(toml: &str, checks: &dyn Fn(&str) -> Option<Check>) -> Result<RuleSet, LoadError> {
         load::read(toml, checks)
     }

@@ -97,7 +97,11 @@ fn rules_are_described_and_anchored() {
         assert!(!pattern.keywords.is_empty(), "{} has no keyword", rule.id);
         let is_word = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
         assert!(rule.entity.bytes().all(is_word), "{}", rule.id);
-        assert!(!pattern.regex.contains(".*") && !pattern.regex.contains(".+"), "{} is unbounded", rule.id);
+        assert!(
+            !pattern.regex.as_str().contains(".*") && !pattern.regex.as_str().contains(".+"),
+            "{} is unbounded",
+            rule.id
+        );
     }
     let engine = engine(set);
     let swept: Vec<_> = engine.notes().iter().map(|note| &*note.rule).collect();

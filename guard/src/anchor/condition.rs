@@ -13,14 +13,14 @@ impl std::fmt::Debug for ByteSet {
 }
 
 impl ByteSet {
-    const EMPTY: ByteSet = ByteSet([0; 4]);
-    const ALL: ByteSet = ByteSet([u64::MAX; 4]);
+    pub(crate) const EMPTY: ByteSet = ByteSet([0; 4]);
+    pub(crate) const ALL: ByteSet = ByteSet([u64::MAX; 4]);
 
-    fn add(&mut self, byte: u8) {
+    pub(crate) fn add(&mut self, byte: u8) {
         self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
     }
 
-    fn union(self, other: ByteSet) -> ByteSet {
+    pub(crate) fn union(self, other: ByteSet) -> ByteSet {
         ByteSet([
             self.0[0] | other.0[0],
             self.0[1] | other.0[1],

@@ -1,7 +1,7 @@
 //! From a rule's expression to its literals, and how far a match can reach around them.
 
 use super::condition::{Condition, conditions};
-use super::literal::{Literal, encode, prefixes};
+use super::literal::{Anchor, encode, prefixes};
 use regex_syntax::hir::{Hir, HirKind};
 
 /// Farthest that a match may begin before its literal, in bytes; what is unbounded is cut here.
@@ -24,11 +24,14 @@ const MAX_BRANCHES: usize = 24;
 #[derive(Debug, Clone)]
 pub(crate) struct Derived {
     /// One of them stands in every match.
-    pub(crate) literals: Vec<Literal>,
+    pub(crate) literals: Vec<Anchor>,
     /// Most bytes of the match before the literal.
     pub(crate) before: usize,
     /// Whether the match begins with the literal.
     pub(crate) at_start: bool,
+    /// The expression from the literal on, where what stands before it may as well not: it matches at the literal's first
+    /// byte if and only if the whole expression matches around it, and is searched at one place only.
+    pub(crate) rest: Option<Hir>,
     /// Most bytes of the match from the literal's first byte on.
     pub(crate) reach: usize,
     /// What else holds around the literal.
@@ -76,12 +79,14 @@ fn best(parts: &[&Hir]) -> Option<(f64, Derived)> {
         let before = longest(&parts[..at]);
         // A literal at the start needs no search backwards.
         let bias = if before == Some(0) { 1.0 } else { 3.0 };
-        let cost = literals.iter().map(|literal| literal.rarity().exp2()).sum::<f64>() * bias;
+        let cost = literals.iter().map(|anchor| anchor.literal.rarity().exp2()).sum::<f64>() * bias;
         if found.as_ref().is_none_or(|(least, _)| cost < *least) {
             let derived = Derived {
                 literals,
                 before: before.unwrap_or(MAX_BEFORE).min(MAX_BEFORE),
                 at_start: before == Some(0),
+                rest: (before != Some(0) && parts[..at].iter().all(|part| may_go(part)))
+                    .then(|| Hir::concat(parts[at..].iter().map(|part| (*part).clone()).collect())),
                 reach: longest(&parts[at..]).unwrap_or(MAX_REACH).min(MAX_REACH),
                 conditions: conditions(&parts[at..]),
             };
@@ -89,6 +94,11 @@ fn best(parts: &[&Hir]) -> Option<(f64, Derived)> {
         }
     }
     found
+}
+
+/// Whether a part may as well not stand there: it can be empty and asks for nothing around it.
+fn may_go(part: &Hir) -> bool {
+    part.properties().minimum_len() == Some(0) && part.properties().look_set().is_empty()
 }
 
 /// The literals of each alternative of the first part that has any, if all have some.
@@ -123,7 +133,7 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].at_start);
         assert_eq!((found[0].before, found[0].reach), (0, 40));
-        assert!(found[0].literals[0].stands(b"ghp_", 0));
+        assert!(found[0].literals[0].literal.stands(b"ghp_", 0));
     }
 
     #[test]
@@ -134,7 +144,8 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(!found[0].at_start);
         assert_eq!(found[0].before, 50);
-        assert!(found[0].literals[0].stands(b"ADAfruit", 0));
+        assert!(found[0].rest.is_some());
+        assert!(found[0].literals[0].literal.stands(b"ADAfruit", 0));
     }
 
     #[test]
@@ -143,6 +154,7 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].before, 2);
         assert_eq!(found[1].before, 5);
+        assert!(found.iter().all(|one| one.rest.is_none()));
     }
 
     #[test]

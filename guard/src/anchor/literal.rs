@@ -1,6 +1,7 @@
 //! A literal whose letters may each stand in one case or in both.
 
-use regex_syntax::hir::literal::Seq;
+use super::condition::ByteSet;
+use regex_syntax::hir::literal::{Extractor, Seq};
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
 
 /// Longest literal that is kept, in bytes; a longer one says no more.
@@ -8,6 +9,15 @@ pub(crate) const MAX_BYTES: usize = 16;
 
 /// Private bytes that stand for letters in both cases while literals are extracted: `0x80` is `a` or `A`.
 const CASELESS: std::ops::RangeInclusive<u8> = 0x80..=0x99;
+
+/// A literal with what may follow it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Anchor {
+    /// The literal.
+    pub(crate) literal: Literal,
+    /// The bytes, as folding (`| 0x20`) makes them, of which one follows in every match; all where that is not known.
+    pub(crate) next: ByteSet,
+}
 
 /// A literal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,34 +138,66 @@ fn encode_class(class: &ClassBytes) -> Hir {
 
 /// At most `most` literals of which one begins every match of an [`encode`]d structure, or none if there is no such set of
 /// literals with at least `least` bytes each.
-pub(crate) fn prefixes(encoded: &Hir, least: usize, most: usize) -> Option<Vec<Literal>> {
-    let extractor = {
-        let mut extractor = regex_syntax::hir::literal::Extractor::new();
-        extractor.limit_class(16).limit_repeat(16).limit_literal_len(MAX_BYTES).limit_total(2_000);
-        extractor
-    };
-    let whole: Seq = extractor.extract(encoded);
+pub(crate) fn prefixes(encoded: &Hir, least: usize, most: usize) -> Option<Vec<Anchor>> {
+    let whole = extract(encoded, 16, MAX_BYTES, 2_000);
     for length in [MAX_BYTES, 10, 8, 6, 5, 4, 3, 2] {
         if length < least {
             return None;
         }
-        let mut seq = whole.clone();
-        seq.keep_first_bytes(length);
-        let mut literals: Vec<Literal> =
-            seq.literals()?.iter().map(|one| Literal::decode(one.as_bytes())).collect();
-        literals.sort();
-        literals.dedup();
-        // What another one begins with is found by that one.
-        let kept: Vec<Literal> = literals.clone();
-        literals.retain(|one| !kept.iter().any(|other| other.len() < one.len() && other.begins(one)));
+        let literals = cut(whole.clone(), length)?;
         if literals.iter().any(|one| one.len() < least) {
             return None;
         }
         if literals.len() <= most {
-            return Some(literals);
+            return Some(literals.into_iter().map(|literal| with_next(encoded, literal)).collect());
         }
     }
     None
+}
+
+fn extract(encoded: &Hir, class: usize, length: usize, total: usize) -> Seq {
+    let mut extractor = Extractor::new();
+    extractor.limit_class(class).limit_repeat(16).limit_literal_len(length).limit_total(total);
+    extractor.extract(encoded)
+}
+
+/// The literals, none longer than `length`, without those that begin with another one.
+fn cut(mut seq: Seq, length: usize) -> Option<Vec<Literal>> {
+    seq.keep_first_bytes(length);
+    let mut literals: Vec<Literal> =
+        seq.literals()?.iter().map(|one| Literal::decode(one.as_bytes())).collect();
+    literals.sort();
+    literals.dedup();
+    let mut kept: Vec<Literal> = Vec::with_capacity(literals.len());
+    for literal in literals {
+        // In this order what begins another one comes before it, and next to it but for others that begin with it too.
+        if !kept.last().is_some_and(|last| last.begins(&literal)) {
+            kept.push(literal);
+        }
+    }
+    Some(kept)
+}
+
+/// What may follow a short literal: the matcher has to know for those that are shorter than a gram and a byte.
+fn with_next(encoded: &Hir, literal: Literal) -> Anchor {
+    if literal.len() > 4 {
+        return Anchor { literal, next: ByteSet::ALL };
+    }
+    let mut next = ByteSet::EMPTY;
+    let longer = extract(encoded, 70, literal.len() + 1, 20_000);
+    for one in longer.literals().unwrap_or_default() {
+        let one = Literal::decode(one.as_bytes());
+        if literal.begins(&one) {
+            match one.bytes.get(literal.len()) {
+                Some(byte) => next.add(byte | 0x20),
+                None => next = ByteSet::ALL,
+            }
+        } else if one.begins(&literal) {
+            next = ByteSet::ALL;
+        }
+    }
+    let next = if next == ByteSet::EMPTY { ByteSet::ALL } else { next };
+    Anchor { literal, next }
 }
 
 impl Literal {
@@ -168,8 +210,20 @@ impl Literal {
 mod tests {
     use super::*;
 
-    fn of(pattern: &str) -> Option<Vec<Literal>> {
+    fn anchors(pattern: &str) -> Option<Vec<Anchor>> {
         prefixes(&encode(&crate::regex::parse(pattern).unwrap()), 2, 64)
+    }
+
+    fn of(pattern: &str) -> Option<Vec<Literal>> {
+        anchors(pattern).map(|anchors| anchors.into_iter().map(|anchor| anchor.literal).collect())
+    }
+
+    #[test]
+    fn what_follows_a_short_literal_is_known() {
+        let anchors = anchors("(?:eyJ[a-zA-Z0-9_-]{9}|sk-)").unwrap();
+        let next = |text: &[u8]| anchors.iter().find(|anchor| anchor.literal.stands(text, 0)).unwrap().next;
+        assert!(next(b"eyJ").has(b'a') && next(b"eyJ").has(b'-') && !next(b"eyJ").has(b'.'));
+        assert_eq!(next(b"sk-"), ByteSet::ALL);
     }
 
     #[test]

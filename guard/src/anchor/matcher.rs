@@ -9,11 +9,12 @@
 //! Related: R. Baeza-Yates, "Improved string searching", 1989; S. Wu, U. Manber, "A fast algorithm for multi-pattern
 //! searching", 1994.
 
-use super::literal::{Literal, weight};
+use super::condition::ByteSet;
+use super::literal::{Anchor, Literal, weight};
 use std::collections::HashMap;
 
 /// Bits of a gram's hash.
-const HASH_BITS: u32 = 17;
+const HASH_BITS: u32 = 18;
 
 /// Words of the table of bits.
 const WORDS: usize = 1 << (HASH_BITS - 6);
@@ -56,14 +57,15 @@ fn hash(gram: u32) -> u32 {
 
 impl Matcher {
     /// Of literals with at least three bytes each; the number of a literal is its place here.
-    pub(crate) fn new(literals: Vec<Literal>) -> Matcher {
+    pub(crate) fn new(anchors: Vec<Anchor>) -> Matcher {
         let mut grams: HashMap<u32, Vec<Place>> = HashMap::new();
-        for (number, literal) in literals.iter().enumerate() {
+        for (number, anchor) in anchors.iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
-            for (offset, gram) in grams_of(literal) {
+            for (offset, gram) in grams_of(anchor) {
                 grams.entry(gram).or_default().push(Place { literal: number, offset });
             }
         }
+        let literals = anchors.into_iter().map(|anchor| anchor.literal).collect();
         let mut sorted: Vec<(u32, Vec<Place>)> = grams.into_iter().collect();
         sorted.sort_by_key(|(gram, _)| *gram);
         let mut matcher = Matcher {
@@ -171,10 +173,9 @@ impl Matcher {
 }
 
 /// The folded grams, of two places next to each other, under which a literal is entered.
-fn grams_of(literal: &Literal) -> Vec<(i8, u32)> {
-    let bytes: Vec<u8> = literal.folded().collect();
+fn grams_of(anchor: &Anchor) -> Vec<(i8, u32)> {
+    let bytes: Vec<u8> = anchor.literal.folded().collect();
     let gram = |bytes: &[u8]| bytes.first_chunk::<GRAM>().map(|bytes| u32::from_le_bytes(*bytes));
-    let anything = (0..=0xFF_u8).filter(|byte| byte & 0x20 != 0);
     if bytes.len() > GRAM {
         let rarity =
             |at: &usize| -> f64 { bytes[*at..=at + GRAM].iter().map(|byte| weight(*byte, true)).sum() };
@@ -188,12 +189,28 @@ fn grams_of(literal: &Literal) -> Vec<(i8, u32)> {
     let mut all = Vec::new();
     let Some((head, tail)) = bytes.split_first_chunk::<3>() else { return all };
     let [a, b, c] = *head;
+    let before = || folded().map(|any| (-1, u32::from_le_bytes([any, a, b, c])));
+    let next: Vec<u8> = folded().filter(|byte| anchor.next.has(*byte)).collect();
     match tail.first() {
-        Some(d) => all.push((0, u32::from_le_bytes([a, b, c, *d]))),
-        None => all.extend(anything.clone().map(|any| (0, u32::from_le_bytes([a, b, c, any])))),
+        None => {
+            all.extend(next.iter().map(|any| (0, u32::from_le_bytes([a, b, c, *any]))));
+            all.extend(before());
+        }
+        Some(d) => {
+            all.push((0, u32::from_le_bytes([a, b, c, *d])));
+            if anchor.next == ByteSet::ALL {
+                all.extend(before());
+            } else {
+                all.extend(next.iter().map(|any| (1, u32::from_le_bytes([b, c, *d, *any]))));
+            }
+        }
     }
-    all.extend(anything.map(|any| (-1, u32::from_le_bytes([any, a, b, c]))));
     all
+}
+
+/// The bytes that folding gives.
+fn folded() -> impl Iterator<Item = u8> + Clone {
+    (0..=0xFF_u8).filter(|byte| byte & 0x20 != 0)
 }
 
 #[cfg(test)]
@@ -203,8 +220,8 @@ mod tests {
 
     fn find(words: &[&str], text: &[u8]) -> Vec<(u32, usize)> {
         let mut all = Vec::new();
-        Matcher::new(words.iter().map(|word| Literal::caseless(word)).collect())
-            .find(text, |literal, at| all.push((literal, at)));
+        let anchor = |word: &&str| Anchor { literal: Literal::caseless(word), next: ByteSet::ALL };
+        Matcher::new(words.iter().map(anchor).collect()).find(text, |literal, at| all.push((literal, at)));
         all.sort_unstable();
         all
     }

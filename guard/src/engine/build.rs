@@ -3,7 +3,7 @@
 use super::{Engine, Version};
 use crate::detector::Detector;
 use crate::finding::{Class, Rule, Tier};
-use crate::rules::{LoadError, RuleSet};
+use crate::rules::RuleSet;
 use crate::secret::Secrets;
 use sha2::{Digest, Sha256};
 
@@ -16,9 +16,6 @@ pub const MAX_ENGINE_RULES: usize = 20_000;
 /// Why an engine cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// A rule of a set cannot be used.
-    #[error(transparent)]
-    Rules(#[from] LoadError),
     /// Two rules of a class have one name.
     #[error("two rules of the class {class} are called `{id}`")]
     Twice {
@@ -96,7 +93,7 @@ impl Builder {
             // A rule that does not count is not even searched for, but may serve others.
             pattern.silent |= !(self.wanted)(&pattern.rule);
         }
-        let secrets = Secrets::new(self.secrets)?;
+        let secrets = Secrets::new(self.secrets);
         let mut rules: Vec<Rule> = secrets.rules().cloned().collect();
         let mut detectors = Vec::new();
         for detector in self.detectors {

@@ -208,3 +208,19 @@ fn a_later_set_replaces_rules_of_its_names() {
     let engine = Engine::builder().secrets(RuleSet::gitleaks(RULES).unwrap()).secrets(later).build().unwrap();
     assert_eq!(found(&engine, &format!("{PAT} xyz1")), [("github-pat".to_owned(), "xyz1".to_owned())]);
 }
+
+#[test]
+fn every_built_in_rule_can_be_compiled_and_is_found_by_literals() {
+    let set = crate::detector::secret::built_in().unwrap();
+    for pattern in &set.patterns {
+        assert!(
+            pattern.regex.compiled().is_ok(),
+            "{}: {:?}",
+            pattern.rule.id,
+            pattern.regex.compiled().err()
+        );
+    }
+    let engine = Engine::builder().secrets(set).build().unwrap();
+    let slow: Vec<_> = engine.notes().iter().filter(|note| note.text.contains("no keyword helps")).collect();
+    assert!(slow.is_empty(), "{slow:?}");
+}

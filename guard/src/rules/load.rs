@@ -7,7 +7,7 @@
 use super::allow::{Allowlist, Condition, Target};
 use super::{Check, Note, Pattern, Required, RuleSet, from_go, secret_rule};
 use crate::finding::Tier;
-use crate::regex;
+use crate::regex::{self, Expression};
 use aho_corasick::AhoCorasick;
 use std::collections::HashMap;
 use toml_edit::{Document, Item, TableLike, Value};
@@ -164,8 +164,8 @@ impl Reader<'_> {
         if let Some(tier) = string(table, "tier")? {
             rule.tier = tier_of(tier)?;
         }
-        let regex = from_go(regex);
-        let groups = regex::compile(&regex)?.captures_len();
+        let regex = Expression::new(&from_go(regex))?;
+        let groups = regex.groups();
         let secret_group = number(table, "secretGroup")?.unwrap_or(0);
         if secret_group >= groups {
             return Err(format!(

@@ -2,21 +2,30 @@
 
 use super::evaluate::{Judge, Span};
 use super::state::State;
-use crate::anchor::{Derived, Literal, MAX_REACH, Matcher, derive};
+use crate::anchor::{
+    Anchor, ByteSet, Derived, Literal, MAX_LITERAL, MAX_REACH, MIN_LITERAL, Matcher, derive,
+};
 use crate::finding::{Hit, Rule};
 use crate::regex;
-use crate::rules::{Allowlist, LoadError, Note, Pattern, RuleSet};
+use crate::rules::{Allowlist, Note, Pattern, RuleSet};
 use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// A pattern ready for search.
 pub(crate) struct Ready {
     pub(crate) pattern: Pattern,
-    pub(crate) regex: Regex,
-    /// The branches by which it is found.
-    derived: Vec<Derived>,
+    /// The branches by which it is found, each with what its `rest` compiles to.
+    derived: Vec<(Derived, OnceLock<Option<Regex>>)>,
+}
+
+impl Ready {
+    /// The expression. One that cannot be compiled was refused when the rules were read, or by our tests.
+    pub(crate) fn regex(&self) -> Option<&Regex> {
+        self.pattern.regex.compiled().ok()
+    }
 }
 
 /// What a literal's place means.
@@ -29,7 +38,7 @@ enum Use {
 }
 
 /// Windows of a slice may have so many times the slice's bytes, for each pattern, before the whole slice is searched once.
-const BUDGET_FACTOR: usize = 4;
+const BUDGET_FACTOR: usize = 32;
 
 /// And so many bytes more.
 const BUDGET_FLOOR: usize = 16 << 10;
@@ -48,58 +57,33 @@ pub(crate) struct Secrets {
 }
 
 impl Secrets {
-    /// Compiles the patterns.
-    pub(crate) fn new(set: RuleSet) -> Result<Secrets, LoadError> {
-        let mut literals: HashMap<Literal, Vec<Use>> = HashMap::new();
-        let (mut ready, mut always, mut notes) = (Vec::new(), Vec::new(), set.notes);
+    /// Derives how the patterns are found.
+    pub(crate) fn new(set: RuleSet) -> Secrets {
+        let mut index = Index::default();
+        let mut notes = set.notes;
+        let mut ready = Vec::with_capacity(set.patterns.len());
         for (number, pattern) in set.patterns.into_iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
-            let refuse = |cause| LoadError::Rule { rule: pattern.rule.id.to_string(), cause };
-            let regex = regex::compile(&pattern.regex).map_err(refuse)?;
             let derived = if pattern.silent { Vec::new() } else { derive_of(&pattern) };
-            for (branch, one) in derived.iter().enumerate() {
-                let branch = u32::try_from(branch).unwrap_or(u32::MAX);
-                for literal in &one.literals {
-                    literals
-                        .entry(literal.clone())
-                        .or_default()
-                        .push(Use::Window { pattern: number, branch });
-                }
-            }
             if derived.is_empty() && !pattern.silent {
-                let usable = |word: &str| word.len() >= crate::anchor::MIN_LITERAL;
-                let keywords: Vec<&str> = pattern.keywords.iter().map(|word| &**word).collect();
-                let all_usable = !keywords.is_empty() && keywords.iter().all(|word| usable(word));
-                let text = match all_usable {
-                    true => {
-                        "no literal is in every match: where a keyword stands, all text around is searched"
-                    }
-                    false => "no literal is in every match, and no keyword helps: all text is searched",
-                };
+                let text = index.enter_keywords(number, &pattern);
                 notes.push(Note { rule: pattern.rule.id.clone(), text: text.into() });
-                if all_usable {
-                    for word in keywords {
-                        literals
-                            .entry(Literal::caseless(word))
-                            .or_default()
-                            .push(Use::Keyword { pattern: number });
-                    }
-                } else {
-                    always.push(number);
-                }
+            } else {
+                index.enter(number, &derived);
             }
-            ready.push(Ready { pattern, regex, derived });
+            let derived = derived.into_iter().map(|one| (one, OnceLock::new())).collect();
+            ready.push(Ready { pattern, derived });
         }
-        let mut sorted: Vec<(Literal, Vec<Use>)> = literals.into_iter().collect();
+        let mut sorted: Vec<(Literal, (ByteSet, Vec<Use>))> = index.literals.into_iter().collect();
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
-        let (mut names, mut uses, mut all_uses) = (Vec::new(), Vec::new(), Vec::new());
-        for (literal, own) in sorted {
-            names.push(literal);
+        let (mut anchors, mut uses, mut all_uses) = (Vec::new(), Vec::new(), Vec::new());
+        for (literal, (next, own)) in sorted {
+            anchors.push(Anchor { literal, next });
             uses.push(all_uses.len()..all_uses.len() + own.len());
             all_uses.extend(own);
         }
-        let allowlists = set.allowlists;
-        Ok(Secrets { ready, allowlists, matcher: Matcher::new(names), uses, all_uses, always, notes })
+        let (matcher, allowlists, always) = (Matcher::new(anchors), set.allowlists, index.always);
+        Secrets { ready, allowlists, matcher, uses, all_uses, always, notes }
     }
 
     /// The rules, in the order of their numbers.
@@ -109,7 +93,7 @@ impl Secrets {
 
     /// Bytes of memory, without the expressions' lazy automata.
     pub(crate) fn memory(&self) -> usize {
-        self.matcher.memory() + self.ready.iter().map(|ready| ready.regex.memory_usage()).sum::<usize>()
+        self.matcher.memory() + self.ready.iter().map(|ready| ready.pattern.regex.memory()).sum::<usize>()
     }
 
     /// Appends what stands in `text`. Literals are looked for in `owned` only; matches may reach out of it.
@@ -130,7 +114,7 @@ impl Secrets {
         let budget = BUDGET_FACTOR * owned.len() + BUDGET_FLOOR;
         let from = owned.start;
         // A literal that begins in the owned range may end behind it.
-        let seen = &text.as_bytes()[from..(owned.end + crate::anchor::MAX_LITERAL).min(text.len())];
+        let seen = &text.as_bytes()[from..(owned.end + MAX_LITERAL).min(text.len())];
         self.matcher.find(seen, |literal, at| {
             let at = from + at;
             if at >= owned.end {
@@ -161,7 +145,7 @@ impl Secrets {
         out: &mut Vec<Hit>,
     ) {
         let ready = &self.ready[pattern as usize];
-        let derived = &ready.derived[branch as usize];
+        let (derived, rest) = &ready.derived[branch as usize];
         let text = judge.text.as_bytes();
         if !derived.conditions.iter().all(|condition| condition.holds(text, at)) {
             return;
@@ -172,9 +156,18 @@ impl Secrets {
         if !state.spend(pattern, to - from, budget) {
             return;
         }
+        if let Some(part) = &derived.rest
+            && let Some(regex) = rest.get_or_init(|| regex::compile_part(part))
+            && regex
+                .search_half(&Input::new(text).range(at..to).anchored(Anchored::Yes).earliest(true))
+                .is_none()
+        {
+            return;
+        }
         let anchored = if derived.at_start { Anchored::Yes } else { Anchored::No };
         let mut input = Input::new(text).range(from..to).anchored(anchored);
-        while let Some(found) = ready.regex.search(&input) {
+        let Some(regex) = ready.regex() else { return };
+        while let Some(found) = regex.search(&input) {
             state.matched(pattern, found.end().max(found.start() + 1));
             judge.judge(pattern, Span { range: found.range(), window: input.end() }, out);
             // What begins behind the literal is found by a literal of its own.
@@ -196,16 +189,55 @@ impl Secrets {
                 at <= first || hit.rule.0 != base + pattern
             });
             let text = judge.text.as_bytes();
-            for found in self.ready[pattern as usize].regex.find_iter(text) {
+            let Some(regex) = self.ready[pattern as usize].regex() else { continue };
+            for found in regex.find_iter(text) {
                 judge.judge(pattern, Span { range: found.range(), window: text.len() }, out);
             }
         }
     }
 }
 
+/// Literals and what they mean, while patterns are collected.
+#[derive(Default)]
+struct Index {
+    literals: HashMap<Literal, (ByteSet, Vec<Use>)>,
+    always: Vec<u32>,
+}
+
+impl Index {
+    fn add(&mut self, anchor: Anchor, one: Use) {
+        let (next, uses) = self.literals.entry(anchor.literal).or_insert((ByteSet::EMPTY, Vec::new()));
+        *next = next.union(anchor.next);
+        uses.push(one);
+    }
+
+    fn enter(&mut self, pattern: u32, derived: &[Derived]) {
+        for (branch, one) in derived.iter().enumerate() {
+            let branch = u32::try_from(branch).unwrap_or(u32::MAX);
+            for anchor in &one.literals {
+                self.add(anchor.clone(), Use::Window { pattern, branch });
+            }
+        }
+    }
+
+    /// Enters a pattern without literals of its own, and says what that means.
+    fn enter_keywords(&mut self, number: u32, pattern: &Pattern) -> &'static str {
+        let usable = |word: &str| word.len() >= MIN_LITERAL;
+        if pattern.keywords.is_empty() || !pattern.keywords.iter().all(|word| usable(word)) {
+            self.always.push(number);
+            return "no literal is in every match, and no keyword helps: all text is searched";
+        }
+        for word in &pattern.keywords {
+            let anchor = Anchor { literal: Literal::caseless(word), next: ByteSet::ALL };
+            self.add(anchor, Use::Keyword { pattern: number });
+        }
+        "no literal is in every match: where a keyword stands, all text around is searched"
+    }
+}
+
 /// The branches by which a pattern is found.
 fn derive_of(pattern: &Pattern) -> Vec<Derived> {
-    let mut derived = regex::parse(&pattern.regex).map(|hir| derive(&hir)).unwrap_or_default();
+    let mut derived = regex::parse(pattern.regex.as_str()).map(|hir| derive(&hir)).unwrap_or_default();
     for one in &mut derived {
         one.reach = one.reach.min(MAX_REACH);
     }

@@ -51,13 +51,14 @@ impl Judge<'_> {
 
     /// The secret group's range.
     fn secret(&self, ready: &Ready, span: &Span) -> Option<Range<usize>> {
-        if ready.regex.captures_len() == 1 {
+        if ready.pattern.regex.groups() == 1 {
             return Some(span.range.clone());
         }
+        let regex = ready.regex()?;
         let input =
             Input::new(self.text.as_bytes()).range(span.range.start..span.window).anchored(Anchored::Yes);
-        let mut captures = ready.regex.create_captures();
-        ready.regex.search_captures(&input, &mut captures);
+        let mut captures = regex.create_captures();
+        regex.search_captures(&input, &mut captures);
         let group = match ready.pattern.secret_group {
             0 => (1..captures.group_len())
                 .filter_map(|group| captures.get_group(group))
@@ -104,7 +105,7 @@ impl Judge<'_> {
     /// Whether a rule that this one requires matches near enough.
     fn required(&self, required: &Required, range: &Range<usize>) -> bool {
         let text = self.text.as_bytes();
-        let Some(other) = self.patterns.get(required.rule) else { return false };
+        let Some(other) = self.patterns.get(required.rule).and_then(Ready::regex) else { return false };
         let lines = required.within_lines.map_or(0..text.len(), |lines| {
             let start = memchr::memrchr_iter(b'\n', &text[..range.start]).nth(lines).map_or(0, |at| at + 1);
             let end = memchr::memchr_iter(b'\n', &text[range.end..])
@@ -114,7 +115,7 @@ impl Judge<'_> {
         });
         let column = |at: usize| at - memchr::memrchr(b'\n', &text[..at]).map_or(0, |line| line + 1);
         let own = column(range.start);
-        other.regex.find_iter(Input::new(text).range(lines)).any(|found| {
+        other.find_iter(Input::new(text).range(lines)).any(|found| {
             required.within_columns.is_none_or(|columns| column(found.start()).abs_diff(own) <= columns)
         })
     }
