@@ -26,20 +26,50 @@ enum Fold {
     To(u8),
 }
 
-/// The replacement for a character of two or three bytes.
-fn fold(letter: &[u8]) -> Fold {
+/// What a character of two or three bytes would become.
+fn replacement(letter: &[u8]) -> Fold {
     match *letter {
-        // No-break space; figure, thin and narrow spaces; ideographic space.
-        [0xC2, 0xA0] | [0xE2, 0x80, 0x87 | 0x89 | 0xAF] | [0xE3, 0x80, 0x80] => Fold::To(b' '),
+        // No-break space; figure, thin and narrow spaces.
+        [0xC2, 0xA0] | [0xE2, 0x80, 0x87 | 0x89 | 0xAF] => Fold::To(b' '),
         // Hyphen, non-breaking hyphen, figure dash, en dash; minus sign.
         [0xE2, 0x80, 0x90..=0x93] | [0xE2, 0x88, 0x92] => Fold::To(b'-'),
         // Soft hyphen; zero-width space, non-joiner, joiner; word joiner; byte order mark.
         [0xC2, 0xAD] | [0xE2, 0x80, 0x8B..=0x8D] | [0xE2, 0x81, 0xA0] | [0xEF, 0xBB, 0xBF] => Fold::Drop,
-        // U+FF01 to U+FF5E are ASCII from 0x21 to 0x7E.
-        [0xEF, 0xBC, last @ 0x81..=0xBF] => Fold::To(last - 0x60),
-        [0xEF, 0xBD, last @ 0x80..=0x9E] => Fold::To(last - 0x20),
+        [0xEF, ..] => wide(letter).map_or(Fold::Keep, Fold::To),
         _ => Fold::Keep,
     }
+}
+
+/// The ASCII character of a full-width one: U+FF01 to U+FF5E are 0x21 to 0x7E.
+fn wide(letter: &[u8]) -> Option<u8> {
+    match *letter {
+        [0xEF, 0xBC, last @ 0x81..=0xBF] => Some(last - 0x60),
+        [0xEF, 0xBD, last @ 0x80..=0x9E] => Some(last - 0x20),
+        _ => None,
+    }
+}
+
+/// What the character at a place becomes. It depends on its neighbours alone: a blank, a dash or a mark is read as ASCII
+/// next to a digit, a full-width mark and a character without width between letters too.
+fn fold(bytes: &[u8], place: usize, letter: &[u8]) -> Fold {
+    let replacement = replacement(letter);
+    let is_wide = wide(letter).is_some();
+    match replacement {
+        Fold::Keep => return Fold::Keep,
+        Fold::To(b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'@') if is_wide => return replacement,
+        _ => {}
+    }
+    let plain = |place: usize| bytes.get(place).copied().filter(u8::is_ascii);
+    let before = place.checked_sub(1).and_then(plain);
+    let before =
+        before.or_else(|| wide(place.checked_sub(3).and_then(|from| bytes.get(from..place))?)).unwrap_or(0);
+    let end = place + letter.len();
+    let after = plain(end).or_else(|| wide(bytes.get(end..end + 3)?)).unwrap_or(0);
+    let parenthesis = matches!(replacement, Fold::To(b'(' | b')'));
+    let inside = (is_wide || replacement == Fold::Drop) && !parenthesis;
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'@';
+    let fits = before.is_ascii_digit() || after.is_ascii_digit() || (inside && word(before) && word(after));
+    if fits { replacement } else { Fold::Keep }
 }
 
 /// Bytes of the character that begins with a byte.
@@ -52,7 +82,7 @@ fn width(first: u8) -> usize {
     }
 }
 
-/// The text folded, if it has a character to fold next to a digit or a letter of ASCII, or a full-width digit.
+/// The text folded, if it has a character to fold.
 pub(super) fn folded(text: &str) -> Option<Folded> {
     if text.is_ascii() {
         return None;
@@ -70,7 +100,7 @@ pub(super) fn folded(text: &str) -> Option<Folded> {
         let end = place + width(bytes.get(place).copied().unwrap_or(0));
         let letter = bytes.get(place..end).unwrap_or_default();
         let at = folded.text.len();
-        match fold(letter) {
+        match fold(bytes, place, letter) {
             Fold::Keep => folded.text.extend_from_slice(letter),
             Fold::Drop => {
                 bytes_dropped += letter.len();
@@ -87,26 +117,12 @@ pub(super) fn folded(text: &str) -> Option<Folded> {
     Some(folded)
 }
 
-/// Whether any character is worth folding.
+/// Whether any character is to be folded.
 fn worthwhile(bytes: &[u8]) -> bool {
-    let mut from = 0;
-    while let Some(found) = memchr::memchr3(0xC2, 0xE2, 0xEF, bytes.get(from..).unwrap_or_default()) {
-        let place = from + found;
-        let letter =
-            bytes.get(place..place + width(bytes.get(place).copied().unwrap_or(0))).unwrap_or_default();
-        from = place + 1;
-        let before = place.checked_sub(1).and_then(|before| bytes.get(before)).copied().unwrap_or(0);
-        let after = bytes.get(place + letter.len()).copied().unwrap_or(0);
-        match fold(letter) {
-            Fold::Keep => {}
-            Fold::To(b'0'..=b'9' | b'@') if letter.first() == Some(&0xEF) => return true,
-            _ if before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric() => return true,
-            // A run of such characters, or a parenthesis next to one.
-            _ if before.is_ascii_digit() || after.is_ascii_digit() => return true,
-            _ => {}
-        }
-    }
-    false
+    memchr::memchr3_iter(0xC2, 0xE2, 0xEF, bytes).any(|place| {
+        let end = place + width(bytes.get(place).copied().unwrap_or(0));
+        bytes.get(place..end).is_some_and(|letter| fold(bytes, place, letter) != Fold::Keep)
+    })
 }
 
 impl Folded {

@@ -167,7 +167,8 @@ mod properties {
 
         #[test]
         fn what_is_far_away_decides_nothing(
-            left in "[0-9A-F a-f@:.,+-]{0,200}", middle in "[0-9A-Z a-c@:.,+/-]{0,120}", right in "[0-9a-f @:.,+-]{0,200}",
+            left in "[0-9A-F a-f@:.,+４ａ\u{a0}-]{0,200}", middle in "[0-9A-Z a-c@:.,+/４ａ：（\u{a0}\u{200b}-]{0,120}",
+            right in "[0-9a-f @:.,+４ａ\u{a0}-]{0,200}",
         ) {
             let far = |fill: char, len: usize| fill.to_string().repeat(len);
             let (before, after) = (far('\n', LOOK_BEHIND), far('\n', LOOK_AHEAD));
