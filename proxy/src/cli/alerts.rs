@@ -317,7 +317,7 @@ fn decisions(
                 ("to", time(filter.to_us)),
                 ("organization", filter.organization.clone()),
                 ("kind", filter.kind.clone()),
-                ("rule", filter.rule.clone()),
+                ("rule", filter.rule),
                 ("by", Some(words.join(",")).filter(|by| !by.is_empty())),
             ]);
             let answer: Answer = remote.get(&format!("/decisions?{query}"))?;
