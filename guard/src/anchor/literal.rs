@@ -19,6 +19,13 @@ pub(crate) struct Anchor {
     pub(crate) next: ByteSet,
 }
 
+impl From<Literal> for Anchor {
+    /// A literal that anything may follow.
+    fn from(literal: Literal) -> Anchor {
+        Anchor { literal, next: ByteSet::ALL }
+    }
+}
+
 /// A literal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Literal {

@@ -7,7 +7,7 @@
 use super::{CustomError, CustomRule, Find, MAX_HITS, fault};
 use crate::anchor::derive;
 use crate::finding::{Hit, RuleIndex};
-use crate::regex::{self, MAX_NESTING};
+use crate::regex::{self, Expression, MAX_NESTING};
 use crate::rules::{Pattern, RuleSet};
 use crate::secret::{Secrets, State};
 use regex_automata::dfa::{dense, regex::Regex as FullRegex};
@@ -54,7 +54,7 @@ impl Expressions {
             let Find::Expression { pattern, group } = &rule.find else { continue };
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             if literals(rule, pattern, *group)? {
-                set.patterns.push(searched(rule, pattern, *group));
+                set.patterns.push(searched(rule, pattern, *group)?);
                 numbers.push(number);
             } else if *group > 0 {
                 return Err(fault(
@@ -70,7 +70,7 @@ impl Expressions {
                 format!("{} expressions without a literal, more than {MAX_FREE_EXPRESSIONS}", free.len());
             return Err(CustomError::Rules(cause));
         }
-        let anchored = Secrets::new(set).map_err(|cause| CustomError::Rules(cause.to_string()))?;
+        let anchored = Secrets::new(set);
         Ok(Expressions { anchored, rules: numbers, free })
     }
 
@@ -98,7 +98,7 @@ impl Expressions {
 /// Checks an expression; says whether every match holds a literal.
 fn literals(rule: &CustomRule, pattern: &str, group: usize) -> Result<bool, CustomError> {
     let regex = regex::compile(pattern).map_err(|cause| fault(rule, cause))?;
-    let hir = regex::parse(pattern).ok_or_else(|| fault(rule, "the expression cannot be read"))?;
+    let hir = regex::parse(pattern).map_err(|cause| fault(rule, cause))?;
     if hir.properties().minimum_len().unwrap_or(0) == 0 {
         return Err(fault(rule, "the expression matches the empty text"));
     }
@@ -115,10 +115,10 @@ fn literals(rule: &CustomRule, pattern: &str, group: usize) -> Result<bool, Cust
 }
 
 /// The expression as the engine of literals and windows takes it.
-fn searched(rule: &CustomRule, pattern: &str, group: usize) -> Pattern {
-    Pattern {
+fn searched(rule: &CustomRule, pattern: &str, group: usize) -> Result<Pattern, CustomError> {
+    Ok(Pattern {
         rule: super::public(rule.clone()),
-        regex: pattern.to_owned(),
+        regex: Expression::new(pattern).map_err(|cause| fault(rule, cause))?,
         secret_group: group,
         entropy: None,
         keywords: Vec::new(),
@@ -127,7 +127,7 @@ fn searched(rule: &CustomRule, pattern: &str, group: usize) -> Pattern {
         context: Vec::new(),
         check: None,
         silent: false,
-    }
+    })
 }
 
 fn complete(rule: &CustomRule, pattern: &str) -> Result<FullRegex, CustomError> {

@@ -355,7 +355,7 @@ impl Gate {
     pub(super) fn new() -> Gate {
         let literals = LATIN.iter().map(|word| word.literal).chain(OTHERS.iter().copied());
         Gate {
-            words: Matcher::new(literals.map(|literal| Literal::caseless(&fold(literal))).collect()),
+            words: Matcher::new(literals.map(|literal| Literal::caseless(&fold(literal)).into()).collect()),
             company: LATIN
                 .iter()
                 .map(|word| word.company.iter().map(memmem::Finder::new).collect())
