@@ -134,10 +134,12 @@ fn sevens(set: u64) -> u64 {
 
 #[inline(always)]
 fn numbers(lanes: &Lanes, digits: u64) -> u64 {
-    let words = digits | lanes.letters();
+    let letters = lanes.letters();
+    let words = digits | letters;
     let punctuation = lanes.between(0x2C, 0x30);
     let (blank, parenthesis) = (i8x16::splat(0x20), i8x16::splat(0x29));
-    let separators = punctuation | lanes.set(|lane| lane.simd_eq(blank) | lane.simd_eq(parenthesis));
+    let others = lanes.set(|lane| lane.simd_eq(blank) | lane.simd_eq(parenthesis));
+    let separators = punctuation | others;
     // Digits with one or two separators between them: `12-34`, `12) 34`.
     let single = separators & digits << 1 & digits >> 1;
     let double = separators & digits << 1 & separators >> 1 & digits >> 2;
@@ -146,7 +148,9 @@ fn numbers(lanes: &Lanes, digits: u64) -> u64 {
     let twos = digits | digits >> 1;
     let fours = twos | twos >> 2;
     let near = fours | fours >> 3;
-    sevens(filled) | sevens(words) & near | dotted(words, digits, punctuation)
+    // The end of a British postcode, `SW1A 1AA`.
+    let postcode = words & others >> 1 & digits >> 2 & letters >> 3 & letters >> 4 & !(words >> 5);
+    sevens(filled) | sevens(words) & near | postcode | dotted(words, digits, punctuation)
 }
 
 /// How identifiers begin that have neither: `1EG4-TE5-MK73`, `12.ABC.345/01DE-35`, `00-1b-63-84-45-e6`, `001b.6384.45e6`.

@@ -138,12 +138,22 @@ pub(super) fn v4(text: &[u8], start: usize) -> Option<(Range<usize>, Reach)> {
     Some((start..place, reach4(Ipv4Addr::from(octets))))
 }
 
+/// Bytes before four numbers in which a word makes them a version.
+const VERSION_REACH: usize = 20;
+
 /// Whether the words before a place make four numbers a version.
 fn versioned(text: &[u8], start: usize) -> bool {
-    let before = text.get(start.saturating_sub(20)..start).unwrap_or_default().to_ascii_lowercase();
-    ["version", "release", "build", "ver.", "ver ", "revision", "section", "chrome/", "==", "^", "~"]
-        .iter()
-        .any(|word| before.windows(word.len()).any(|bytes| bytes == word.as_bytes()))
+    let from = start.saturating_sub(VERSION_REACH);
+    let before = text.get(from..start).unwrap_or_default().to_ascii_lowercase();
+    let marks = [&b"=="[..], b"^", b"~"].iter().any(|mark| memchr::memmem::find(&before, mark).is_some());
+    let words =
+        [&b"version"[..], b"release", b"build", b"ver.", b"ver ", b"revision", b"section", b"chrome/"];
+    // `ver` is a word, and not the end of `server`.
+    let word = |word: &[u8]| {
+        memchr::memmem::find_iter(&before, word)
+            .any(|at| !text::before(text, from + at).is_ascii_alphabetic())
+    };
+    marks || words.iter().any(|each| word(each))
 }
 
 fn reach4(address: Ipv4Addr) -> Reach {
@@ -252,11 +262,19 @@ mod tests {
     fn four_numbers_are_an_address_unless_they_are_a_version() {
         assert_eq!(four("from 8.8.8.8:53"), Some(("8.8.8.8", Reach::Public)));
         assert_eq!(four("from 10.1.2.3/24."), Some(("10.1.2.3", Reach::Private)));
+        assert_eq!(four("server 8.8.8.8"), Some(("8.8.8.8", Reach::Public)));
         assert_eq!(four("at 127.0.0.1"), Some(("127.0.0.1", Reach::Special)));
         assert_eq!(four("at 203.0.113.9."), Some(("203.0.113.9", Reach::Special)));
-        for other in
-            ["1.2.3.4.5", "256.1.1.1", "version 1.2.3.4", "1.2.3", "01.2.3.4", "1.2.3.4-rc1", "1.2.3.4b"]
-        {
+        for other in [
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "version 1.2.3.4",
+            "ver. 1.2.3.4",
+            "1.2.3",
+            "01.2.3.4",
+            "1.2.3.4-rc1",
+            "1.2.3.4b",
+        ] {
             assert_eq!(four(other), None, "{other}");
         }
     }

@@ -61,6 +61,8 @@ fn values_of_tier_b_need_a_word() {
         ("us-mbi", "Medicare", "1EG4-TE5-MK73"),
         ("uk-nino", "National Insurance", "AB 12 34 56 C"),
         ("vin", "VIN", "1HGCM82633A004352"),
+        ("uk-postcode", "postcode", "SW1A 1AA"),
+        ("uk-postcode", "postcode", "M1 1AE"),
     ] {
         assert_eq!(found(&format!("{word}: {value}")), one(id, value));
         assert_eq!(found(&format!("thing: {value}")), [], "{value}");
