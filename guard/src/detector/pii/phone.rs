@@ -155,8 +155,8 @@ const FORMS: &[Form] = &[
     // Sweden, Norway, Denmark, Finland.
     a("079-999 99 99", any),
     b("08-999 999 99", any),
-    b("99999999", iberia),
-    b("9999 9999", iberia),
+    b("99999999", eight),
+    b("9999 9999", eight),
     b("999 99 999", any),
     b("99 99 99 99", any),
     b("049 999 9999", any),
@@ -173,7 +173,7 @@ const FORMS: &[Form] = &[
     b("8-999-999-99-99", any),
     b("8 999 999 99 99", any),
     b("8 (999) 999-9999", any),
-    b("9999-9999", iberia),
+    b("9999-9999", eight),
     b("99 9999-9999", brazil),
     b("89999999999", any),
     // Turkey.
@@ -232,12 +232,23 @@ fn germany(value: &[u8]) -> bool {
 
 /// 01 to 05 geographic, 06 and 07 mobile, 08 and 09 others (Arcep's plan de numérotation).
 fn france(value: &[u8]) -> bool {
-    value.len() == 10 && matches!(value, [b'0', b'1'..=b'9', ..])
+    // Bytes that count up, as documentation writes them: `01 02 03 04 05`.
+    let counting = value
+        .chunks(2)
+        .zip(value.chunks(2).skip(1))
+        .all(|(pair, next)| number(next).zip(number(pair)).is_some_and(|(next, pair)| next == pair + 1));
+    value.len() == 10 && matches!(value, [b'0', b'1'..=b'9', ..]) && !counting
 }
 
 /// Spain 6 to 9, Portugal 2, 3, 9, Poland most.
 fn iberia(value: &[u8]) -> bool {
     matches!(value.first(), Some(b'2'..=b'9'))
+}
+
+/// Eight digits without trunk prefix, as in Scandinavia; not the years from and to which something lasts.
+fn eight(value: &[u8]) -> bool {
+    let year = |from: usize| matches!(value.get(from..from + 2), Some(b"19" | b"20"));
+    value.len() == 8 && iberia(value) && !(year(0) && year(4))
 }
 
 fn italy(value: &[u8]) -> bool {
@@ -594,5 +605,6 @@ mod tests {
             !north_america(b"1234567890") && !north_america(b"9115552671") && !north_america(b"4151552671")
         );
         assert!(kingdom(b"02079460958") && germany(b"01711234567") && france(b"0123456789"));
+        assert!(!france(b"0102030405") && eight(b"23701652") && !eight(b"20082019"));
     }
 }
