@@ -20,3 +20,5 @@ for dialect in openai.chat openai.completions openai.responses openai.embeddings
     done
     number=$((number + 1))
 done
+mkdir -p corpus/config_load
+cp ../docs/examples/*.yaml corpus/config_load/

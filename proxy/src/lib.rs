@@ -14,6 +14,8 @@ pub(crate) mod reach;
 pub(crate) mod room;
 pub mod upstream;
 
+pub mod fuzzing;
+
 pub(crate) mod fetch;
 pub(crate) mod targets;
 

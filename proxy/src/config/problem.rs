@@ -124,7 +124,7 @@ fn distance(a: &str, b: &str) -> usize {
 pub(crate) fn did_you_mean(word: &str, candidates: &[&str]) -> String {
     match nearest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
-        None if candidates.is_empty() => String::new(),
+        None if candidates.is_empty() => "there is none yet; write one first".to_owned(),
         None => format!("one of: {}", candidates.join(", ")),
     }
 }
