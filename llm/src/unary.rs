@@ -15,6 +15,8 @@ pub struct Answer {
     pub reported: Reported,
     /// The answer's own id.
     pub id: Option<Box<str>>,
+    /// Ids of the items that the answer consists of (Responses); at most 256.
+    pub items: Vec<Box<str>>,
     /// The model the provider says it used.
     pub model: Option<Box<str>>,
     /// Generated text, in bytes (an estimate; embeddings generate none).
@@ -38,6 +40,6 @@ pub fn read(dialect: Dialect, body: &[u8]) -> Answer {
         _ => None,
     };
     let output_text_bytes = machine.facts().text;
-    let id = machine.facts().id.clone();
-    Answer { usage, reported, id, model: machine.into_model(), output_text_bytes, error, anomaly }
+    let (id, items) = (machine.facts().id.clone(), machine.facts().items.clone());
+    Answer { usage, reported, id, items, model: machine.into_model(), output_text_bytes, error, anomaly }
 }

@@ -3,6 +3,7 @@
 use crate::dialect::Family;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::fmt;
 
 /// Most references that one request may hold.
@@ -185,6 +186,57 @@ pub fn references(body: &[u8]) -> Result<Vec<Reference>, Unreadable> {
     }
     read.and_then(|()| reader.end()).map_err(|_error| Unreadable::Body)?;
     Ok(found.references)
+}
+
+/// Whether a body can refer to items of earlier responses: a look that costs less than reading it, for a body in which
+/// nothing is written with escapes.
+pub fn may_refer_to_items(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"item_reference").is_some() || memchr::memmem::find(body, b"\"id\"").is_some()
+}
+
+/// The items of earlier responses that a body refers to (`item_reference`), in its `input` or `items`. With `responses` the
+/// body is a request for a response, whose input may leave out that an item is a reference.
+///
+/// Source: openai-python, `types/responses/response_input_item.py`, `ItemReference`: `type` is optional (seen 2026-11).
+///
+/// # Errors
+/// [`Unreadable`]: what cannot be read may not be taken for a body without references.
+pub fn items(body: &[u8], responses: bool) -> Result<Vec<Box<str>>, Unreadable> {
+    #[derive(serde::Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        input: Option<&'a RawValue>,
+        #[serde(borrow)]
+        items: Option<&'a RawValue>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Item<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Option<&'a RawValue>,
+        #[serde(borrow)]
+        id: Option<&'a RawValue>,
+        role: Option<serde::de::IgnoredAny>,
+    }
+    let text = |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str::<Box<str>>(raw.get()).ok());
+    let body: Body<'_> = serde_json::from_slice(body).map_err(|_error| Unreadable::Body)?;
+    let mut ids = Vec::new();
+    for (list, untyped) in [(body.input, responses), (body.items, false)] {
+        let Some(list) = list.map(RawValue::get).filter(|list| list.starts_with('[')) else { continue };
+        let list: Vec<&RawValue> = serde_json::from_str(list).map_err(|_error| Unreadable::Body)?;
+        for item in list.into_iter().filter(|item| item.get().starts_with('{')) {
+            let item: Item<'_> = serde_json::from_str(item.get()).map_err(|_error| Unreadable::Body)?;
+            let refers = match item.kind {
+                None => untyped && item.role.is_none(),
+                kind => text(kind).as_deref() == Some("item_reference"),
+            };
+            let Some(id) = text(item.id).filter(|id| refers && !id.is_empty()) else { continue };
+            if ids.len() >= REFERENCES_MAX {
+                return Err(Unreadable::TooMany);
+            }
+            ids.push(id);
+        }
+    }
+    Ok(ids)
 }
 
 struct Found {
@@ -575,5 +627,29 @@ mod tests {
             let _ = named_at_start(Family::Openai, &start);
             let _ = named_at_start(Family::Gemini, &[b"{\"file\":".as_slice(), &start].concat());
         }
+    }
+
+    #[test]
+    fn items_of_earlier_responses_are_found_typed_and_not() {
+        let of = |body: &str, responses| items(body.as_bytes(), responses).map(|ids| ids.join(" "));
+        let body = r#"{"input":[{"type":"item_reference","id":"msg_1"},{"id":"rs_2"},{"type":null,"id":"fc_3"},
+            {"role":"user","content":"x","id":"no"},{"type":"message","id":"no","role":"assistant"},"x",5,
+            {"\u0069d":"msg_4","type":"item\u005freference"},{"type":"reasoning","id":"no"},{"id":5},{"id":""}]}"#;
+        assert_eq!(of(body, true).unwrap(), "msg_1 rs_2 fc_3 msg_4");
+        assert_eq!(of(body, false).unwrap(), "msg_1 msg_4");
+        assert_eq!(of(r#"{"items":[{"type":"item_reference","id":"a"},{"id":"no"}]}"#, true).unwrap(), "a");
+        for none in [r#"{"input":"x"}"#, r#"{"input":null}"#, "{}", r#"{"x":{"input":[{"id":"no"}]}}"#] {
+            assert_eq!(of(none, true).unwrap(), "", "{none}");
+        }
+        for unclear in ["", "[]", r#"{"input":[{"id":"a","id":"b"}]}"#, r#"{"input":[],"input":[]}"#] {
+            assert_eq!(of(unclear, true), Err(Unreadable::Body), "{unclear}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_items_has_a_limit() {
+        let body = |count: usize| format!(r#"{{"input":[{}]}}"#, vec![r#"{"id":"a"}"#; count].join(","));
+        assert_eq!(items(body(REFERENCES_MAX).as_bytes(), true).unwrap().len(), REFERENCES_MAX);
+        assert_eq!(items(body(REFERENCES_MAX + 1).as_bytes(), true), Err(Unreadable::TooMany));
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Facts {
     model_tries: u8,
     /// Id of the response in progress.
     pub(crate) id: Option<Box<str>>,
+    /// Ids of the items that the answer consists of, as far as it names them at its end (Responses).
+    pub(crate) items: Vec<Box<str>>,
     /// Generated text so far, in bytes.
     pub(crate) text: u64,
     /// Generated text when the provider last reported output, in bytes.

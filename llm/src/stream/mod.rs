@@ -110,6 +110,8 @@ pub struct Outcome {
     pub end: StreamEnd,
     /// The answer's own id.
     pub id: Option<Box<str>>,
+    /// Ids of the items that the answer consists of (Responses); at most 256, and none of a stream that was cut.
+    pub items: Vec<Box<str>>,
     /// The model the provider says it used.
     pub model: Option<Box<str>>,
     /// Generated text, in bytes (an estimate).
@@ -234,6 +236,7 @@ impl StreamDecoder {
             uninspected_bytes: self.uninspected,
             hidden_bytes,
             id: facts.id.clone(),
+            items: facts.items.clone(),
             model: self.machine.into_model(),
         }
     }

@@ -1,7 +1,7 @@
 //! openai.responses.
 
 use super::facts::Facts;
-use super::lenient::{Object, each, error, object, one, whole, word};
+use super::lenient::{Object, each, error, list, object, one, whole, word};
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::openai::OpenaiUsage;
@@ -30,6 +30,23 @@ struct Response {
     usage: Option<OpenaiUsage>,
     error: Option<Box<str>>,
     code: Option<Box<str>>,
+    output: Vec<Item>,
+}
+
+/// An item of a response's output.
+#[derive(Default)]
+struct Item {
+    id: Option<Box<str>>,
+}
+
+impl Object for Item {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "id" => self.id = word(map)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 impl Object for Envelope {
@@ -52,6 +69,7 @@ impl Object for Response {
             "usage" => self.usage = object(map)?,
             "error" => self.error = error(map)?,
             "code" => self.code = word(map)?,
+            "output" => self.output = list(map)?.unwrap_or_default(),
             _ => return Ok(false),
         }
         Ok(true)
@@ -151,6 +169,10 @@ impl Responses {
             self.facts.id = response.id.take();
         }
         self.facts.name_model(response.model);
+        // The event that ends a response names all of them.
+        if !response.output.is_empty() {
+            self.facts.items = response.output.into_iter().filter_map(|item| item.id).collect();
+        }
         if let Some(usage) = response.usage {
             self.usage.overlay(&usage);
             if usage.has_output() {

@@ -146,7 +146,14 @@ impl Account {
             self.gateway.pins.put(self.pin_key(REFERENCE, id.as_bytes()), target);
         }
         if let Some(id) = id.filter(|_| self.stores) {
-            objects::bind_response(&self.gateway, self, id);
+            objects::bind_stored(&self.gateway, self, id, "response");
+        }
+    }
+
+    /// Binds the items of a stored answer to the caller: a later request may refer to each by itself.
+    pub(crate) fn take_items(&mut self, items: Vec<Box<str>>) {
+        for id in items.into_iter().filter(|_| self.stores) {
+            objects::bind_stored(&self.gateway, self, id, "response_item");
         }
     }
 

@@ -138,6 +138,10 @@ pub(super) async fn admit_references(
     let references =
         ids::references(text).map_err(|fault| Refusal::new(Reason::BodyMalformed, fault.to_string()))?;
     let mut first = None;
+    for item in items(text, false)? {
+        let found = admit(gateway, account, &item, provider, place).await?;
+        first = first.or(found);
+    }
     for reference in references {
         if carries_key(reference.id.as_bytes()) {
             return Err(not_found(Reason::ObjectUnknown));
@@ -146,6 +150,14 @@ pub(super) async fn admit_references(
         first = first.or(found);
     }
     Ok(first)
+}
+
+/// The items of earlier responses that a body refers to.
+fn items(text: &Bytes, responses: bool) -> Result<Vec<Box<str>>, Refusal> {
+    if !ids::may_refer_to_items(text) && !has(text, b"\\u00") {
+        return Ok(Vec::new());
+    }
+    ids::items(text, responses).map_err(|fault| Refusal::new(Reason::BodyMalformed, fault.to_string()))
 }
 
 fn not_found(reason: Reason) -> Refusal {
@@ -166,7 +178,10 @@ fn unavailable() -> Refusal {
 pub(super) fn may_refer(account: &Account, request: &Request) -> bool {
     let text = &request.body.text;
     let earlier = request.dialect == Dialect::OpenaiResponses
-        && (has(text, b"previous_response_id") || has(text, b"\"conversation\"") || has(text, b"\\u00"));
+        && (has(text, b"previous_response_id")
+            || has(text, b"\"conversation\"")
+            || ids::may_refer_to_items(text)
+            || has(text, b"\\u00"));
     earlier || (account.snapshot.keeps_objects && ids::may_refer(text))
 }
 
@@ -185,7 +200,8 @@ pub(super) async fn refer(
     if request.dialect == Dialect::OpenaiResponses {
         let head = request::head(&request.body.text)
             .map_err(|fault| Refusal::new(Reason::BodyMalformed, fault.to_string()))?;
-        for id in head.earlier(&request.body.text) {
+        let items = items(&request.body.text, true)?;
+        for id in head.earlier(&request.body.text).into_iter().chain(items) {
             let found = admit(gateway, account, &id, named, Where::Prompt).await?;
             first = first.or(found);
         }
@@ -236,9 +252,9 @@ pub(super) fn bind_named(gateway: &Shared, account: &Account, named: Named, kind
     }
 }
 
-/// Binds a stored response, for as long as the configuration says that responses are kept.
-pub(super) fn bind_response(gateway: &Shared, account: &Account, id: Box<str>) {
+/// Binds a stored response or an item of one, for as long as the configuration says that responses are kept.
+pub(super) fn bind_stored(gateway: &Shared, account: &Account, id: Box<str>, kind: &str) {
     let days = i64::try_from(account.snapshot.objects.response_days).unwrap_or(i64::MAX);
     let keep = days.saturating_mul(DAY_US);
-    bind(gateway, account, id, "response", Some(account.started_at_us.saturating_add(keep)));
+    bind(gateway, account, id, kind, Some(account.started_at_us.saturating_add(keep)));
 }

@@ -291,3 +291,38 @@ async fn an_object_whose_answer_is_too_large_to_be_read_is_known_by_its_beginnin
     assert_eq!(gate.ask_as_key(read.clone()).await.text(), "{}");
     not_found(&gate, &gate.ask(&read.key(&gate.keys[1].1)).await, Reason::ObjectForeign).await;
 }
+
+#[tokio::test]
+async fn an_item_of_a_response_is_referred_to_by_its_team_only() {
+    let completed = r#"{"id":"resp_1","object":"response","status":"completed","model":"gpt-4o",
+        "output":[{"type":"reasoning","id":"rs_1"},{"type":"message","id":"msg_1","role":"assistant","content":[]}]}"#;
+    let event = format!(
+        "event: response.completed\ndata: {{\"type\":\"response.completed\",\"response\":{}}}\n\n",
+        completed.replace('\n', "")
+    );
+    let streamed = event.replace("resp_1", "resp_2").replace("msg_1", "msg_2");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n",
+        streamed.len()
+    );
+    let acts = vec![
+        Act::json(200, "", completed),
+        Act::Say(format!("{head}{streamed}").into_bytes()),
+        Act::json(200, "", completed),
+    ];
+    let (gate, provider) = scripted(acts, "objects: {unknown_in_prompts: refuse}").await;
+    let ask = |body: &str| Ask::post("/scripted/v1/responses", format!(r#"{{"model":"gpt-4o",{body}}}"#));
+    assert_eq!(gate.ask_as_key(ask(r#""input":"hi""#)).await.status(), 200);
+    assert_eq!(gate.ask_as_key(ask(r#""input":"hi","stream":true"#)).await.text(), streamed);
+    for id in ["msg_1", "rs_1", "msg_2"] {
+        for item in [format!(r#"{{"type":"item_reference","id":"{id}"}}"#), format!(r#"{{"id":"{id}"}}"#)] {
+            let next = ask(&format!(r#""input":[{item},{{"role":"user","content":"more"}}]"#));
+            let mine = gate.ask_as_key(next.clone()).await;
+            assert_eq!(mine.status(), 200, "{item} {}", mine.text());
+            not_found(&gate, &gate.ask(&next.key(&gate.keys[1].1)).await, Reason::ObjectForeign).await;
+        }
+    }
+    let unknown = ask(r#""input":[{"type":"item_reference","id":"msg_elsewhere"}]"#);
+    not_found(&gate, &gate.ask_as_key(unknown).await, Reason::ObjectUnknown).await;
+    assert_eq!(provider.requests().len(), 8);
+}

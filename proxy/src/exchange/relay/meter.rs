@@ -68,6 +68,7 @@ impl Meter {
             Meter::Off => return None,
         };
         account.take_id(outcome.id);
+        account.take_items(outcome.items);
         account.take_usage(&outcome.usage, outcome.reported, outcome.unreported_text_bytes, outcome.model);
         seen_whole.then_some(outcome.end)
     }

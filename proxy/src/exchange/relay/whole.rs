@@ -96,6 +96,7 @@ fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes
     };
     let answer = unary::read(target.dialect, text);
     account.take_id(answer.id);
+    account.take_items(answer.items);
     account.take_usage(&answer.usage, answer.reported, answer.output_text_bytes, answer.model);
 }
 
