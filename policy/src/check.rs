@@ -32,13 +32,22 @@ pub(crate) fn problems(rules: &[Rule], catalogue: &Catalogue<'_>) -> Vec<Problem
     let mut found = whole(rules, catalogue);
     let mut names: HashMap<&str, usize> = HashMap::new();
     for (at, rule) in rules.iter().enumerate() {
-        let mut report = |key, message: String| found.push(Problem { rule: Some(at), key, message });
+        let mut report =
+            |key, message: String| found.push(Problem { rule: Some(at), condition: None, key, message });
         if let Some(first) = names.insert(&rule.name, at) {
             report("name", format!("`{}` is also the name of policies[{first}]", rule.name));
         }
         name(rule, &mut report);
         place(rule, &mut report);
-        conditions(rule, catalogue, &mut report);
+        many(rule, &mut report);
+        for (position, one) in rule.when.iter().enumerate() {
+            let mut report = |key, message: String| {
+                found.push(Problem { rule: Some(at), condition: Some(position), key, message });
+            };
+            condition(one, catalogue, &mut report);
+        }
+        let mut report =
+            |key, message: String| found.push(Problem { rule: Some(at), condition: None, key, message });
         match &rule.then.effect {
             Effect::Act(action) => acting(rule, *action, &mut report),
             Effect::Exempt(names) => exempting(rule, names, rules, &mut report),
@@ -61,6 +70,7 @@ fn whole(rules: &[Rule], catalogue: &Catalogue<'_>) -> Vec<Problem> {
     let over = limits.into_iter().filter(|(count, most, _)| count > most);
     over.map(|(count, most, what)| Problem {
         rule: None,
+        condition: None,
         key: "",
         message: format!("there are {count} {what}, and {most} is the most"),
     })
@@ -100,22 +110,23 @@ fn place(rule: &Rule, report: &mut Report<'_>) {
     }
 }
 
-fn conditions(rule: &Rule, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
+fn many(rule: &Rule, report: &mut Report<'_>) {
     if rule.when.len() > RULE_CONDITIONS_MAX {
         let message =
             format!("there are {} conditions, and {RULE_CONDITIONS_MAX} is the most", rule.when.len());
         report("when", message);
     }
-    for condition in &rule.when {
-        match condition {
-            Condition::Found(condition) => found(condition, catalogue, report),
-            Condition::Guardrail(verdict) => {
-                if !catalogue.guardrails.iter().any(|one| one.name == verdict.guardrail) {
-                    report("when.guardrail", format!("there is no guardrail `{}`", verdict.guardrail));
-                }
-                if verdict.score > SCORE_MAX {
-                    report("when.score", format!("a score is at most {SCORE_MAX}"));
-                }
+}
+
+fn condition(condition: &Condition, catalogue: &Catalogue<'_>, report: &mut Report<'_>) {
+    match condition {
+        Condition::Found(condition) => found(condition, catalogue, report),
+        Condition::Guardrail(verdict) => {
+            if !catalogue.guardrails.iter().any(|one| one.name == verdict.guardrail) {
+                report("when.guardrail", format!("there is no guardrail `{}`", verdict.guardrail));
+            }
+            if verdict.score > SCORE_MAX {
+                report("when.score", format!("a score is at most {SCORE_MAX}"));
             }
         }
     }
@@ -223,7 +234,7 @@ fn owners(rules: &[Rule], catalogue: &Catalogue<'_>) -> Vec<Problem> {
         if !(masks || rule.then.operation == Some(Operation::Mutate)) || rule.then.mode == Mode::Audit {
             continue;
         }
-        for condition in &rule.when {
+        for (position, condition) in rule.when.iter().enumerate() {
             let Condition::Guardrail(verdict) = condition else { continue };
             let Some(one) = catalogue.guardrails.iter().find(|one| one.name == verdict.guardrail) else {
                 continue;
@@ -236,7 +247,8 @@ fn owners(rules: &[Rule], catalogue: &Catalogue<'_>) -> Vec<Problem> {
                     "`{}` here and `{name}` in policies[{first}] would both rewrite, and have the same priority",
                     one.name
                 );
-                problems.push(Problem { rule: Some(at), key: "when.guardrail", message });
+                let (rule, condition) = (Some(at), Some(position));
+                problems.push(Problem { rule, condition, key: "when.guardrail", message });
             }
             seen.push((at, one.priority, &one.name, rule));
         }

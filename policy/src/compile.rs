@@ -35,6 +35,8 @@ pub struct Catalogue<'a> {
 pub struct Problem {
     /// Position of the rule in the list that was given; `None` for the list as a whole.
     pub rule: Option<usize>,
+    /// Position of the condition in the rule, where it is about one.
+    pub condition: Option<usize>,
     /// The key it is about, with dots (`then.exempts`).
     pub key: &'static str,
     /// What is wrong.
@@ -132,6 +134,11 @@ impl PolicySet {
         if !problems.is_empty() {
             return Err(problems);
         }
+        Ok(PolicySet::of(rules, catalogue))
+    }
+
+    /// Rules without problems, compiled.
+    fn of(rules: Vec<Rule>, catalogue: &Catalogue<'_>) -> PolicySet {
         let version = Version::of(&rules, catalogue);
         let mut rules = rules;
         rules.sort_by(|one, other| one.name.cmp(&other.name));
@@ -153,7 +160,7 @@ impl PolicySet {
         let (acts, free) =
             (|rule: &Compiled| rule.action().is_some(), |rule: &Compiled| rule.source.when.is_empty());
         let places: Vec<&Where> = compiled.iter().map(|rule| &rule.source.place).collect();
-        Ok(PolicySet {
+        PolicySet {
             index: Index::new(&places, set(&|rule| !acts(rule))),
             stages: Stage::ALL.map(|stage| set(&|rule| rule.source.place.is_at(stage))),
             by_place: set(&|rule| acts(rule) && free(rule)),
@@ -168,7 +175,12 @@ impl PolicySet {
             selections,
             lists,
             version,
-        })
+        }
+    }
+
+    /// No rules: nothing is needed, and nothing happens.
+    pub fn empty() -> PolicySet {
+        PolicySet::of(Vec::new(), &Catalogue { detectors: &[], guardrails: &[] })
     }
 
     /// The version of these rules: the same for the same rules in any order, on any machine that runs this build.

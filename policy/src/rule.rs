@@ -50,7 +50,8 @@ pub enum Condition {
 pub struct Found {
     /// Families; empty for all.
     pub classes: Vec<Class>,
-    /// Tiers; empty for tier A, and for every tier where `entities` or `rules` are named (naming asks for them).
+    /// Tiers; empty for A and B (which detectors report with a word of context), and for every tier where `entities` or
+    /// `rules` are named: naming asks for them.
     pub tiers: Vec<Tier>,
     /// Entities (`EMAIL`).
     pub entities: Names,
@@ -187,7 +188,7 @@ impl Found {
     pub fn takes(&self, tier: Tier) -> bool {
         let named = !self.entities.any.is_empty() || !self.rules.any.is_empty();
         match self.tiers.is_empty() {
-            true => named || tier == Tier::A,
+            true => named || tier != Tier::C,
             false => self.tiers.contains(&tier),
         }
     }

@@ -28,6 +28,7 @@ fn detectors() -> Vec<narrows_guard::Rule> {
         rule("ip", "IP_ADDRESS", Class::Pii, Tier::B),
         rule("override", "INJECTION", Class::Injection, Tier::A),
         rule("project", "PROJECT", Class::Custom, Tier::A),
+        rule("account", "BANK_ACCOUNT", Class::Pii, Tier::C),
     ]
 }
 
@@ -35,6 +36,7 @@ const GITHUB: RuleIndex = RuleIndex(0);
 const AWS: RuleIndex = RuleIndex(1);
 const EMAIL: RuleIndex = RuleIndex(2);
 const IP: RuleIndex = RuleIndex(3);
+const BANK: RuleIndex = RuleIndex(6);
 
 const AN_AWS_KEY: [Seen; 1] = [Seen { rule: AWS, score: 90, maskable: true }];
 

@@ -10,6 +10,11 @@ use std::fmt::{self, Write};
 pub struct Version(u64);
 
 impl Version {
+    /// The version as a number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
     /// The version of rules in any order, over what they may name.
     pub(crate) fn of(rules: &[Rule], catalogue: &Catalogue<'_>) -> Version {
         let mut sorted: Vec<&Rule> = rules.iter().collect();

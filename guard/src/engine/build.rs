@@ -80,6 +80,12 @@ impl Builder {
         self
     }
 
+    /// Every rule of the engine to be, in its order, before anything of it is compiled.
+    pub fn rules(&self) -> Vec<Rule> {
+        let secrets = self.secrets.patterns.iter().map(|pattern| pattern.rule.clone());
+        secrets.chain(self.detectors.iter().flat_map(|detector| detector.rules())).collect()
+    }
+
     /// The engine.
     pub fn build(mut self) -> Result<Engine, BuildError> {
         let mut digest = Sha256::new();

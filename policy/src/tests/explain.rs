@@ -106,7 +106,7 @@ fn a_table_says_what_is_in_force_and_what_is_open() {
     ]);
     let rows = set.table();
     assert_eq!(rows[0].place, "model is gpt-*");
-    assert_eq!(rows[0].when, "secret tier A score 50 or guardrail first");
+    assert_eq!(rows[0].when, "secret tier A, B score 50 or guardrail first");
     assert_eq!((rows[0].mode, rows[0].on_error), ("enforce_ignore_errors", "allow"));
     assert_eq!((rows[2].place.as_str(), rows[2].on_error), ("everywhere", "block"));
     assert_eq!((rows[3].then.as_str(), rows[3].when.as_str()), ("allow, exempt from c", "always"));

@@ -22,7 +22,10 @@ fn names_that_nothing_has_are_refused() {
         (block(found(Found { entities: names(&["E-MAIL"]), ..Found::default() })), "when.entity"),
         (block(found(Found { entities: names(&["EMAIL", "!EMIAL"]), ..Found::default() })), "when.entity"),
         (block(found(Found { rules: names(&["gitlab-*"]), ..Found::default() })), "when.rule"),
-        (block(found(Found { tiers: vec![Tier::C], ..Found::default() })), "when"),
+        (
+            block(found(Found { classes: vec![Class::Custom], tiers: vec![Tier::C], ..Found::default() })),
+            "when",
+        ),
         (block(vec![guardrail("third")]), "when.guardrail"),
         (rule("one", Vec::new(), exempt(&["two"])), "then.exempts"),
         (at(block(Vec::new()), Dimension::Surface, &["gatway"]), "where.surface"),

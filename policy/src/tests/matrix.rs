@@ -130,19 +130,18 @@ fn scores_and_counts_are_thresholds() {
 
 #[test]
 fn tiers_beyond_the_first_are_asked_for() {
-    let decides = |found: Found| {
+    let decides = |found: Found, seen: Seen| {
         let set = compile(vec![rule("one", vec![Condition::Found(found)], Then::act(Action::Log))]);
-        !decide(&set, Stage::Request, &[seen(IP)]).is_nothing()
+        !decide(&set, Stage::Request, &[seen]).is_nothing()
     };
     let pii = Found { classes: vec![Class::Pii], ..Found::default() };
-    assert!(!decides(pii.clone()));
-    assert!(decides(Found { tiers: vec![Tier::A, Tier::B], ..pii }));
-    assert!(decides(Found { entities: names(&["IP_*"]), ..Found::default() }));
-    assert!(!decides(Found {
-        entities: names(&["IP_*", "EMAIL"]),
-        tiers: vec![Tier::A],
-        ..Found::default()
-    }));
+    assert!(decides(pii.clone(), seen(EMAIL)) && decides(pii.clone(), seen(IP)));
+    assert!(!decides(pii.clone(), seen(BANK)));
+    assert!(decides(Found { tiers: vec![Tier::C], ..pii.clone() }, seen(BANK)));
+    assert!(!decides(Found { tiers: vec![Tier::A], ..pii }, seen(IP)));
+    let named = Found { entities: names(&["BANK_*", "EMAIL"]), ..Found::default() };
+    assert!(decides(named.clone(), seen(BANK)));
+    assert!(!decides(Found { tiers: vec![Tier::A], ..named }, seen(BANK)));
 }
 
 #[test]
@@ -224,7 +223,7 @@ fn some_rules() -> impl Strategy<Value = Vec<Rule>> {
 }
 
 fn some_findings() -> impl Strategy<Value = Vec<Seen>> {
-    let one = (0..6u32, 0..=100u8, any::<bool>()).prop_map(|(rule, score, maskable)| Seen {
+    let one = (0..7u32, 0..=100u8, any::<bool>()).prop_map(|(rule, score, maskable)| Seen {
         rule: RuleIndex(rule),
         score,
         maskable,

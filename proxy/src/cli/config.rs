@@ -57,6 +57,15 @@ fn fine(loaded: &Loaded) -> Json {
         "metrics": settings.listen.metrics.address.to_string(),
         "admin": settings.listen.admin.as_ref().map(|admin| admin.address.to_string()),
         "providers": settings.providers.iter().map(|provider| &*provider.name).collect::<Vec<_>>(),
+        "policy_version": settings.policies.version().to_string(),
+        "policies": settings.policies.table().iter().map(|row| json!({
+            "name": row.name,
+            "where": row.place,
+            "when": row.when,
+            "then": row.then,
+            "mode": row.mode,
+            "on_error": row.on_error,
+        })).collect::<Vec<_>>(),
         "aliases": settings.aliases.iter().map(|alias| &*alias.name).collect::<Vec<_>>(),
     })
 }
@@ -85,6 +94,7 @@ fn summary(file: &str, loaded: &Loaded, console: &mut Console<'_>) -> Result<()>
             writeln!(out, "  {} → {}/{}", alias.name, alias.provider, alias.model)?;
         }
     }
+    policies(settings, out)?;
     let open = warning::fail_open(settings);
     if !open.is_empty() {
         writeln!(out, "fail-open settings in force")?;
@@ -92,6 +102,31 @@ fn summary(file: &str, loaded: &Loaded, console: &mut Console<'_>) -> Result<()>
     }
     for warning in &loaded.warnings {
         writeln!(out, "\nwarning: {warning}")?;
+    }
+    Ok(())
+}
+
+/// The policies in force, in columns.
+fn policies(settings: &Settings, out: &mut dyn Write) -> Result<()> {
+    let rows = settings.policies.table();
+    writeln!(out, "policies  {} (version {})", rows.len(), settings.policies.version())?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let heads = ["name", "where", "when", "then", "mode", "on error"].map(str::to_owned);
+    let lines: Vec<[String; 6]> = std::iter::once(heads)
+        .chain(rows.into_iter().map(|row| {
+            [row.name, row.place, row.when, row.then, row.mode.to_owned(), row.on_error.to_owned()]
+        }))
+        .collect();
+    let width = |column: usize| {
+        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    for line in &lines {
+        let cells: Vec<String> =
+            line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "  {}", cells.join("  ").trim_end())?;
     }
     Ok(())
 }

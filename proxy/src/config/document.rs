@@ -3,6 +3,7 @@
 use super::credential::ApiKey;
 use super::form::{Form, Reader, Shape};
 use super::forms::{Count, Grace, Map, Switch};
+use super::guard::{Guard, Guardrail, PolicyDocument};
 use super::kinds;
 use super::macros::settings;
 use super::paths::PathRule;
@@ -98,6 +99,12 @@ settings! {
         pub(super) keys: Option<KeysSource> = optional,
         /// Providers that serve requests without a virtual key, attributed to a named caller.
         pub(super) anonymous: Vec<AnonymousDocument> = "[]",
+        /// Our own detectors.
+        pub(super) guard: Guard = "{}",
+        /// External guardrails. The name is yours; policies name it.
+        pub(super) guardrails: Vec<(String, Guardrail)> as Map<Guardrail> = "{}",
+        /// Policies: where they apply, when they fire, what they do. They add up, and the strictest action wins.
+        pub(super) policies: Vec<PolicyDocument> = "[]",
     }
 
     /// Virtual keys that a file declares: created, changed and disabled as the file says, at the start and whenever the

@@ -27,7 +27,7 @@ macro_rules! settings {
                     name: stringify!($name),
                     doc: $crate::config::macros::paragraph(&[$($doc),+]),
                     fields: vec![$(Field {
-                        name: stringify!($field),
+                        name: $crate::config::macros::key(stringify!($field)),
                         doc: $crate::config::macros::paragraph(&[$($field_doc),+]),
                         presence: $crate::config::macros::presence!($presence),
                         shape: <$crate::config::macros::form!($type $(, $form)?) as Form>::shape(),
@@ -39,7 +39,7 @@ macro_rules! settings {
                 node: &$crate::config::tree::Node,
                 reader: &mut $crate::config::form::Reader<'_>,
             ) -> Option<$name> {
-                reader.group(node, &[$(stringify!($field)),+])?;
+                reader.group(node, &[$($crate::config::macros::key(stringify!($field))),+])?;
                 $(let $field = $crate::config::macros::field!(
                     reader, node, $field, $crate::config::macros::form!($type $(, $form)?), $presence
                 );)+
@@ -52,7 +52,7 @@ macro_rules! settings {
                 $({
                     let shown = <$crate::config::macros::form!($type $(, $form)?) as Form>::show(&value.$field);
                     if !shown.is_null() {
-                        object.insert(stringify!($field).to_owned(), shown);
+                        object.insert($crate::config::macros::key(stringify!($field)).to_owned(), shown);
                     }
                 })+
                 serde_json::Value::Object(object)
@@ -137,13 +137,26 @@ macro_rules! field {
     ($reader:ident, $node:ident, $field:ident, $form:ty, optional) => {
         Some(
             $reader
-                .field::<$form>($node, stringify!($field), $crate::config::form::Presence::Optional)
+                .field::<$form>(
+                    $node,
+                    $crate::config::macros::key(stringify!($field)),
+                    $crate::config::form::Presence::Optional,
+                )
                 .unwrap_or_default(),
         )
     };
     ($reader:ident, $node:ident, $field:ident, $form:ty, $presence:tt) => {
-        $reader.field::<$form>($node, stringify!($field), $crate::config::macros::presence!($presence))
+        $reader.field::<$form>(
+            $node,
+            $crate::config::macros::key(stringify!($field)),
+            $crate::config::macros::presence!($presence),
+        )
     };
+}
+
+/// The key of a field: one that is a word of Rust too is written `r#where`.
+pub(super) fn key(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
 }
 
 /// Doc comment lines as one paragraph.

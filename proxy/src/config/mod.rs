@@ -14,6 +14,7 @@ mod files;
 mod fixed;
 mod form;
 mod forms;
+pub mod guard;
 mod interpolate;
 mod kinds;
 mod macros;

@@ -40,6 +40,8 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
     check.alerts(&document.alerts);
     let aliases = check.aliases(&document.models, &names);
     let routes = check.routes(document, &providers);
+    let guardrails = check.guardrails(document);
+    let (policies, detection) = check.policies(document);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
     Settings {
         organization: Arc::clone(&document.organization),
@@ -60,6 +62,10 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         aliases,
         routes,
         anonymous,
+        guard: document.guard.clone(),
+        detection,
+        guardrails,
+        policies,
         alerts: document.alerts.clone(),
         vault: document.vault.clone(),
         master_key: document.master_key.clone(),

@@ -4,6 +4,7 @@ pub use super::alerts::{AlertWebhook, Alerts, LeastSeverity};
 use super::credential::ApiKey;
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
+pub use super::guard::{Detection, External, Guard, Policies};
 use super::macros::{settings, words};
 use super::network::Network;
 use super::paths::PathRule;
@@ -65,6 +66,14 @@ pub struct Settings {
     pub keys: Option<DeclaredKeys>,
     /// Routes that accept requests without a key, in the order of the file.
     pub anonymous: Vec<Anonymous>,
+    /// Our own detectors: what is written about them.
+    pub guard: Guard,
+    /// Our own detectors, put together.
+    pub detection: Detection,
+    /// External guardrails, in the order of the file.
+    pub guardrails: Vec<External>,
+    /// The policies in force.
+    pub policies: Policies,
     /// Hash of everything above except secrets and declared keys; equal content gives an equal hash on every machine.
     pub snapshot: u64,
 }

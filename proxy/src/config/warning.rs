@@ -39,14 +39,17 @@ pub(super) fn warnings(file: &str, settings: &Settings, root: &Node) -> Vec<Prob
     list.found
 }
 
-/// Settings that let requests through when a safeguard fails, one line each.
-pub fn fail_open(settings: &Settings) -> Vec<&'static str> {
-    match settings.records.audit {
-        Audit::Required => Vec::new(),
-        Audit::BestEffort => vec![
-            "records.audit: best_effort (requests are served while records cannot be kept; sums stay right)",
-        ],
-    }
+/// Settings that let requests through when a safeguard fails, and policies that carry nothing out, one line each.
+pub fn fail_open(settings: &Settings) -> Vec<String> {
+    let audit = match settings.records.audit {
+        Audit::Required => None,
+        Audit::BestEffort => Some(
+            "records.audit: best_effort (requests are served while records cannot be kept; sums stay right)"
+                .to_owned(),
+        ),
+    };
+    let policies = settings.policies.fail_opens().into_iter();
+    audit.into_iter().chain(policies.map(|open| format!("policy {}: {}", open.rule, open.what))).collect()
 }
 
 struct List<'a> {

@@ -63,10 +63,11 @@ fn folder() -> tempfile::TempDir {
         ("tls/gateway.key", made.signing_key.serialize_pem()),
         ("tls/acme-ca.pem", made.cert.pem()),
         ("tls/corp-ca.pem", made.cert.pem()),
-        ("secrets/partner", "secret\n".to_owned()),
-        ("secrets/openai", "secret\n".to_owned()),
-        ("secrets/azure", "secret\n".to_owned()),
-        ("secrets/anthropic", "secret\n".to_owned()),
+        ("secrets/partner", "canary\n".to_owned()),
+        ("secrets/openai", "canary\n".to_owned()),
+        ("secrets/azure", "canary\n".to_owned()),
+        ("secrets/anthropic", "canary\n".to_owned()),
+        ("secrets/masking", "canary\n".to_owned()),
     ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
@@ -87,7 +88,7 @@ fn every_example_loads() {
         }
         let loaded = parse(&name, folder.path(), &text, &|_| Some("value".to_owned()));
         let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
-        assert!(!loaded.to_yaml().contains("secret\n"));
+        assert!(!loaded.to_yaml().contains("canary"));
         names.push(name);
     }
     names.sort();
@@ -101,6 +102,7 @@ fn every_example_loads() {
             "failover.yaml",
             "local-models.yaml",
             "minimal.yaml",
+            "policies.yaml",
             "production.yaml"
         ]
     );
@@ -172,4 +174,18 @@ fn the_example_of_the_page_about_alerts_loads() {
         (alerts.per_minute, alerts.webhook.map(|webhook| webhook.give_up.as_secs())),
         (120, Some(86_400))
     );
+}
+
+#[test]
+fn the_examples_of_the_page_about_policies_load() {
+    let folder = folder();
+    let page = std::fs::read_to_string(root().join("docs/policies.md")).unwrap();
+    let examples: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    assert_eq!(examples.len(), 4);
+    for example in examples {
+        let text = format!("version: 1\nproviders: {{openai: {{kind: openai, api_key: x}}}}\n{example}");
+        parse("policies.md", folder.path(), &text, &|_| Some("value".to_owned()))
+            .unwrap_or_else(|problems| panic!("{problems}\n{example}"));
+    }
 }
