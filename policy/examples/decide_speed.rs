@@ -29,7 +29,7 @@ fn detectors() -> Vec<narrows_guard::Rule> {
     let rule = |number: usize| narrows_guard::Rule {
         id: format!("vendor-{number}-key").into(),
         entity: format!("VENDOR_{number}").into(),
-        class: if number % 10 == 0 { Class::Pii } else { Class::Secret },
+        class: if number.is_multiple_of(10) { Class::Pii } else { Class::Secret },
         tier: Tier::A,
         description: "".into(),
     };
@@ -48,7 +48,7 @@ fn policies(count: usize) -> Vec<Rule> {
             _ => Some((Dimension::Application, format!("app-{number}"))),
         };
         place.names.extend(demand.map(|(dimension, text)| (dimension, names(text))));
-        let class = if number % 2 == 0 { Class::Secret } else { Class::Pii };
+        let class = if number.is_multiple_of(2) { Class::Secret } else { Class::Pii };
         let when = vec![Condition::Found(Found { classes: vec![class], ..Found::default() })];
         Rule {
             name: format!("rule-{number}"),

@@ -169,10 +169,43 @@ struct Column {
     literals: Vec<(Box<str>, RuleSet)>,
     /// Rules that accept any other name.
     others: RuleSet,
-    /// Rules whose globs must be tried on any other name.
-    globs: Vec<(usize, Names)>,
+    /// Rules whose globs must be tried on any other name, each with the bytes that such a name begins with.
+    globs: Vec<(usize, Names, FirstBytes)>,
     /// Rules that accept the absence of the fact.
     absent: RuleSet,
+}
+
+/// The bytes that a name may begin with which a list accepts: most lists are ruled out by one look.
+#[derive(Debug, Clone, Copy)]
+struct FirstBytes([u64; 4]);
+
+impl FirstBytes {
+    fn of(names: &Names, case: Case) -> FirstBytes {
+        let mut set = FirstBytes([0; 4]);
+        for glob in &names.any {
+            match glob.as_str().bytes().next() {
+                None | Some(b'*') => return FirstBytes([u64::MAX; 4]),
+                Some(byte) => {
+                    set.insert(byte);
+                    if case == Case::Folded {
+                        set.insert(byte.to_ascii_lowercase());
+                        set.insert(byte.to_ascii_uppercase());
+                    }
+                }
+            }
+        }
+        if names.any.is_empty() { FirstBytes([u64::MAX; 4]) } else { set }
+    }
+
+    fn insert(&mut self, byte: u8) {
+        if let Some(word) = self.0.get_mut(usize::from(byte >> 6)) {
+            *word |= 1 << (byte & 63);
+        }
+    }
+
+    fn has(self, byte: u8) -> bool {
+        self.0.get(usize::from(byte >> 6)).is_some_and(|word| word & (1 << (byte & 63)) != 0)
+    }
 }
 
 impl Index {
@@ -257,7 +290,7 @@ impl Column {
             match demand {
                 None => others.insert(rule),
                 Some(names) if names.entries().any(|glob| !glob.is_literal()) => {
-                    globs.push((rule, names.clone()));
+                    globs.push((rule, names.clone(), FirstBytes::of(names, case)));
                 }
                 Some(names) if names.any.is_empty() => others.insert(rule),
                 Some(_) => {}
@@ -271,8 +304,9 @@ impl Column {
             Ok(at) => self.literals.get(at).map_or(RuleSet::EMPTY, |(_, rules)| *rules),
             Err(_) => {
                 let mut rules = self.others;
-                for (rule, names) in &self.globs {
-                    if names.accept(Some(value), self.case) {
+                let first = value.bytes().next();
+                for (rule, names, begin) in &self.globs {
+                    if first.is_none_or(|first| begin.has(first)) && names.accept(Some(value), self.case) {
                         rules.insert(*rule);
                     }
                 }

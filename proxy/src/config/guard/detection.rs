@@ -26,8 +26,11 @@ pub struct Detection(Arc<Lazy>);
 
 struct Lazy {
     key: [u8; 32],
-    engine: LazyLock<Result<Arc<Engine>, String>, Box<dyn FnOnce() -> Result<Arc<Engine>, String> + Send>>,
+    engine: LazyLock<Compiled, Box<dyn FnOnce() -> Compiled + Send>>,
 }
+
+/// An engine, or why there is none.
+type Compiled = Result<Arc<Engine>, String>;
 
 /// The built-in rules, read once.
 static BUILT_IN: LazyLock<Result<RuleSet, String>> =

@@ -337,5 +337,7 @@ fn read_text(path: &std::path::Path) -> Result<Arc<str>, String> {
     if bytes.len() > TEXT_FILE_BYTES_MAX {
         return Err("it is larger than 8 MiB".to_owned());
     }
-    String::from_utf8(bytes).map(Arc::from).map_err(|_| "it is not UTF-8".to_owned())
+    String::from_utf8(bytes)
+        .map(Arc::from)
+        .map_err(|error| format!("it is not UTF-8 (byte {})", error.utf8_error().valid_up_to()))
 }

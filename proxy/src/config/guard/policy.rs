@@ -130,7 +130,7 @@ pub struct Policies(pub(super) Arc<PolicySet>);
 
 impl Policies {
     /// The policies, for an exchange that outlives a reload.
-    pub(crate) fn shared(&self) -> Arc<PolicySet> {
+    pub fn shared(&self) -> Arc<PolicySet> {
         Arc::clone(&self.0)
     }
 }
