@@ -109,7 +109,7 @@ pub trait Memory {
     /// What is known of a part: the name of the outermost member it stands in, and its bytes.
     fn recall(&self, name: &str, part: &str) -> Option<Arc<Known>>;
     /// Keeps what was learnt of a part.
-    fn keep(&self, name: &str, part: &str, known: Known);
+    fn keep(&self, name: &str, part: &str, known: &Arc<Known>);
 }
 
 /// Remembers nothing.
@@ -121,7 +121,7 @@ impl Memory for Forgetful {
         None
     }
 
-    fn keep(&self, _name: &str, _part: &str, _known: Known) {}
+    fn keep(&self, _name: &str, _part: &str, _known: &Arc<Known>) {}
 }
 
 /// Memory that is used again from body to body; one for each thread that searches.
@@ -165,8 +165,9 @@ pub fn search(
                     more: false,
                 }
                 .run();
-                memory.keep(name, part, known.clone());
-                Arc::new(known)
+                let known = Arc::new(known);
+                memory.keep(name, part, &known);
+                known
             });
             report.take(body, &walk, unit, &known);
         }

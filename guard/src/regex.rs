@@ -63,10 +63,10 @@ pub(crate) fn compile_part(part: &Hir) -> Option<Regex> {
 pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
     let parser = |unicode| {
         let mut parser = regex_syntax::ParserBuilder::new();
-        parser.unicode(unicode).utf8(false).nest_limit(MAX_NESTING).build().parse(pattern)
+        let mut parser = parser.unicode(unicode).utf8(false).nest_limit(MAX_NESTING).build();
+        parser.parse(pattern).map_err(|error| error.to_string())
     };
-    let hir = parser(false).or_else(|first| if is_unicode(pattern) { parser(true) } else { Err(first) });
-    hir.map_err(|error| error.to_string())
+    parser(false).or_else(|first| if is_unicode(pattern) { parser(true) } else { Err(first) })
 }
 
 /// Whether an expression may have a meaning with Unicode's tables only: classes of letters beyond ASCII.

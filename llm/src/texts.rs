@@ -74,47 +74,47 @@ const fn row(name: &'static str, place: Place, carries: Carries) -> Member {
     Member { name, place, carries }
 }
 
+use Author::{Assistant, Document, System, ToolDefinition, ToolInput, ToolResult, User};
+use Carries::{By, Data, Json, Media, Nothing, NothingBeneath, Text, Word};
+use Place::{Anywhere, Root, Under};
+
 /// What `role` says.
 const ROLES: &[(&str, Author)] = &[
-    ("system", Author::System),
-    ("developer", Author::System),
-    ("user", Author::User),
-    ("assistant", Author::Assistant),
-    ("model", Author::Assistant),
-    ("chatbot", Author::Assistant),
-    ("tool", Author::ToolResult),
-    ("function", Author::ToolResult),
+    ("system", System),
+    ("developer", System),
+    ("user", User),
+    ("assistant", Assistant),
+    ("model", Assistant),
+    ("chatbot", Assistant),
+    ("tool", ToolResult),
+    ("function", ToolResult),
 ];
 
 /// What `type` says.
 const TYPES: &[(&str, Author)] = &[
-    ("tool_result", Author::ToolResult),
-    ("mcp_tool_result", Author::ToolResult),
-    ("web_search_tool_result", Author::ToolResult),
-    ("web_fetch_tool_result", Author::ToolResult),
-    ("code_execution_tool_result", Author::ToolResult),
-    ("bash_code_execution_tool_result", Author::ToolResult),
-    ("text_editor_code_execution_tool_result", Author::ToolResult),
-    ("function_call_output", Author::ToolResult),
-    ("custom_tool_call_output", Author::ToolResult),
-    ("local_shell_call_output", Author::ToolResult),
-    ("shell_call_output", Author::ToolResult),
-    ("apply_patch_call_output", Author::ToolResult),
-    ("computer_call_output", Author::ToolResult),
-    ("tool_use", Author::ToolInput),
-    ("server_tool_use", Author::ToolInput),
-    ("mcp_tool_use", Author::ToolInput),
-    ("function_call", Author::ToolInput),
-    ("custom_tool_call", Author::ToolInput),
-    ("local_shell_call", Author::ToolInput),
-    ("shell_call", Author::ToolInput),
-    ("document", Author::Document),
-    ("search_result", Author::Document),
+    ("tool_result", ToolResult),
+    ("mcp_tool_result", ToolResult),
+    ("web_search_tool_result", ToolResult),
+    ("web_fetch_tool_result", ToolResult),
+    ("code_execution_tool_result", ToolResult),
+    ("bash_code_execution_tool_result", ToolResult),
+    ("text_editor_code_execution_tool_result", ToolResult),
+    ("function_call_output", ToolResult),
+    ("custom_tool_call_output", ToolResult),
+    ("local_shell_call_output", ToolResult),
+    ("shell_call_output", ToolResult),
+    ("apply_patch_call_output", ToolResult),
+    ("computer_call_output", ToolResult),
+    ("tool_use", ToolInput),
+    ("server_tool_use", ToolInput),
+    ("mcp_tool_use", ToolInput),
+    ("function_call", ToolInput),
+    ("custom_tool_call", ToolInput),
+    ("local_shell_call", ToolInput),
+    ("shell_call", ToolInput),
+    ("document", Document),
+    ("search_result", Document),
 ];
-
-use Author::{Document, System, ToolDefinition, ToolInput, ToolResult, User};
-use Carries::{By, Data, Json, Media, Nothing, NothingBeneath, Text, Word};
-use Place::{Anywhere, Root, Under};
 
 /// The list.
 pub static MEMBERS: &[Member] = &[

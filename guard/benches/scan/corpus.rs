@@ -33,7 +33,7 @@ pub(crate) fn text(bytes: usize) -> String {
     while out.len() < bytes && !files.is_empty() {
         for file in &files {
             out.push_str(file);
-            if out.len() % 3 == 0 {
+            if out.len().is_multiple_of(3) {
                 out.push_str("\nmail ann.smith@example.org, card 4111 1111 1111 1111\n");
             }
         }

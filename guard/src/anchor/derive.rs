@@ -17,6 +17,9 @@ pub(crate) const MIN_LITERAL: usize = 3;
 /// Most literals of a rule.
 const MAX_LITERALS: usize = 96;
 
+/// Literals that stand in so few of ordinary text's places, all together, are as good as any.
+const RARE_ENOUGH: f64 = 1e-7;
+
 /// Most alternatives that get literals of their own.
 const MAX_BRANCHES: usize = 24;
 
@@ -91,6 +94,10 @@ fn best(parts: &[&Hir]) -> Option<(f64, Derived)> {
                 conditions: conditions(&parts[at..]),
             };
             found = Some((cost, derived));
+        }
+        // Looking on costs more than a rarer literal would save.
+        if found.as_ref().is_some_and(|(least, _)| *least < RARE_ENOUGH) {
+            break;
         }
     }
     found

@@ -156,7 +156,7 @@ pub(crate) fn prefixes(encoded: &Hir, least: usize, most: usize) -> Option<Vec<A
             return None;
         }
         if literals.len() <= most {
-            return Some(literals.into_iter().map(|literal| with_next(encoded, literal)).collect());
+            return Some(with_next(encoded, literals));
         }
     }
     None
@@ -185,26 +185,40 @@ fn cut(mut seq: Seq, length: usize) -> Option<Vec<Literal>> {
     Some(kept)
 }
 
-/// What may follow a short literal: the matcher has to know for those that are shorter than a gram and a byte.
-fn with_next(encoded: &Hir, literal: Literal) -> Anchor {
-    if literal.len() > 4 {
-        return Anchor { literal, next: ByteSet::ALL };
-    }
+/// What may follow short literals: the matcher has to know for those that are shorter than a gram and a byte.
+fn with_next(encoded: &Hir, literals: Vec<Literal>) -> Vec<Anchor> {
+    let mut longer: [Option<Vec<Literal>>; LONGEST_SHORT + 1] = Default::default();
+    let follow = |literal: Literal| {
+        let Some(longer) = longer.get_mut(literal.len()) else {
+            return Anchor { literal, next: ByteSet::ALL };
+        };
+        let longer = longer.get_or_insert_with(|| {
+            let seq = extract(encoded, 70, literal.len() + 1, 20_000);
+            seq.literals().unwrap_or_default().iter().map(|one| Literal::decode(one.as_bytes())).collect()
+        });
+        let next = next_of(&literal, longer);
+        Anchor { literal, next }
+    };
+    literals.into_iter().map(follow).collect()
+}
+
+/// Longest literal of which what follows is asked.
+const LONGEST_SHORT: usize = 4;
+
+/// What follows a literal in literals that are longer by one.
+fn next_of(literal: &Literal, longer: &[Literal]) -> ByteSet {
     let mut next = ByteSet::EMPTY;
-    let longer = extract(encoded, 70, literal.len() + 1, 20_000);
-    for one in longer.literals().unwrap_or_default() {
-        let one = Literal::decode(one.as_bytes());
-        if literal.begins(&one) {
+    for one in longer {
+        if literal.begins(one) {
             match one.bytes.get(literal.len()) {
                 Some(byte) => next.add(byte | 0x20),
                 None => next = ByteSet::ALL,
             }
-        } else if one.begins(&literal) {
+        } else if one.begins(literal) {
             next = ByteSet::ALL;
         }
     }
-    let next = if next == ByteSet::EMPTY { ByteSet::ALL } else { next };
-    Anchor { literal, next }
+    if next == ByteSet::EMPTY { ByteSet::ALL } else { next }
 }
 
 impl Literal {

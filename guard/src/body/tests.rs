@@ -96,9 +96,9 @@ impl Memory for Notes {
         self.0.borrow().get(&(name.to_owned(), part.to_owned())).cloned()
     }
 
-    fn keep(&self, name: &str, part: &str, known: Known) {
+    fn keep(&self, name: &str, part: &str, known: &Arc<Known>) {
         *self.1.borrow_mut() += 1;
-        self.0.borrow_mut().insert((name.to_owned(), part.to_owned()), Arc::new(known));
+        self.0.borrow_mut().insert((name.to_owned(), part.to_owned()), Arc::clone(known));
     }
 }
 

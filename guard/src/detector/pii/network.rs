@@ -1,7 +1,7 @@
 //! Addresses of machines. Sources: RFC 791, RFC 4291 and RFC 5952 (text forms), IEEE 802 (hardware), IANA's registries of
 //! special-purpose addresses.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use super::entity::{Entity, Proof};

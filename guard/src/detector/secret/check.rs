@@ -24,6 +24,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("der-private-key", keys::der_private_key),
     ("discord-token", vendor::discord_token),
     ("jwt", header::jwt),
+    ("letters", randomness::letters),
     ("mnemonic", keys::mnemonic),
     ("opaque", randomness::opaque),
     ("opaque-mixed", randomness::opaque_mixed),

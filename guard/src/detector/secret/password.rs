@@ -2,7 +2,7 @@
 
 use super::base64::decode;
 use super::placeholder;
-use super::randomness::{is_wordlike, opaque, opaque_strict};
+use super::randomness::{is_number, is_wordlike, opaque, opaque_strict};
 
 /// Words that documentation and tests use as a password or user, in lower case and without digits at the end.
 const COMMON: &[&str] = &[
@@ -194,7 +194,7 @@ pub(super) fn database_password(value: &[u8]) -> bool {
 
 /// A password after nothing but a word for one: three kinds of characters and eight bytes, or a random string.
 pub(super) fn strict_password(value: &[u8]) -> bool {
-    if value.len() < 8 || is_common(value) || placeholder::is_test_word(value) {
+    if value.len() < 8 || is_common(value) || placeholder::is_test_word(value) || is_number(value) {
         return false;
     }
     let Kinds { digit, lower, upper, sign } = kinds(value);
@@ -202,8 +202,22 @@ pub(super) fn strict_password(value: &[u8]) -> bool {
     digit && count >= 3 && (!is_wordlike(value) || sign) || opaque_strict(value)
 }
 
+/// A value with one sign for each percent escape.
+fn unescaped(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let [first, tail @ ..] = rest {
+        let escape =
+            *first == b'%' && matches!(tail, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+        out.push(if escape { b'+' } else { *first });
+        rest = if escape { &tail[2..] } else { tail };
+    }
+    out
+}
+
 /// A password in the user part of any URL.
 pub(super) fn url_password(value: &[u8]) -> bool {
+    let value = &unescaped(value)[..];
     strict_password(value) || opaque(value) && value.len() >= 16 && !is_common(value)
 }
 

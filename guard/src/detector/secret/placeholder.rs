@@ -98,8 +98,22 @@ const WORDS: &[&[u8]] = &[
 
 /// Words of tests, for values that nothing else marks as a secret.
 const TEST_WORDS: &[&[u8]] = &[
-    b"test", b"demo", b"local", b"token", b"secret", b"passw", b"apikey", b"api_key", b"api-key", b"foo",
-    b"bar_", b"_key", b"-key",
+    b"test",
+    b"demo",
+    b"local",
+    b"token",
+    b"secret",
+    b"passw",
+    b"apikey",
+    b"privatekey",
+    b"publickey",
+    b"keypair",
+    b"api_key",
+    b"api-key",
+    b"foo",
+    b"bar_",
+    b"_key",
+    b"-key",
 ];
 
 /// Longest prefix that is searched for words, in bytes.
@@ -116,7 +130,37 @@ fn holds(value: &[u8], words: &[&[u8]]) -> bool {
 /// Whether a value stands for a secret instead of being one.
 pub(super) fn is_placeholder(value: &[u8]) -> bool {
     let lower = lowered(value);
-    holds(&lower, WORDS) || is_run(&lower) || is_counting(&lower) || is_periodic(&lower)
+    holds(&lower, WORDS)
+        || is_digest(&lower)
+        || is_published(value)
+        || lower.ends_with(b"...")
+        || is_run(&lower)
+        || is_counting(&lower)
+        || is_periodic(&lower)
+}
+
+/// A digest with its algorithm in front, as package managers write it.
+fn is_digest(value: &[u8]) -> bool {
+    [&b"sha"[..], b"md5"].iter().any(|name| value.starts_with(name))
+        && value.iter().take(8).any(|byte| matches!(byte, b'=' | b'-' | b':'))
+}
+
+/// Values that specifications print as examples, and whole libraries repeat (RFC 6749, RFC 6750, RFC 7617).
+const PUBLISHED: &[&[u8]] = &[
+    b"gX1fBat3bV",
+    b"7Fjfp0ZBr1KtDRbnfVdmIw",
+    b"SlAV32hkKG",
+    b"2YotnFZFEjr1zCsicMWpAA",
+    b"tGzv3JOkF0XG5Qx2TlKWIA",
+    b"mF_9.B5f-4.1JqM",
+    b"SplxlOBeZQQYbYS6WxSbIA",
+    b"n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg",
+    b"h480djs93hd8",
+    b"137131200",
+];
+
+fn is_published(value: &[u8]) -> bool {
+    PUBLISHED.contains(&value)
 }
 
 /// Whether a value has a word of tests in it.

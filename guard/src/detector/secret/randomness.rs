@@ -128,7 +128,12 @@ pub(super) fn opaque(value: &[u8]) -> bool {
 /// An opaque token where nothing but a name says that it is one: letters and digits, dense, and no path, version or date.
 pub(super) fn opaque_strict(value: &[u8]) -> bool {
     let value = &value[..value.len().min(MAX_JUDGED_BYTES)];
-    if !opaque(value) || value.len() < 12 || placeholder::is_test_word(value) || is_number(value) {
+    if !opaque(value)
+        || value.len() < 12
+        || placeholder::is_test_word(value)
+        || is_number(value)
+        || is_name(value)
+    {
         return false;
     }
     let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
@@ -137,8 +142,26 @@ pub(super) fn opaque_strict(value: &[u8]) -> bool {
     digits >= 1 && letters >= 1 && others * 4 <= value.len() && entropy(value) >= floor(value.len())
 }
 
+/// Fewest hexadecimal digits of a secret that nothing but a name marks: shorter ones are numbers, versions and digests.
+const MIN_HEXADECIMAL_SECRET: usize = 20;
+
+/// A path, a place in a module, or a short hexadecimal number.
+fn is_name(value: &[u8]) -> bool {
+    value.starts_with(b"/")
+        || value.starts_with(b"http")
+        || memchr::memmem::find(value, b"::").is_some()
+        || memchr::memmem::find(value, b"//").is_some_and(|at| at > 0 && value[at - 1] == b':')
+        || value.len() < MIN_HEXADECIMAL_SECRET && value.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Letters that read like no words, where a shape allows letters only.
+pub(super) fn letters(value: &[u8]) -> bool {
+    let value = &value[..value.len().min(MAX_JUDGED_BYTES)];
+    token(value) && distinct(value) >= 6 && !is_wordlike(value)
+}
+
 /// A number of a programming language, a date or a time.
-fn is_number(value: &[u8]) -> bool {
+pub(super) fn is_number(value: &[u8]) -> bool {
     let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
     let unsigned = value.strip_prefix(b"-").unwrap_or(value);
     let hexadecimal = value.len() < 24 && (unsigned.starts_with(b"0x") || unsigned.starts_with(b"0X"));
