@@ -35,6 +35,12 @@ pub(super) fn warnings(file: &str, settings: &Settings, root: &Node) -> Vec<Prob
         let message = format!("requests without a key are served by {}", route.providers.join(", "));
         list.warn(&path, &message, "make sure that only those who may use it can reach the gateway");
     }
+    for guardrail in &settings.guardrails {
+        let path = Path::of(&["guardrails", &guardrail.name]);
+        let message =
+            "external guardrails are not asked yet: for policies it counts as one that gives no verdict";
+        list.warn(&path, message, "leave policies that name it out, or write `on_error: allow` for them");
+    }
     list.found.sort_by_key(|problem| (problem.line, problem.column));
     list.found
 }

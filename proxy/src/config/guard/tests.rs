@@ -26,8 +26,8 @@ fn bad(text: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn nothing_written_logs_what_is_found_everywhere() {
-    let loaded = good("");
+fn default_policies_log_what_is_found_everywhere() {
+    let loaded = good("guard: {default_policies: true}");
     let rows = loaded.settings.policies.table();
     assert!(rows.iter().any(|row| row.name == "default-pii"));
     for row in rows {
@@ -43,7 +43,7 @@ fn nothing_written_logs_what_is_found_everywhere() {
         let needs = set.needs(&scope, stage);
         assert!(needs.detectors.any(narrows_guard::Class::Pii) && !needs.hold);
     }
-    assert!(good("guard: {default_policies: false}").settings.policies.is_empty());
+    assert!(good("").settings.policies.is_empty(), "they are in force where that is written");
 }
 
 #[test]
@@ -123,7 +123,12 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (policy("then: {action: allow}"), "policies[0].then.exempts", "changes nothing"),
         (policy("then: {action: log, exempts: [two]}"), "policies[0].then.exempts", "only `allow`"),
         (policy("then: {action: deny}"), "policies[0].then.action", "not one of its words"),
-        ("policies: [{name: default-pii, then: {action: log}}]".to_owned(), "policies", "default-pii"),
+        (
+            "guard: {default_policies: true}\npolicies: [{name: default-pii, then: {action: log}}]"
+                .to_owned(),
+            "policies",
+            "default-pii",
+        ),
         ("guard: {pii: {rules: {emial: off}}}".to_owned(), "guard.pii.rules.emial", "no rule"),
         ("guard: {custom: {x: {}}}".to_owned(), "guard.custom.x", "looks for nothing"),
         ("guard: {custom: {x: {words: [ab], regex: cd}}}".to_owned(), "guard.custom.x", "several kinds"),
@@ -185,7 +190,10 @@ fn a_call_may_take_ten_seconds_and_no_more() {
 
 #[test]
 fn the_engine_numbers_rules_as_policies_do_and_is_kept() {
-    let one = good("policies: [{name: one, when: [{entity: US_PASSPORT}], then: {action: log}}]").settings;
+    let one = good(
+        "guard: {default_policies: true}\npolicies: [{name: one, when: [{entity: US_PASSPORT}], then: {action: log}}]",
+    )
+    .settings;
     let engine = one.detection.engine().unwrap();
     assert!(engine.rules().len() > 1_000);
     for class in [narrows_guard::Class::Secret, narrows_guard::Class::Pii, narrows_guard::Class::Injection] {
@@ -212,7 +220,10 @@ fn the_engine_numbers_rules_as_policies_do_and_is_kept() {
     assert_eq!(find(&one, text), ["US_PASSPORT", "EMAIL"]);
     // Read again with the same detectors, it is the same engine; with others, another.
     let again =
-        good("policies: [{name: two, when: [{entity: US_PASSPORT}], then: {action: block}}]").settings;
+        good(
+            "guard: {default_policies: true}\npolicies: [{name: two, when: [{entity: US_PASSPORT}], then: {action: block}}]",
+        )
+        .settings;
     assert!(std::sync::Arc::ptr_eq(&engine, &again.detection.engine().unwrap()));
     let other = good(
         "guard: {default_policies: false}\npolicies: [{name: two, when: [{entity: IBAN}], then: {action: log}}]",
