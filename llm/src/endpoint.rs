@@ -31,6 +31,8 @@ pub enum Operation {
     ResponsesSocket,
     /// `GET /` or `HEAD /`: is anybody there.
     Probe,
+    /// Look at a text without sending it anywhere: answered by the gateway.
+    Scan,
     /// A path beside inference (see [`paths`](crate::paths)); never recognized here.
     Beside,
 }
@@ -170,6 +172,7 @@ pub const ROUTES: &[Route] = {
         route("POST", "/v1/responses", O::Generate, D::OpenaiResponses, None),
         // Source: github.com/openai/codex, codex-rs/codex-api (seen 2026-11).
         route("POST", "/v1/responses/compact", O::Compact, D::OpenaiResponses, Some(false)),
+        route("POST", "/v1/guard/scan", O::Scan, D::OpenaiChat, Some(false)),
         route("GET", "/v1/responses", O::ResponsesSocket, D::OpenaiResponses, Some(true)),
         route("GET", "/v1/realtime", O::Realtime, D::OpenaiResponses, Some(true)),
         route("GET", gemini_live!("v1beta"), O::Realtime, D::GeminiGenerate, Some(true)),
@@ -242,6 +245,7 @@ pub const RESERVED_PREFIXES: &[&str] = &[
     "v1",
     "v1beta",
     "v1alpha",
+    "guard",
     "chat",
     "completions",
     "responses",

@@ -2,6 +2,7 @@
 //!
 //! Pure: bytes and values in, values out. No sockets, files, clocks, environment, async or logging.
 
+pub mod deltas;
 pub mod dialect;
 
 // The request's side: paths, bodies, error shapes, providers as data.

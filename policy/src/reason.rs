@@ -126,6 +126,12 @@ reasons! {
     PathNotAllowed = "path_not_allowed", Policy;
     /// The request names a stored object of another team or organization; the caller sees `object_not_found`.
     ObjectForeign = "object_of_another_team", Policy;
+    /// A policy denies the exchange by its place: the application, the model, the team, or streams.
+    PolicyDenied = "policy_denied", Policy;
+    /// A policy blocks what was found in the request or the answer.
+    ContentBlocked = "content_blocked", Policy;
+    /// A policy that masks or blocks needs the content inspected, and it could not be.
+    ContentNotInspected = "content_not_inspected", Policy;
 
     /// More exchanges are asked for than the gateway can serve in time; try again shortly.
     Overloaded = "overloaded", Gateway;

@@ -79,7 +79,11 @@ impl Refusal {
 fn status_of(reason: Reason) -> u16 {
     match reason {
         Reason::KeyMissing | Reason::KeyUnknown | Reason::KeyDisabled | Reason::KeyExpired => 401,
-        Reason::ModelNotAllowed | Reason::PathNotAllowed => 403,
+        Reason::ModelNotAllowed
+        | Reason::PathNotAllowed
+        | Reason::PolicyDenied
+        | Reason::ContentBlocked
+        | Reason::ContentNotInspected => 403,
         Reason::PathUnknown | Reason::ModelUnknown | Reason::ObjectUnknown | Reason::ObjectForeign => 404,
         Reason::MethodNotAllowed => 405,
         Reason::ClientTimeout => 408,

@@ -10,6 +10,7 @@ use crate::config::pattern::Pattern;
 use crate::config::settings::{
     self, AskForUsage, ClientCredentials, Http2, Limits, Objects, Settings, Timeouts,
 };
+use crate::guard::Guard;
 use crate::targets::budget::Budget;
 use crate::targets::health::{Health, Table};
 use crate::upstream::connect::{Connect, Offer};
@@ -161,6 +162,8 @@ pub(crate) struct Snapshot {
     pub(crate) alerts: Arc<Plan>,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
+    /// Detectors and policies.
+    pub(crate) guard: Arc<Guard>,
     /// Who may reach stored objects.
     pub(crate) objects: Objects,
     /// Whether any provider serves paths beside inference, and so keeps objects that prompts may refer to.
@@ -236,6 +239,7 @@ impl Snapshot {
             alerts: Arc::new(Plan::new(&settings.alerts)?),
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
+            guard: Arc::new(Guard::new(settings, previous.map(|previous| &*previous.guard))?),
             objects: settings.objects.clone(),
             keeps_objects: settings.providers.iter().any(|provider| !provider.paths.is_empty()),
             trusted_proxies: settings.trusted_proxies.clone(),

@@ -1,7 +1,7 @@
 //! Every external guardrail's codec against its contract as the fake provider serves it, without a socket between them:
 //! neither crate knows the other, so what they agree on is the contract.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail by panicking, as tests do")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
 use narrows_fake::guardrail::{self, Behaviour, MASK, SLOW_MS, TRIGGERS};
 use narrows_guard::Provenance;

@@ -150,7 +150,6 @@ fn since_epoch() -> Duration {
 impl Shared {
     /// Raises an alert: counts it, writes a line to the log, and hands it on to be kept and told. Never waits; what is
     /// lost because too much waits already is counted (`narrows_alerts_lost_total`).
-    #[cfg_attr(not(test), expect(dead_code, reason = "exchanges raise alerts once they are inspected"))]
     pub(crate) fn raise(&self, alert: Alert) {
         let snapshot = self.snapshot();
         let plan = &snapshot.alerts;

@@ -1,20 +1,24 @@
 //! What is learnt of an exchange on its way, and step 9: settling it, exactly once.
 
+use super::inspect::Watch;
 use super::route::Target;
 use super::{clients, objects};
 use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
+use crate::guard::{Guard, alert};
 use crate::snapshot::{Provider, Snapshot};
 use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
 use bytes::BytesMut;
 use http::request::Parts;
-use narrows_ledger::{Attempt, Inspections, Record};
+use narrows_ledger::{Attempt, Inspection, Inspections, Record};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::stream::Reported;
 use narrows_llm::{Dialect, Family};
 use narrows_meter::{Cost, Origin, Usage};
-use narrows_policy::{Caller, Capability, CapabilitySet, Reason, Surface, TrafficClass};
+use narrows_policy::{
+    Caller, Capability, CapabilitySet, Decision, Facts, Reason, Stage, Surface, TrafficClass,
+};
 use narrows_tokenizer::Vocabulary;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -73,6 +77,10 @@ pub(crate) struct Account {
     pub(crate) origin: Origin,
     pub(crate) upstream_wait_us: u64,
     first_byte_us: Option<u64>,
+    /// The policies that apply, once they are known.
+    pub(crate) watch: Option<Box<Watch>>,
+    /// What was looked at, and what came of it.
+    inspections: Inspections,
     status: u16,
     settled: bool,
 }
@@ -116,9 +124,16 @@ impl Account {
             origin: Origin::Unknown,
             upstream_wait_us: 0,
             first_byte_us: None,
+            watch: None,
+            inspections: Inspections::default(),
             status: 0,
             settled: false,
         }
+    }
+
+    /// The exchange's id.
+    pub(crate) fn id(&self) -> u128 {
+        self.id
     }
 
     /// The exchange's id as text.
@@ -155,6 +170,32 @@ impl Account {
         for id in items.into_iter().filter(|_| self.stores) {
             objects::bind_stored(&self.gateway, self, id, "response_item");
         }
+    }
+
+    /// What policies may ask about, as far as it is known before the request is routed.
+    pub(crate) fn facts(&self) -> Facts<'_> {
+        let application = self.caller.metadata.iter().find(|(name, _)| name == "application");
+        Facts {
+            integration: self.client,
+            application: application.map(|(_, value)| value.as_str()),
+            ..Facts::of(Surface::Gateway, &self.caller)
+        }
+    }
+
+    /// Writes down what was looked at in a stage, and what was decided.
+    pub(crate) fn note_inspection(
+        &mut self,
+        guard: &Guard,
+        stage: Stage,
+        inspection: Inspection,
+        decision: Option<&Decision>,
+    ) {
+        self.inspections.policy_version = guard.policy_version();
+        let alert = decision.and_then(|decision| alert(self, guard, stage, &inspection, decision));
+        if let Some(alert) = alert {
+            self.gateway.raise(alert);
+        }
+        self.inspections.set(stage, inspection);
     }
 
     /// The gateway that the exchange runs in.
@@ -420,7 +461,7 @@ impl Account {
             attempts: std::mem::take(&mut self.attempts),
             snapshot: self.snapshot.hash,
             client_address: self.client_address,
-            inspections: Inspections::default(),
+            inspections: std::mem::take(&mut self.inspections),
         }
     }
 

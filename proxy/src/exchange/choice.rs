@@ -9,7 +9,7 @@ use crate::snapshot::route::{Outcome, Picked, Route, RouteTarget, Set, only};
 use crate::targets::rendezvous::mix;
 use bytes::Bytes;
 use narrows_llm::request::affinity::affinity;
-use narrows_llm::request::{self, Segments};
+use narrows_llm::request::{self, Edit, Segments};
 use narrows_policy::Reason;
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub(crate) struct Choice {
     wire: Bytes,
     text: Bytes,
     compressed: bool,
+    /// What masks the body, for whichever target.
+    pub(super) masks: Vec<Edit>,
 }
 
 /// Chooses the first target.
@@ -74,6 +76,7 @@ pub(super) fn choose(account: &Account, asked: &Asked<'_>, route: Arc<Route>) ->
         wire: request.body.wire.clone(),
         text: request.body.text.clone(),
         compressed: request.body.compressed,
+        masks: Vec::new(),
         route,
     };
     let Some(mut target) = choice.target(request.operation, request.dialect, stream, request.own_credential)
@@ -230,9 +233,16 @@ impl Choice {
             return Err(Refusal::new(Reason::GatewayBug, "a target that was chosen is not there"));
         };
         let head = request::head(&self.text).map_err(|fault| route::refuse_body(&fault))?;
-        let edits = route::edits(&head, &self.requested, &mut target);
+        let mut edits = route::edits(&head, &self.requested, &mut target);
+        edits.extend(self.masks.iter().cloned());
         let compressed = self.compressed && edits.is_empty();
         Ok((target, spliced(self.wire.clone(), &self.text, edits)?, compressed))
+    }
+
+    /// Every place that the request may still go to: the provider, and the model there.
+    pub(super) fn places(&self) -> impl Iterator<Item = (&str, &str)> {
+        let places = self.route.targets.iter().enumerate().filter(|(at, _)| self.left & only(*at) != 0);
+        places.map(|(_, target)| (&*target.provider.name, target.model.as_deref().unwrap_or(&self.requested)))
     }
 
     /// The name of the target that is asked now.

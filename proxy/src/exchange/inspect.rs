@@ -1,14 +1,22 @@
-//! Step 6: what changes in the body before it goes upstream. Everything else stays byte for byte.
+//! Step 6: what policies say to the request, and what changes in its body before it goes upstream. Everything else stays
+//! byte for byte.
 
+use super::Account;
 use super::admit::Admitted;
 use super::choice::Choice;
 use super::read::Body;
 use super::route::{Target, Upstream};
 use crate::buffers::Share;
+use crate::guard::{Guard, Judged, Judging, Otherwise, Sight, Values, content_of};
 use crate::respond::Refusal;
 use bytes::Bytes;
+use narrows_guard::body::Splice;
+use narrows_guard::placeholder::Minter;
+use narrows_guard::unmask::Placeholders;
+use narrows_ledger::Inspection;
 use narrows_llm::request::{self, Edit, Segments};
-use narrows_policy::Reason;
+use narrows_policy::{Coverage, Decision, Facts, Gap, Mode, Reason, Scope, Stage};
+use std::sync::Arc;
 
 /// A request ready to be sent.
 pub(crate) struct Inspected {
@@ -23,11 +31,44 @@ pub(crate) struct Inspected {
     pub(crate) choice: Option<Box<Choice>>,
 }
 
-/// Settles the body's bytes. Edits are spliced into the text; a body without edits goes on as it came, compressed
-/// or not.
-pub(crate) fn inspect(admitted: Admitted) -> Result<Inspected, Refusal> {
-    let Upstream { target, body, edits, choice } = admitted.0;
+/// The policies that apply to an exchange, and what masking it has left behind.
+pub(crate) struct Watch {
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) scope: Scope,
+    /// Placeholders that were made, and what they stand for.
+    pub(crate) minter: Option<Minter>,
+    /// Entities whose placeholders are put back into the answer.
+    pub(crate) restored: Vec<Box<str>>,
+}
+
+impl Watch {
+    /// What is put back into the answer; `None` for nothing.
+    pub(crate) fn placeholders(&self) -> Option<Placeholders> {
+        let minter = self.minter.as_ref().filter(|_| !self.restored.is_empty())?;
+        let placeholders =
+            Placeholders::new(minter, |_, entity| self.restored.iter().any(|known| **known == *entity));
+        (!placeholders.is_empty()).then_some(placeholders)
+    }
+}
+
+/// Inspects the request and settles the bytes to send. Edits are spliced into the text; a body without edits goes on as
+/// it came, compressed or not.
+pub(crate) async fn inspect(account: &mut Account, admitted: Admitted) -> Result<Inspected, Refusal> {
+    let Upstream { target, body, mut edits, mut choice } = admitted.0;
     let Body { wire, text, compressed, share } = body;
+    let guard = Arc::clone(&account.snapshot.guard);
+    if !guard.is_idle() {
+        let scope = scope(&guard, account, &target, choice.as_deref());
+        admit(account, &guard, &scope, target.stream)?;
+        account.watch = Some(Box::new(Watch { guard, scope, minter: None, restored: Vec::new() }));
+        let masks = request(account, &text).await?;
+        if !masks.is_empty() {
+            if let Some(choice) = &mut choice {
+                choice.masks.clone_from(&masks);
+            }
+            edits.extend(masks);
+        }
+    }
     let edited = !edits.is_empty();
     let segments = spliced(wire, &text, edits)?;
     Ok(Inspected { target, segments, compressed: compressed && !edited, share, choice })
@@ -40,4 +81,130 @@ pub(super) fn spliced(wire: Bytes, text: &Bytes, edits: Vec<Edit>) -> Result<Seg
     }
     request::apply(text, edits)
         .map_err(|fault| Refusal::new(Reason::GatewayBug, format!("the body could not be edited: {fault}")))
+}
+
+/// The policies that apply.
+fn scope(guard: &Guard, account: &Account, target: &Target, choice: Option<&Choice>) -> Scope {
+    let mut models: Vec<&str> = vec![&target.model];
+    let mut providers: Vec<&str> = vec![&target.provider.name];
+    if let Some(choice) = choice {
+        for (provider, model) in choice.places() {
+            models.push(model);
+            providers.push(provider);
+        }
+    }
+    models.extend(account.model_requested.as_deref());
+    let facts = Facts {
+        models: &models,
+        providers: &providers,
+        dialect: Some(target.dialect.as_str()),
+        ..account.facts()
+    };
+    guard.policies.scope(&facts)
+}
+
+/// What policies say to the exchange by its place alone, before anything is looked at.
+fn admit(account: &mut Account, guard: &Guard, scope: &Scope, stream: bool) -> Result<(), Refusal> {
+    for stage in [Some(Stage::Request), stream.then_some(Stage::Stream)].into_iter().flatten() {
+        let decision = guard.policies.admit(scope, stage);
+        if decision.refuses() {
+            return Err(denied(account, guard, stage, &decision));
+        }
+        if !decision.is_nothing() {
+            note_place(account, guard, stage, &decision);
+        }
+    }
+    Ok(())
+}
+
+/// What policies say by place alone to an answer, now that its head tells what kind it is.
+pub(super) fn admit_answer(account: &mut Account, stage: Stage) -> Result<(), Refusal> {
+    let Some(watch) = account.watch.take() else { return Ok(()) };
+    let decision = watch.guard.policies.admit(&watch.scope, stage);
+    let admitted = match decision.refuses() {
+        true => Err(denied(account, &watch.guard, stage, &decision)),
+        false => Ok(()),
+    };
+    account.watch = Some(watch);
+    admitted
+}
+
+/// The refusal of an exchange, or of its answer, by its place alone.
+pub(super) fn denied(account: &mut Account, guard: &Guard, stage: Stage, decision: &Decision) -> Refusal {
+    let explanation = guard.policies.explain(decision, &|_| None);
+    note_place(account, guard, stage, decision);
+    let message = decision.message.as_deref().map_or(explanation, str::to_owned);
+    Refusal::new(Reason::PolicyDenied, message)
+}
+
+/// Writes down what policies say by place alone.
+fn note_place(account: &mut Account, guard: &Guard, stage: Stage, decision: &Decision) {
+    let inspection = Judged::by_place(guard, decision, Coverage::None(Gap::Off));
+    account.note_inspection(guard, stage, inspection, Some(decision));
+}
+
+/// Looks at the request. Gives the edits that mask it.
+async fn request(account: &mut Account, text: &Bytes) -> Result<Vec<Edit>, Refusal> {
+    let Some(mut watch) = account.watch.take() else { return Ok(Vec::new()) };
+    let judged = look(account, &mut watch, Stage::Request, text, Otherwise::Unreadable).await;
+    account.watch = Some(watch);
+    match judged {
+        Ok(splices) => Ok(splices.into_iter().map(edit).collect()),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn edit(splice: Splice) -> Edit {
+    Edit { range: splice.range, replacement: splice.with.into() }
+}
+
+/// Looks at a body that is held whole, and writes down what came of it. Gives what is to be masked, or refuses.
+pub(super) async fn look(
+    account: &mut Account,
+    watch: &mut Watch,
+    stage: Stage,
+    text: &Bytes,
+    otherwise: Otherwise,
+) -> Result<Vec<Splice>, Refusal> {
+    let guard = Arc::clone(&watch.guard);
+    let sight = match guard.policies.needs(&watch.scope, stage).is_nothing() {
+        true => Sight::none(Gap::Off),
+        false => guard.search(&account.caller.organization, text, otherwise).await,
+    };
+    judge(account, watch, stage, &sight, Values::In(std::str::from_utf8(text).unwrap_or_default()))
+}
+
+/// Judges what was seen of a body, and writes it down.
+pub(super) fn judge(
+    account: &mut Account,
+    watch: &mut Watch,
+    stage: Stage,
+    sight: &Sight,
+    values: Values<'_>,
+) -> Result<Vec<Splice>, Refusal> {
+    let Watch { guard, scope, minter, restored } = watch;
+    if guard.policies.needs(scope, stage).is_nothing() {
+        let nothing = Inspection::clean(0, Coverage::None(Gap::Off), Mode::Enforce);
+        account.note_inspection(guard, stage, nothing, None);
+        return Ok(Vec::new());
+    }
+    let judging =
+        Judging { guard, scope, organization: &account.caller.organization.clone(), stage, sight, values };
+    let judged = judging.judge(minter);
+    if stage == Stage::Request {
+        judging.note_restored(&judged.decision, restored);
+    }
+    let refusal = judged.refuses().then(|| refusal(stage, &judged));
+    let Judged { decision, inspection, splices } = judged;
+    account.note_inspection(guard, stage, inspection, Some(&decision));
+    refusal.map_or(Ok(splices), Err)
+}
+
+fn refusal(stage: Stage, judged: &Judged) -> Refusal {
+    let reason = if judged.is_for_a_gap() { Reason::ContentNotInspected } else { Reason::ContentBlocked };
+    let message = match judged.message() {
+        message if message.is_empty() => format!("the {} is blocked by a policy", content_of(stage)),
+        message => message,
+    };
+    Refusal::new(reason, message)
 }

@@ -20,6 +20,7 @@ mod read;
 mod receive;
 mod relay;
 mod route;
+mod scan;
 mod shed;
 mod socket;
 
@@ -29,6 +30,7 @@ pub(crate) use relay::Ending;
 use crate::downstream::Session;
 use crate::gateway::Gateway;
 use crate::respond::{self, Refusal};
+use narrows_llm::endpoint::Operation;
 use narrows_policy::Reason;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -92,6 +94,9 @@ async fn steps(
         return Box::pin(socket::serve(gateway, session, account, identified)).await;
     }
     let request = read::read(gateway, session, account, identified).await?;
+    if request.operation == Operation::Scan {
+        return Box::pin(scan::serve(session, account, request)).await;
+    }
     let request = if objects::may_refer(account, &request) {
         Box::pin(objects::refer(gateway, account, request)).await?
     } else {
@@ -103,7 +108,7 @@ async fn steps(
         route::Routed::Upstream(routed) => routed,
     };
     let admitted = admit::admit(gateway, account, routed)?;
-    let inspected = inspect::inspect(admitted)?;
+    let inspected = inspect::inspect(account, admitted).await?;
     let answered = attempt::attempt(session, account, inspected).await?;
     relay::relay(gateway, session, account, answered).await
 }

@@ -67,6 +67,7 @@ pub(crate) fn route(account: &mut Account, request: Request) -> Result<Routed, R
         Operation::Realtime
         | Operation::ResponsesSocket
         | Operation::Probe
+        | Operation::Scan
         | Operation::Beside
         | Operation::Generate
         | Operation::Compact

@@ -77,7 +77,23 @@ impl Head {
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         self.fields().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
+
+    /// Takes away what was said of a body that has been changed since, and is not compressed any more.
+    pub(crate) fn forget_body(&mut self) {
+        let says = |line: &&[u8]| {
+            let name = memchr::memchr(b':', line).and_then(|colon| line.get(..colon)).unwrap_or_default();
+            !OF_THE_BODY.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        let kept: Vec<&[u8]> = self.fields.split_inclusive(|byte| *byte == b'\n').filter(says).collect();
+        self.fields = kept.concat().into();
+        self.coding = Coding::Identity;
+    }
 }
+
+/// Fields that are true of one body only (RFC 9110 §8, RFC 9530, RFC 1864).
+const OF_THE_BODY: [&str; 6] =
+    ["content-encoding", "content-digest", "repr-digest", "digest", "content-md5", "etag"];
+
 /// Parses a head that is known to be complete.
 pub(crate) fn parse_head(bytes: &Bytes) -> Result<Head, Fault> {
     let mut fields = [const { MaybeUninit::uninit() }; HEAD_FIELDS_MAX];

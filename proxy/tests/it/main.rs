@@ -20,6 +20,7 @@ mod endings;
 mod failover;
 mod faults;
 mod fidelity;
+mod guard;
 mod headers;
 mod health;
 mod http1;

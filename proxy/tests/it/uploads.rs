@@ -179,7 +179,8 @@ async fn a_provider_that_does_not_read_holds_the_client_back() {
         }
         assert!(written < 100_000_000, "the gateway holds {written} bytes that nobody reads");
     }
-    assert_eq!(gate.gauge("narrows_buffered_bytes").await, 0.0);
+    // Nothing but the room for the answer, which names what is made.
+    assert_eq!(gate.gauge("narrows_buffered_bytes").await, 16384.0);
     drop(stream);
 }
 

@@ -5,6 +5,7 @@
 //! its length, so that a provider that fails half-way gives the client an error and not half a body.
 
 mod boundary;
+mod inspect;
 mod meter;
 mod stream;
 mod upstream;
@@ -53,6 +54,7 @@ pub(crate) async fn relay(
     // for events.
     let array = target.stream && target.dialect == Dialect::GeminiGenerate;
     account.streamed = success && (head.content == Content::Events || array);
+    inspect::admit(account)?;
     session.set_write_timeout(target.timeouts().idle);
     let upstream = Upstream::new(account, &target, connection);
     if account.streamed {

@@ -3,10 +3,11 @@
 use super::boundary::Boundary;
 use super::meter::Meter;
 use super::upstream::{Next, Stop, Upstream};
-use super::{Ending, error_reason, head_is_error, send_head};
+use super::{Ending, error_reason, head_is_error, inspect, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
 use crate::exchange::route::Target;
+use crate::guard::Tap;
 use crate::upstream::Fault;
 use crate::upstream::head::{Coding, Content, Head};
 use bytes::Bytes;
@@ -26,16 +27,19 @@ pub(super) struct Stream {
     pub(super) parts: Vec<Bytes>,
     /// Whether the bytes sent so far end between two events.
     pub(super) boundary: Boundary,
+    /// Where policies look at it.
+    pub(super) tap: Option<Tap>,
 }
 
 impl Stream {
-    pub(super) fn new(account: &Account, mut upstream: Upstream, target: &Target, head: &Head) -> Stream {
+    pub(super) fn new(account: &mut Account, mut upstream: Upstream, target: &Target, head: &Head) -> Stream {
         let readable = head.content == Content::Events && head.coding == Coding::Identity;
         if readable && target.dialect.takes_comments() {
             upstream.tell_quiet(target.provider.ping);
         }
         let boundary = if readable { Boundary::of_events() } else { Boundary::of_no_events() };
-        Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), boundary }
+        let tap = inspect::tap(account, target, readable);
+        Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), boundary, tap }
     }
 
     pub(super) async fn run(
@@ -50,7 +54,7 @@ impl Stream {
         let first = self.upstream.ready();
         let more = matches!(first, Some(Ok(_)));
         if let Err(lost) = self.write_head(session, account, head, more).await {
-            return self.stopped(account, lost.reason());
+            return self.stopped(account, lost.reason()).await;
         }
         session.slim();
         let mut next = match first {
@@ -65,13 +69,13 @@ impl Stream {
                         return self.end(session, account).await;
                     }
                     if let Err(lost) = self.write(session, account, false).await {
-                        return self.stopped(account, lost.reason());
+                        return self.stopped(account, lost.reason()).await;
                     }
                 }
                 Ok(Next::End) => return self.end(session, account).await,
                 Ok(Next::Quiet) => {
                     if let Err(lost) = self.ping(session).await {
-                        return self.stopped(account, lost.reason());
+                        return self.stopped(account, lost.reason()).await;
                     }
                 }
                 Err(stop) => return self.stop(session, account, &stop).await,
@@ -111,6 +115,9 @@ impl Stream {
             account.first_byte();
             account.response_bytes += part.len() as u64;
             self.boundary.sent(&part);
+            if let Some(tap) = &mut self.tap {
+                tap.push(&part);
+            }
             session.write_body(part, end_follows || index < last).await?;
         }
         Ok(())
@@ -133,6 +140,7 @@ impl Stream {
             written = session.finish_with(self.upstream.trailers().as_deref()).await;
         }
         self.upstream.release();
+        inspect::tapped(account, self.tap.take()).await;
         Ending::from_write(written, reason)
     }
 
@@ -159,11 +167,13 @@ impl Stream {
             // The connection ends next; that the farewell did not arrive changes nothing.
             let _ = self.write(session, account, false).await;
         }
+        inspect::tapped(account, self.tap.take()).await;
         Ending { reason, clean: false }
     }
 
-    fn stopped(mut self, account: &mut Account, reason: Reason) -> Ending {
+    async fn stopped(mut self, account: &mut Account, reason: Reason) -> Ending {
         self.meter.finish(account, &mut self.parts);
+        inspect::tapped(account, self.tap.take()).await;
         Ending { reason, clean: false }
     }
 

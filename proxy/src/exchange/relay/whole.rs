@@ -1,22 +1,22 @@
 //! An answer that is no stream is held whole.
 
 use super::boundary::Boundary;
+use super::inspect::{inspect, readable, unread};
 use super::meter::Meter;
 use super::stream::Stream;
 use super::upstream::{Next, Upstream};
-use super::{Ending, error_reason, head_is_error, send_head};
+use super::{Ending, ending_reason, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
 use crate::exchange::attempt::Early;
-use crate::exchange::coding;
 use crate::exchange::route::Target;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
-use crate::upstream::head::{Coding, Head};
+use crate::upstream::head::Head;
 use bytes::{Bytes, BytesMut};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::unary;
-use narrows_policy::Reason;
+use narrows_policy::Gap;
 
 /// An answer that is no stream, as far as it has come.
 pub(super) struct Arrived {
@@ -34,7 +34,7 @@ pub(super) async fn whole(
     arrived: Arrived,
     target: &Target,
 ) -> Result<Ending, Refusal> {
-    let Arrived { mut upstream, head, early } = arrived;
+    let Arrived { mut upstream, mut head, early } = arrived;
     let limit = account.snapshot.limits.metered_copy;
     let mut share = gateway.buffers.share();
     let mut held = Held::default();
@@ -63,37 +63,33 @@ pub(super) async fn whole(
     };
     if complete {
         let body = held.into_bytes();
-        if head.status.is_success() {
-            meter_whole(account, target, &head, &body);
-        }
         let trailers = upstream.trailers().filter(|_| session.takes_trailers());
-        let written = send_whole(session, account, &head, body, trailers).await;
         upstream.release();
-        let reason = if head_is_error(account) { error_reason(account) } else { Reason::Completed };
-        return Ok(Ending::from_write(written, reason));
+        let text = readable(account, &head, &body);
+        if head.status.is_success() {
+            meter_whole(account, target, text.as_deref());
+        }
+        let shown = inspect(account, body, text).await?;
+        if shown.is_changed {
+            head.forget_body();
+        }
+        let written = send_whole(session, account, &head, shown.body, trailers).await;
+        return Ok(Ending::from_write(written, ending_reason(account)));
     }
+    // What cannot be held cannot be inspected: policies that need it decide.
+    unread(account, Gap::TooLarge)?;
     let boundary = Boundary::of_no_events();
-    let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], boundary };
+    let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], boundary, tap: None };
     account.take_prompt_if_asked(head.status.is_success());
     Ok(passing.run_from_held(session, account, head).await)
 }
 
-fn meter_whole(account: &mut Account, target: &Target, head: &Head, body: &Bytes) {
+/// Reads an answer's usage. Without a text it could not be decoded.
+fn meter_whole(account: &mut Account, target: &Target, text: Option<&[u8]>) {
     if !matches!(target.operation, Operation::Generate | Operation::Compact | Operation::Embed) {
         return;
     }
-    let decoded;
-    let text: &[u8] = if head.coding == Coding::Identity {
-        body
-    } else {
-        match coding::decode_answer(head.coding, body, account.snapshot.limits.metered_copy) {
-            Ok(text) => {
-                decoded = text;
-                &decoded
-            }
-            Err(_fault) => return account.take_unmetered(),
-        }
-    };
+    let Some(text) = text else { return account.take_unmetered() };
     let answer = unary::read(target.dialect, text);
     account.take_id(answer.id);
     account.take_items(answer.items);

@@ -1,0 +1,114 @@
+//! What policies say to an answer that is held whole.
+
+use crate::exchange::Account;
+use crate::exchange::coding;
+use crate::exchange::inspect::{Watch, admit_answer, judge, look};
+use crate::exchange::route::Target;
+use crate::guard::{Otherwise, Sight, Tap, Values};
+use crate::respond::Refusal;
+use crate::upstream::head::{Coding, Head};
+use bytes::Bytes;
+use narrows_guard::Provenance;
+use narrows_guard::body::splice;
+use narrows_policy::{Gap, Stage};
+
+/// An answer as it is sent on.
+pub(super) struct Shown {
+    pub(super) body: Bytes,
+    /// Whether it was changed, and is no longer compressed.
+    pub(super) is_changed: bool,
+}
+
+/// Looks at an answer before the caller sees it: it is passed on as it is, masked, or refused. `text` is what it reads
+/// as, if it can be read.
+pub(super) async fn inspect(
+    account: &mut Account,
+    body: Bytes,
+    text: Option<Bytes>,
+) -> Result<Shown, Refusal> {
+    let Some(mut watch) = account.watch.take() else { return Ok(Shown { body, is_changed: false }) };
+    let shown = shown(account, &mut watch, body, text).await;
+    account.watch = Some(watch);
+    shown
+}
+
+async fn shown(
+    account: &mut Account,
+    watch: &mut Watch,
+    body: Bytes,
+    text: Option<Bytes>,
+) -> Result<Shown, Refusal> {
+    let Some(text) = text else {
+        judge(account, watch, Stage::Response, &Sight::none(Gap::Undecodable), Values::In(""))?;
+        return Ok(Shown { body, is_changed: false });
+    };
+    let otherwise = Otherwise::Text(Provenance::Assistant);
+    let splices = look(account, watch, Stage::Response, &text, otherwise).await?;
+    let masked = if splices.is_empty() { None } else { Some(Bytes::from(splice(&text, splices))) };
+    let readable = masked.as_ref().unwrap_or(&text);
+    let restored =
+        watch.placeholders().and_then(|placeholders| watch.guard.put_back(readable, &placeholders));
+    match restored.or(masked) {
+        Some(body) => Ok(Shown { body, is_changed: true }),
+        None => Ok(Shown { body, is_changed: false }),
+    }
+}
+
+/// What policies say to an answer by its place alone.
+pub(super) fn admit(account: &mut Account) -> Result<(), Refusal> {
+    let stage = if account.streamed { Stage::Stream } else { Stage::Response };
+    admit_answer(account, stage)
+}
+
+/// An answer that is passed on without being looked at, and why: policies that need it inspected refuse it.
+pub(super) fn unread(account: &mut Account, gap: Gap) -> Result<(), Refusal> {
+    let Some(mut watch) = account.watch.take() else { return Ok(()) };
+    let judged = judge(account, &mut watch, Stage::Response, &Sight::none(gap), Values::In(""));
+    account.watch = Some(watch);
+    judged.map(drop)
+}
+
+/// What looks at a stream beside the bytes that pass, if policies ask for it. What cannot be read says so.
+pub(super) fn tap(account: &mut Account, target: &Target, is_readable: bool) -> Option<Tap> {
+    let watch = account.watch.take()?;
+    let is_asked = !watch.guard.policies.needs(&watch.scope, Stage::Stream).is_nothing();
+    let tap = match is_asked && is_readable {
+        true => Some(Tap::new(&watch.guard, &account.caller.organization, target.dialect)),
+        false => None,
+    };
+    account.watch = Some(watch);
+    if tap.is_none() {
+        look_away(account, if is_asked { Gap::Undecodable } else { Gap::Off });
+    }
+    tap
+}
+
+fn look_away(account: &mut Account, gap: Gap) {
+    stream_seen(account, &Sight::none(gap), &[]);
+}
+
+/// The stream has ended: what was seen of it is judged, and written down.
+pub(super) async fn tapped(account: &mut Account, tap: Option<Tap>) {
+    if let Some(tap) = tap {
+        let seen = tap.finish().await;
+        stream_seen(account, &seen.sight, &seen.prints);
+    }
+}
+
+fn stream_seen(account: &mut Account, sight: &Sight, prints: &[u64]) {
+    if let Some(mut watch) = account.watch.take() {
+        // It is with the client already: nothing is masked, and nothing refused.
+        let _ = judge(account, &mut watch, Stage::Stream, sight, Values::Prints(prints));
+        account.watch = Some(watch);
+    }
+}
+
+/// What an answer reads as; `None` if it cannot be read.
+pub(super) fn readable(account: &Account, head: &Head, body: &Bytes) -> Option<Bytes> {
+    match head.coding {
+        Coding::Identity => Some(body.clone()),
+        coding => {
+            coding::decode_answer(coding, body, account.snapshot.limits.metered_copy).ok().map(Bytes::from)
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What a search of a text or a body comes to, for those who ask without sending it anywhere.
+
+use super::search::Otherwise;
+use super::{Guard, Judged, Judging, Values};
+use narrows_guard::Provenance;
+use narrows_guard::body::splice;
+use narrows_ledger::Inspection;
+use narrows_policy::{Decision, Scope, Stage};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// What is asked: a text, or a whole body. As JSON, `{"text": …}` or `{"body": …}`, with `stage` if it is not the
+/// request's.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Question<'a> {
+    #[serde(default, borrow)]
+    text: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    body: Option<&'a RawValue>,
+    #[serde(default)]
+    stage: Option<Stage>,
+    /// The dialect of the body. One list of members serves all of them, so it only counts for policies.
+    #[serde(default, borrow)]
+    pub(crate) dialect: Option<Cow<'a, str>>,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer<'a> {
+    pub(crate) findings: Vec<Finding<'a>>,
+    pub(crate) decision: Verdict,
+    /// How much was looked at.
+    pub(crate) coverage: &'static str,
+    /// The text or body as it would be sent on; only where it would be masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) masked: Option<String>,
+}
+
+/// A finding. Offsets are bytes of the text, or of the body as it was given.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finding<'a> {
+    pub(crate) rule: &'a str,
+    pub(crate) entity: &'a str,
+    pub(crate) class: &'static str,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) score: u8,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) path: Box<str>,
+}
+
+/// What the policies say.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    /// `allow`, `log`, `mask` or `block`.
+    pub(crate) action: &'static str,
+    /// The policies that fired, the deciding one first.
+    pub(crate) policies: Vec<String>,
+    pub(crate) explanation: String,
+    /// The version of the policies, 16 hexadecimal digits.
+    pub(crate) policy_version: String,
+}
+
+/// What came of a question, and what a record says of it.
+pub(crate) struct Examined<'a> {
+    pub(crate) answer: Answer<'a>,
+    pub(crate) stage: Stage,
+    pub(crate) inspection: Inspection,
+    pub(crate) decision: Decision,
+}
+
+impl<'a> Question<'a> {
+    /// A text or a body as it stands in a file: a JSON object or list is a body, everything else is a text.
+    pub(crate) fn of(text: &'a str) -> Question<'a> {
+        let body =
+            text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str::<&RawValue>(text).ok());
+        match body.flatten() {
+            // Offsets are those of the file.
+            Some(_) => Question {
+                text: Some(Cow::Borrowed(text)),
+                body: None,
+                stage: None,
+                dialect: Some("".into()),
+            },
+            None => Question { text: Some(Cow::Borrowed(text)), body: None, stage: None, dialect: None },
+        }
+    }
+}
+
+impl Guard {
+    /// Examines what is asked. `Err` says what is wrong with the question.
+    pub(crate) fn examine(
+        &self,
+        scope: &Scope,
+        organization: &str,
+        question: &Question<'_>,
+    ) -> Result<Examined<'_>, &'static str> {
+        let stage = question.stage.unwrap_or(Stage::Request);
+        let (text, sight) = match (&question.text, question.body) {
+            (Some(text), None) if question.dialect.is_none() => {
+                (&**text, self.search_text(text, Provenance::User))
+            }
+            (Some(text), None) => {
+                (&**text, self.search_here(organization, text.as_bytes(), Otherwise::Text(Provenance::User)))
+            }
+            // A body may also be given as a string that holds it.
+            (None, Some(body)) if body.get().starts_with('"') => {
+                return match serde_json::from_str::<Cow<'_, str>>(body.get()) {
+                    Ok(text) => {
+                        let dialect = Some(Cow::Borrowed(""));
+                        let inner = Question { text: Some(text), body: None, stage: Some(stage), dialect };
+                        self.examine(scope, organization, &inner)
+                    }
+                    Err(_) => Err("`body` is no JSON"),
+                };
+            }
+            (None, Some(body)) => {
+                (body.get(), self.search_here(organization, body.get().as_bytes(), Otherwise::Unreadable))
+            }
+            (Some(_), Some(_)) => return Err("give `text` or `body`, not both"),
+            (None, None) => return Err("give `text`, or `body`"),
+        };
+        let judging =
+            Judging { guard: self, scope, organization, stage, sight: &sight, values: Values::In(text) };
+        let Judged { decision, inspection, splices } = judging.judge(&mut None);
+        let masked = (!splices.is_empty()).then(|| splice(text.as_bytes(), splices));
+        let answer = Answer {
+            findings: sight.found.iter().filter_map(|found| self.finding(found)).collect(),
+            decision: self.verdict(&decision, &inspection),
+            coverage: sight.coverage.extent(),
+            masked: masked.and_then(|masked| String::from_utf8(masked).ok()),
+        };
+        Ok(Examined { answer, stage, inspection, decision })
+    }
+
+    fn finding(&self, found: &narrows_guard::body::Found) -> Option<Finding<'_>> {
+        let label = self.label(found.rule)?;
+        Some(Finding {
+            rule: &label.rule,
+            entity: &label.entity,
+            class: label.class.as_str(),
+            start: found.raw.start,
+            end: found.raw.end,
+            score: found.score,
+            path: found.path.clone(),
+        })
+    }
+
+    fn verdict(&self, decision: &Decision, inspection: &Inspection) -> Verdict {
+        let detail = inspection.detail.as_deref();
+        let explanation = match detail {
+            Some(detail) if !detail.explanation.is_empty() => detail.explanation.to_string(),
+            _ => self.policies.explain(decision, &|_| None),
+        };
+        Verdict {
+            action: decision.action.map_or("allow", narrows_policy::Action::as_str),
+            policies: detail
+                .map(|detail| detail.rules.iter().map(|rule| rule.to_string()).collect())
+                .unwrap_or_default(),
+            explanation,
+            policy_version: self.policies.version().to_string(),
+        }
+    }
+}

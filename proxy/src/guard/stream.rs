@@ -1,0 +1,349 @@
+//! Streams, looked at beside the bytes that pass.
+//!
+//! The relay hands over what it has sent, in batches and without waiting, to a task of the stream's own. What finds no
+//! room is not looked at, and the coverage says so. A short stream is looked at when it has ended, without a task.
+
+use super::Guard;
+use super::search::{Otherwise, Sight};
+use bytes::Bytes;
+use narrows_guard::body::Found;
+use narrows_guard::json::Spot;
+use narrows_guard::placeholder::Key;
+use narrows_guard::stream::StreamScanner;
+use narrows_guard::{Hit, Provenance, Scratch};
+use narrows_llm::Dialect;
+use narrows_llm::deltas::{Block, Kind, deltas};
+use narrows_policy::{Coverage, Gap};
+use narrows_sse::Framer;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+/// Bytes that are handed over at once.
+const BATCH_BYTES: usize = 16 * 1024;
+/// Chunks that are handed over at once.
+const BATCH_CHUNKS: usize = 64;
+/// Texts of one stream that are looked at.
+const BLOCKS_MAX: usize = 256;
+/// Most bytes of a tool's arguments that are put together, to be read as JSON.
+const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+/// Most findings of one stream that are kept.
+const FOUND_MAX: usize = 10_000;
+/// How long the end of a stream waits for what was seen of it. The client has all of it by then.
+const VERDICT_WITHIN: Duration = Duration::from_secs(5);
+
+/// What was seen of a stream, and the fingerprints of what was found.
+pub(crate) struct Seen {
+    pub(crate) sight: Sight,
+    pub(crate) prints: Vec<u64>,
+}
+
+/// Takes a stream's bytes to whoever looks at them.
+pub(crate) struct Tap {
+    batch: Vec<Bytes>,
+    bytes: usize,
+    limit: usize,
+    /// Whether anything was left out since the last batch that was handed over.
+    has_gap: bool,
+    looking: Looking,
+}
+
+enum Looking {
+    /// Nobody looks yet; whoever does starts with this.
+    Later(Box<Scan>),
+    Now {
+        sender: UnboundedSender<Batch>,
+        waiting: Arc<AtomicUsize>,
+        task: JoinHandle<Seen>,
+    },
+}
+
+struct Batch {
+    chunks: Vec<Bytes>,
+    bytes: usize,
+    /// Whether something is missing before it.
+    after_gap: bool,
+}
+
+impl Tap {
+    /// For a stream of events in `dialect`.
+    pub(crate) fn new(guard: &Arc<Guard>, organization: &str, dialect: Dialect) -> Tap {
+        let scan = Scan::new(guard, organization, dialect);
+        Tap {
+            batch: Vec::new(),
+            bytes: 0,
+            limit: guard.stream_queue,
+            has_gap: false,
+            looking: Looking::Later(Box::new(scan)),
+        }
+    }
+
+    /// Takes bytes that are on their way to the client.
+    pub(crate) fn push(&mut self, chunk: &Bytes) {
+        self.bytes += chunk.len();
+        self.batch.push(chunk.clone());
+        if self.bytes >= BATCH_BYTES || self.batch.len() >= BATCH_CHUNKS {
+            self.hand_over();
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let (chunks, bytes) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.bytes));
+        let looking = std::mem::replace(&mut self.looking, Looking::Later(Box::default()));
+        let (sender, waiting, task) = match looking {
+            Looking::Now { sender, waiting, task } => (sender, waiting, task),
+            Looking::Later(scan) => {
+                let (sender, receiver) = unbounded_channel();
+                let waiting = Arc::new(AtomicUsize::new(0));
+                let task = tokio::spawn(look(*scan, receiver, Arc::clone(&waiting)));
+                (sender, waiting, task)
+            }
+        };
+        // The channel holds no more bytes than this lets in.
+        if waiting.load(Ordering::Relaxed) + bytes > self.limit {
+            self.has_gap = true;
+        } else {
+            waiting.fetch_add(bytes, Ordering::Relaxed);
+            let after_gap = std::mem::take(&mut self.has_gap);
+            // It is not received only if the task has panicked, and then the verdict says so.
+            let _ = sender.send(Batch { chunks, bytes, after_gap });
+        }
+        self.looking = Looking::Now { sender, waiting, task };
+    }
+
+    /// The end of the stream: what was seen of it.
+    pub(crate) async fn finish(self) -> Seen {
+        let Tap { batch, bytes, limit: _, has_gap, looking } = self;
+        match looking {
+            Looking::Later(mut scan) => {
+                batch.iter().for_each(|chunk| scan.push(chunk));
+                scan.finish()
+            }
+            Looking::Now { sender, waiting, task } => {
+                waiting.fetch_add(bytes, Ordering::Relaxed);
+                let _ = sender.send(Batch { chunks: batch, bytes, after_gap: has_gap });
+                drop(sender);
+                match tokio::time::timeout(VERDICT_WITHIN, task).await {
+                    Ok(Ok(seen)) => seen,
+                    Ok(Err(_panic)) => Seen { sight: Sight::none(Gap::Error), prints: Vec::new() },
+                    Err(_elapsed) => Seen { sight: Sight::none(Gap::Timeout), prints: Vec::new() },
+                }
+            }
+        }
+    }
+}
+
+async fn look(mut scan: Scan, mut receiver: UnboundedReceiver<Batch>, waiting: Arc<AtomicUsize>) -> Seen {
+    while let Some(batch) = receiver.recv().await {
+        if batch.after_gap {
+            scan.skip(Gap::QueueFull);
+        }
+        batch.chunks.iter().for_each(|chunk| scan.push(chunk));
+        waiting.fetch_sub(batch.bytes, Ordering::Relaxed);
+    }
+    scan.finish()
+}
+
+/// Looks at a stream.
+#[derive(Default)]
+struct Scan(Option<Box<Scanning>>);
+
+struct Scanning {
+    guard: Arc<Guard>,
+    organization: Box<str>,
+    dialect: Dialect,
+    framer: Framer,
+    texts: Texts,
+}
+
+impl Scan {
+    fn new(guard: &Arc<Guard>, organization: &str, dialect: Dialect) -> Scan {
+        Scan(Some(Box::new(Scanning {
+            guard: Arc::clone(guard),
+            organization: organization.into(),
+            dialect,
+            framer: Framer::new(),
+            texts: Texts::new(guard.keys.of(organization)),
+        })))
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        let Some(scanning) = &mut self.0 else { return };
+        let Scanning { guard, dialect, framer, texts, .. } = &mut **scanning;
+        let overflowed = framer.overflowed();
+        framer.push(chunk, &mut |frame| texts.event(guard, *dialect, &frame.data()));
+        if framer.overflowed() && !overflowed {
+            // An event that is too long is passed over.
+            texts.gap(Gap::TooLarge);
+        }
+    }
+
+    /// Something is missing here: what comes next begins in the middle of an event.
+    fn skip(&mut self, gap: Gap) {
+        if let Some(scanning) = &mut self.0 {
+            scanning.framer = Framer::new();
+            scanning.texts.lost(gap);
+        }
+    }
+
+    fn finish(self) -> Seen {
+        let Some(scanning) = self.0 else {
+            return Seen { sight: Sight::none(Gap::Error), prints: Vec::new() };
+        };
+        let Scanning { guard, organization, dialect, framer, mut texts } = *scanning;
+        framer.finish(&mut |frame| texts.event(&guard, dialect, &frame.data()));
+        texts.finish(&guard, &organization)
+    }
+}
+
+/// The texts of a stream.
+struct Texts {
+    blocks: BTreeMap<Block, Reading>,
+    scratch: Scratch,
+    notes: Notes,
+    scanned: usize,
+    coverage: Coverage,
+    /// Whether the event that comes next may be half of one.
+    after_gap: bool,
+}
+
+enum Reading {
+    Words(StreamScanner),
+    /// JSON that comes in pieces: it is read when it is whole.
+    Arguments(String),
+}
+
+/// What was found.
+struct Notes {
+    key: Key,
+    found: Vec<Found>,
+    prints: Vec<u64>,
+    more: bool,
+}
+
+impl Notes {
+    fn take(&mut self, guard: &Guard, found: Found, value: &str) {
+        let Some(label) = guard.label(found.rule) else { return };
+        if self.found.len() >= FOUND_MAX {
+            self.more = true;
+            return;
+        }
+        self.prints.push(self.key.fingerprint(&label.entity, value));
+        self.found.push(found);
+    }
+
+    /// A finding in a text, and the part of it that is held from `offset` on.
+    fn hit(&mut self, guard: &Guard, block: Block, hit: &Hit, held: &str, offset: usize) {
+        let value =
+            hit.range.start.checked_sub(offset).and_then(|start| held.get(start..hit.range.end - offset));
+        let found = Found {
+            rule: hit.rule,
+            score: hit.score,
+            raw: hit.range.clone(),
+            levels: 0,
+            spot: Spot::Value,
+            provenance: Provenance::Assistant,
+            path: block.to_string().into(),
+        };
+        self.take(guard, found, value.unwrap_or_default());
+    }
+}
+
+impl Texts {
+    fn new(key: Key) -> Texts {
+        Texts {
+            blocks: BTreeMap::new(),
+            scratch: Scratch::default(),
+            notes: Notes { key, found: Vec::new(), prints: Vec::new(), more: false },
+            scanned: 0,
+            coverage: Coverage::Full,
+            after_gap: false,
+        }
+    }
+
+    fn gap(&mut self, gap: Gap) {
+        self.coverage = self.coverage.and(Coverage::Partial(gap));
+    }
+
+    fn lost(&mut self, gap: Gap) {
+        self.gap(gap);
+        self.after_gap = true;
+    }
+
+    fn event(&mut self, guard: &Guard, dialect: Dialect, data: &[u8]) {
+        if data.is_empty() {
+            return;
+        }
+        let is_readable = deltas(dialect, data, &mut |block, text| self.text(guard, block, text));
+        if !is_readable && !self.after_gap {
+            self.gap(Gap::Undecodable);
+        }
+        self.after_gap = false;
+    }
+
+    fn text(&mut self, guard: &Guard, block: Block, text: &str) {
+        if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&block) {
+            return self.gap(Gap::DepthCap);
+        }
+        let reading = self.blocks.entry(block).or_insert_with(|| match block.kind {
+            Kind::Arguments | Kind::ToolResult => Reading::Arguments(String::new()),
+            Kind::Text | Kind::Reasoning => Reading::Words(StreamScanner::new(Provenance::Assistant)),
+        });
+        match reading {
+            Reading::Words(scanner) => {
+                let notes = &mut self.notes;
+                scanner.push(
+                    &guard.engine,
+                    text,
+                    &mut self.scratch,
+                    &mut |hit: &Hit, held: &str, offset: usize| {
+                        notes.hit(guard, block, hit, held, offset);
+                    },
+                );
+            }
+            Reading::Arguments(held) if held.len() + text.len() <= ARGUMENTS_BYTES_MAX => held.push_str(text),
+            Reading::Arguments(_) => self.gap(Gap::TooLarge),
+        }
+    }
+
+    fn finish(mut self, guard: &Guard, organization: &str) -> Seen {
+        for (block, reading) in std::mem::take(&mut self.blocks) {
+            match reading {
+                Reading::Words(scanner) => {
+                    let notes = &mut self.notes;
+                    let mut note =
+                        |hit: &Hit, held: &str, offset: usize| notes.hit(guard, block, hit, held, offset);
+                    let scanned = scanner.finish(&guard.engine, &mut self.scratch, &mut note);
+                    self.scanned += scanned.bytes;
+                    self.notes.more |= scanned.capped;
+                }
+                Reading::Arguments(text) => self.arguments(guard, organization, block, &text),
+            }
+        }
+        if self.notes.more {
+            self.gap(Gap::FindingsCap);
+        }
+        let Texts { notes, scanned, coverage, .. } = self;
+        Seen { sight: Sight { found: notes.found, scanned, coverage }, prints: notes.prints }
+    }
+
+    fn arguments(&mut self, guard: &Guard, organization: &str, block: Block, text: &str) {
+        let provenance = match block.kind {
+            Kind::ToolResult => Provenance::ToolResult,
+            Kind::Arguments | Kind::Text | Kind::Reasoning => Provenance::ToolInput,
+        };
+        let sight = guard.search_here(organization, text.as_bytes(), Otherwise::Text(provenance));
+        self.scanned += sight.scanned;
+        self.coverage = self.coverage.and(sight.coverage);
+        for mut found in sight.found {
+            let value = found.value(text).into_owned();
+            let inner = std::mem::take(&mut found.path);
+            found.path = if inner.is_empty() { block.to_string() } else { format!("{block}/{inner}") }.into();
+            found.provenance = provenance;
+            self.notes.take(guard, found, &value);
+        }
+    }
+}

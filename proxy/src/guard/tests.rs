@@ -1,0 +1,154 @@
+use super::search::Otherwise;
+use super::stream::Tap;
+use super::{Guard, report::Question};
+use crate::config;
+use bytes::Bytes;
+use narrows_guard::Provenance;
+use narrows_llm::Dialect;
+use narrows_policy::{Caller, Coverage, Facts, Gap, Surface};
+use std::path::Path;
+use std::sync::Arc;
+
+const CARD: &str = "4111 1111 1111 1111";
+
+fn guard_with(more: &str) -> Arc<Guard> {
+    let text = format!(
+        "version: 1\norganization: acme\nproviders:\n  a: {{kind: openai, api_key: sk-a}}\n{more}\npolicies:\n  - {{name: cards, \
+         when: [{{entity: CARD}}], then: {{action: mask}}}}\n"
+    );
+    let settings = config::parse("test.yaml", Path::new("."), &text, &|_| None).unwrap().settings;
+    Arc::new(Guard::new(&settings, None).unwrap())
+}
+
+fn guard() -> Arc<Guard> {
+    guard_with("")
+}
+
+fn event(words: &str) -> String {
+    format!("data: {}\n\n", serde_json::json!({"choices": [{"index": 0, "delta": {"content": words}}]}))
+}
+
+/// What is found in a stream that comes in chunks of this size.
+async fn tapped(guard: &Arc<Guard>, stream: &str, size: usize) -> (Vec<String>, Coverage, usize) {
+    let mut tap = Tap::new(guard, "acme", Dialect::OpenaiChat);
+    for chunk in stream.as_bytes().chunks(size) {
+        tap.push(&Bytes::copy_from_slice(chunk));
+        // Whoever looks has its turn, as between the chunks of a socket.
+        tokio::task::yield_now().await;
+    }
+    let seen = tap.finish().await;
+    assert_eq!(seen.sight.found.len(), seen.prints.len());
+    let rows = seen.sight.found.iter().map(|found| format!("{} {:?}", found.path, found.raw));
+    (rows.collect(), seen.sight.coverage, seen.sight.scanned)
+}
+
+#[tokio::test]
+async fn a_stream_is_seen_alike_however_it_is_cut() {
+    let guard = guard();
+    let mut stream = String::new();
+    for piece in ["pay 41", "11 1", "111 1111 11", "11", " and\n", "4111-1111-1111-", "1111."] {
+        stream.push_str(&event(piece));
+    }
+    let call = serde_json::json!({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {
+        "arguments": format!("{{\"card\":\"\\u0034{}\"}}", &CARD[1..])}}]}}]});
+    stream.push_str(&format!("data: {call}\n\ndata: [DONE]\n\n"));
+    let whole = tapped(&guard, &stream, stream.len()).await;
+    assert_eq!(whole.0.len(), 3, "{whole:?}");
+    assert!(whole.0[2].starts_with("choices[0].message.tool_calls[0].function.arguments/card "), "{whole:?}");
+    assert_eq!(whole.1, Coverage::Full);
+    for size in [1, 2, 3, 7, 64, 100] {
+        assert_eq!(tapped(&guard, &stream, size).await, whole, "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_stream_is_seen_to_its_end() {
+    let guard = guard();
+    let stream: String = (0..4000)
+        .map(|at| event(&format!("line {at}: {}\n", if at % 1000 == 7 { CARD } else { "" })))
+        .collect();
+    let seen = tapped(&guard, &stream, 700).await;
+    assert_eq!((seen.0.len(), seen.1), (4, Coverage::Full));
+}
+
+#[tokio::test]
+async fn what_finds_no_room_is_said_to_be_missing() {
+    let guard = guard_with("guard: {limits: {stream_queue: 64KiB}}");
+    let stream: String = (0..20_000).map(|at| event(&format!("line {at}"))).collect();
+    // On a runtime of one thread nobody looks before the stream has ended.
+    let mut tap = Tap::new(&guard, "acme", Dialect::OpenaiChat);
+    for chunk in stream.as_bytes().chunks(4096) {
+        tap.push(&Bytes::copy_from_slice(chunk));
+    }
+    let last = event(&format!("last {CARD}"));
+    tap.push(&Bytes::from(format!("\n\n{last}")));
+    let seen = tap.finish().await;
+    assert_eq!(seen.sight.coverage, Coverage::Partial(Gap::QueueFull));
+    assert_eq!(seen.sight.found.len(), 1, "what comes after the gap is seen again");
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_said_to_be_missing() {
+    let stream = format!("{}data: {{\"choices\":\n\n{}", event("fine "), event(CARD));
+    let seen = tapped(&guard(), &stream, 9).await;
+    assert_eq!((seen.0.len(), seen.1), (1, Coverage::Partial(Gap::Undecodable)));
+}
+
+#[tokio::test]
+async fn a_long_body_is_searched_like_a_short_one() {
+    let guard = guard();
+    for length in [10, 1_000_000] {
+        let body =
+            format!(r#"{{"messages":[{{"role":"user","content":"{} {CARD}"}}]}}"#, "x ".repeat(length));
+        let sight = guard.search("acme", &Bytes::from(body), Otherwise::Unreadable).await;
+        assert_eq!((sight.found.len(), sight.coverage), (1, Coverage::Full));
+    }
+    let sight = guard.search("acme", &Bytes::from_static(b"{"), Otherwise::Unreadable).await;
+    assert_eq!(sight.coverage, Coverage::None(Gap::Undecodable));
+    let sight = guard.search("acme", &Bytes::from_static(b"\xff"), Otherwise::Text(Provenance::User)).await;
+    assert_eq!(sight.coverage, Coverage::None(Gap::Undecodable));
+}
+
+#[test]
+fn what_one_organization_sent_is_not_recalled_for_another() {
+    let guard = guard();
+    let body = format!(r#"{{"messages":[{{"role":"user","content":"{CARD}"}}]}}"#);
+    let one = guard.search_here("acme", body.as_bytes(), Otherwise::Unreadable);
+    for organization in ["acme", "other"] {
+        let again = guard.search_here(organization, body.as_bytes(), Otherwise::Unreadable);
+        assert_eq!((&again.found, again.scanned), (&one.found, one.scanned));
+    }
+    let findings = guard.findings.as_ref().unwrap();
+    assert_eq!(findings.len(), 2, "each has its own");
+}
+
+#[test]
+fn a_question_is_answered_by_engine_and_policies() {
+    let guard = guard();
+    let caller = Caller { organization: "acme".into(), ..Caller::default() };
+    let scope = guard.policies.scope(&Facts::of(Surface::Gateway, &caller));
+    let ask = |question: &str| {
+        let question: Question<'_> = serde_json::from_str(question).unwrap();
+        guard
+            .examine(&scope, "acme", &question)
+            .map(|examined| serde_json::to_value(examined.answer).unwrap())
+    };
+    let answer = ask(&format!(r#"{{"text":"pay {CARD}"}}"#)).unwrap();
+    assert_eq!((&answer["findings"][0]["start"], &answer["findings"][0]["end"]), (&4.into(), &23.into()));
+    assert_eq!(
+        (&answer["findings"][0]["entity"], &answer["decision"]["action"]),
+        (&"CARD".into(), &"mask".into())
+    );
+    assert!(answer["masked"].as_str().unwrap().starts_with("pay [CARD_"), "{answer}");
+    let body = format!(r#"{{"messages":[{{"content":"{CARD}"}}]}}"#);
+    let start = body.find(CARD).unwrap();
+    for question in [format!(r#"{{"body":{body}}}"#), serde_json::json!({"body": body}).to_string()] {
+        let answer = ask(&question).unwrap();
+        assert_eq!(
+            (&answer["findings"][0]["start"], &answer["findings"][0]["path"]),
+            (&start.into(), &"messages[0].content".into())
+        );
+    }
+    assert_eq!(ask(r#"{"text":"nothing"}"#).unwrap()["decision"]["action"], "allow");
+    assert!(ask("{}").is_err() && ask(r#"{"text":"a","body":{}}"#).is_err());
+}
