@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Ask a running gateway whether it is well: for containers and supervisors that have no HTTP client.
     Health(HealthArguments),
+    /// Look for secrets, personal data and prompt injection in a file, with the gateway's own detectors and policies.
+    Scan(ScanArguments),
     /// Create and manage virtual keys, the keys that clients of the gateway use.
     Keys(KeysArguments),
     /// Point a client at the gateway: print its settings, or write them.
@@ -59,6 +61,26 @@ pub(crate) enum Command {
     Meter(MeterArguments),
     /// Print the version.
     Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArguments {
+    /// The file; a JSON object or list is taken for the body of a request, everything else for a text. `-` reads standard
+    /// input.
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// One question a line, `{"text": …}` or `{"body": …, "dialect": …}`, and one answer a line.
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+    /// The configuration with detectors and policies. Default: narrows.yaml if it is there, else the built-in defaults.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// The dialect that policies are told of (`anthropic.messages`).
+    #[arg(long)]
+    pub(crate) dialect: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ mod remote;
 mod report;
 mod rows;
 mod run;
+mod scan;
 mod store;
 mod table;
 mod targets;
@@ -75,6 +76,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Check(arguments) => config::check(&arguments, console),
         Command::Health(arguments) => health::health(&arguments, console),
         Command::Config(arguments) => config::config(&arguments, console),
+        Command::Scan(arguments) => scan::scan(&arguments, console),
         Command::Keys(arguments) => keys::keys(&arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
         Command::Credentials(arguments) => credentials::credentials(&arguments, console),
