@@ -140,7 +140,7 @@ impl Ledger {
         self.keys.create(new, actor)
     }
 
-    /// Creates many keys, all or none, at most [`KEYS_AT_ONCE_MAX`]. Each name must be new in its organization, so that
+    /// Creates many keys, all or none, at most [`KEYS_AT_ONCE_MAX`](crate::KEYS_AT_ONCE_MAX). Each name must be new in its organization, so that
     /// a list that is sent twice makes no key twice.
     ///
     /// # Errors
@@ -186,7 +186,7 @@ impl Ledger {
         self.keys.set_disabled(id, disabled, actor)
     }
 
-    /// Switches many keys off, all or none, at most [`KEYS_AT_ONCE_MAX`]; one that is named twice counts once.
+    /// Switches many keys off, all or none, at most [`KEYS_AT_ONCE_MAX`](crate::KEYS_AT_ONCE_MAX); one that is named twice counts once.
     ///
     /// # Errors
     /// [`LedgerError::OneOfMany`] says which does not exist, was deleted or is declared in a file. A failure of the

@@ -26,8 +26,8 @@ pub enum Author {
     ToolDefinition,
 }
 
-/// Where a member stands for a row to apply. The first that fits of [`Root`](Place::Root), [`Under`](Place::Under) and
-/// [`Anywhere`](Place::Anywhere) counts.
+/// Where a member stands for a row to apply. The first that fits of [`Root`], [`Under`] and
+/// [`Anywhere`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// At any depth.

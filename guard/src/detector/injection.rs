@@ -3,12 +3,12 @@
 //! Rules are precise and see little by themselves: a plain list of phrases finds a fifth of published attacks at best. So
 //! phrases here have gaps and alternatives, weak signs add up where they stand together, and hidden channels, control
 //! tokens, carrying addresses and encoded texts are signs too. Every sign has a weight; who wrote the text scales it; the sum over
-//! [`SPAN_BYTES`](score::SPAN_BYTES) bytes is the score, and signs whose surroundings reach the threshold are hits.
+//! `SPAN_BYTES` bytes is the score, and signs whose surroundings reach the threshold are hits.
 //!
 //! What this cannot do: recognise an attack in plain words that any person might write. A classifier can be added
 //! ([`crate::classifier`]), an external guardrail too.
 //!
-//! Ordinary text pays for one SIMD pass over its folded view ([`gate`]); only the surroundings of rare words are cut
+//! Ordinary text pays for one SIMD pass over its folded view (`gate`); only the surroundings of rare words are cut
 //! into words and matched. Work is linear in the text whatever it holds.
 
 mod encoded;

@@ -1,6 +1,6 @@
 //! Personal data: identifiers of people, their accounts and their devices.
 //!
-//! One fast pass over the text finds [`anchors`]; only what stands there is read closely, by [`form`]s that a table
+//! One fast pass over the text finds `anchors`; only what stands there is read closely, by `form`s that a table
 //! chooses or by a parser of the entity's own. What has the right form must pass the entity's validator (check digits
 //! wherever they exist). Numbers that say little by themselves count only with a word of context nearby.
 //!
