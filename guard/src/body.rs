@@ -5,7 +5,7 @@ mod mask;
 #[cfg(test)]
 mod tests;
 
-pub use mask::{Splice, splice};
+pub use mask::{Splice, disjoint, splice};
 
 use crate::engine::{Engine, Scratch};
 use crate::finding::{Hit, Provenance, RuleIndex};

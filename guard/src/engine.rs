@@ -127,8 +127,8 @@ impl Engine {
         self.secrets.memory()
     }
 
-    /// Appends what stands in `text`, in the order of the text. Where findings of secrets and personal data overlap, only
-    /// the strongest stays: a secret before personal data, a longer one before a shorter one.
+    /// Appends what stands in `text`, in the order of the text. A secret within a longer secret, and personal data within
+    /// longer personal data, is not reported by itself.
     pub fn scan(
         &self,
         text: &str,
@@ -200,7 +200,7 @@ pub(crate) fn take(scratch: &mut Scratch, first: usize, room: usize, out: &mut V
     let reached = out[first..].iter().map(|old| old.range.end).max().unwrap_or(0);
     for hit in scratch.slice.drain(..) {
         let meets = |old: &Hit| {
-            old.range.end > hit.range.start && (old.rule == hit.rule || old.range.start < hit.range.start)
+            old.range.end > hit.range.start && (old.rule == hit.rule || old.range.end >= hit.range.end)
         };
         if hit.range.start < reached && out[first..known].iter().any(meets) {
             continue;

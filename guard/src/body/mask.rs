@@ -11,20 +11,29 @@ pub struct Splice {
     pub with: String,
 }
 
-/// The body with its splices. Of two that overlap the one that begins first is taken, and reaches to the end of both: what
-/// was to go, goes.
-pub fn splice(body: &[u8], mut splices: Vec<Splice>) -> Vec<u8> {
+/// Splices in their order, none of which overlaps another. Of two that do the one that begins first is taken, and reaches
+/// to the end of both: what was to go, goes.
+pub fn disjoint(mut splices: Vec<Splice>) -> Vec<Splice> {
     splices.sort_by_key(|splice| (splice.range.start, std::cmp::Reverse(splice.range.end)));
+    let mut apart: Vec<Splice> = Vec::with_capacity(splices.len());
+    for splice in splices {
+        match apart.last_mut().filter(|last| splice.range.start < last.range.end) {
+            Some(last) => last.range.end = last.range.end.max(splice.range.end),
+            None => apart.push(splice),
+        }
+    }
+    apart
+}
+
+/// The body with its splices, made [`disjoint`].
+pub fn splice(body: &[u8], splices: Vec<Splice>) -> Vec<u8> {
     let more: usize = splices.iter().map(|splice| splice.with.len()).sum();
     let mut out = Vec::with_capacity(body.len() + more);
     let mut at = 0;
-    for splice in splices {
-        let end = splice.range.end.min(body.len());
-        if splice.range.start >= at {
-            out.extend_from_slice(body.get(at..splice.range.start).unwrap_or_default());
-            out.extend_from_slice(splice.with.as_bytes());
-        }
-        at = at.max(end);
+    for splice in disjoint(splices) {
+        out.extend_from_slice(body.get(at..splice.range.start).unwrap_or_default());
+        out.extend_from_slice(splice.with.as_bytes());
+        at = splice.range.end.min(body.len());
     }
     out.extend_from_slice(body.get(at..).unwrap_or_default());
     out

@@ -131,6 +131,8 @@ fn overlapping_splices_lose_nothing_that_was_to_go() {
     assert_eq!(spliced(vec![splice_of(1..9, "A"), splice_of(3..6, "B")]), "0A9");
     assert_eq!(spliced(vec![splice_of(9..20, "A")]), "012345678A");
     assert_eq!(spliced(vec![]), "0123456789");
+    let apart = disjoint(vec![splice_of(3..6, "B"), splice_of(1..4, "A"), splice_of(6..7, "C")]);
+    assert_eq!(apart, [splice_of(1..6, "A"), splice_of(6..7, "C")]);
 }
 
 proptest! {

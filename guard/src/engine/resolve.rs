@@ -1,61 +1,46 @@
-//! Overlapping hits: which one stays.
+//! Overlapping hits: which ones stay.
 
 use crate::finding::{Class, Hit, Rule};
 use std::cmp::Reverse;
 
-/// How strong a class is where hits overlap. Those without rank stay beside all others: a phrase of an injection says
-/// nothing about the address in it, and what an operator named is reported whatever else is there.
-fn rank(class: Class) -> Option<u8> {
-    match class {
-        Class::Secret => Some(0),
-        Class::Pii => Some(1),
-        Class::Injection | Class::Custom => None,
-    }
+/// Classes of which a hit says nothing new within another one of its class. Others stay beside all: a phrase of an
+/// injection says nothing about the phrase in it, and what an operator named is reported whatever else is there.
+const NESTED: [Class; 2] = [Class::Secret, Class::Pii];
+
+/// Sorts hits by place, drops repeated ones, and those of credentials and of personal data that lie within another one of
+/// their class; of two at the same place the surest stays, or else the rule that comes first.
+///
+/// Classes are kept apart, and so are hits that overlap without one being within the other: a policy may be about one of
+/// them only, and no byte of a value may be lost to a mask because another value touches it.
+pub(super) fn resolve(hits: &mut Vec<Hit>, rules: &[Rule]) {
+    hits.sort_by_key(|hit| (hit.range.start, Reverse(hit.range.end), Reverse(hit.score), hit.rule));
+    let mut ends = NESTED.map(|class| (class, 0));
+    let mut last: Option<(std::ops::Range<usize>, Vec<crate::RuleIndex>)> = None;
+    hits.retain(|hit| {
+        let class = rules.get(hit.rule.0 as usize).map(|rule| rule.class);
+        let Some((_, end)) = ends.iter_mut().find(|(nested, _)| Some(*nested) == class) else {
+            return is_new(&mut last, hit);
+        };
+        // Whatever came before begins no later: it is around this one if it ends no earlier.
+        let is_outermost = hit.range.end > *end;
+        *end = hit.range.end.max(*end);
+        is_outermost
+    });
 }
 
-/// Sorts hits by place, drops repeated ones, and of overlapping ones keeps the strongest: secrets before personal data,
-/// then the longest, the surest, and the rule that comes first.
-pub(super) fn resolve(hits: &mut Vec<Hit>, rules: &[Rule]) {
-    if hits.is_empty() {
-        return;
-    }
-    let rank_of = |hit: &Hit| rules.get(hit.rule.0 as usize).and_then(|rule| rank(rule.class));
-    hits.sort_by_key(|hit| (hit.range.start, Reverse(hit.range.end), hit.rule, Reverse(hit.score)));
-    hits.dedup_by(|later, kept| later.range == kept.range && later.rule == kept.rule);
-    if !overlaps(hits) {
-        return;
-    }
-    let mut order: Vec<usize> = (0..hits.len()).filter(|at| rank_of(&hits[*at]).is_some()).collect();
-    order.sort_by_key(|&at| {
-        let hit = &hits[at];
-        (rank_of(hit), Reverse(hit.range.len()), Reverse(hit.score), hit.rule)
-    });
-    // Kept ranges do not overlap, so their order by start is their order by end.
-    let mut kept: std::collections::BTreeMap<usize, usize> = std::collections::BTreeMap::new();
-    let mut lost = vec![false; hits.len()];
-    for at in order {
-        let range = &hits[at].range;
-        let free = kept.range(..range.end).next_back().is_none_or(|(_, end)| *end <= range.start);
-        if free {
-            kept.insert(range.start, range.end);
-        } else {
-            lost[at] = true;
+/// Whether no hit of this rule is at this place already.
+fn is_new(last: &mut Option<(std::ops::Range<usize>, Vec<crate::RuleIndex>)>, hit: &Hit) -> bool {
+    match last {
+        Some((range, rules)) if *range == hit.range => {
+            let is_new = !rules.contains(&hit.rule);
+            rules.push(hit.rule);
+            is_new
+        }
+        _ => {
+            *last = Some((hit.range.clone(), vec![hit.rule]));
+            true
         }
     }
-    let mut at = 0;
-    hits.retain(|_| {
-        at += 1;
-        !lost[at - 1]
-    });
-}
-
-fn overlaps(hits: &[Hit]) -> bool {
-    let mut end = 0;
-    hits.iter().any(|hit| {
-        let over = hit.range.start < end;
-        end = end.max(hit.range.end);
-        over
-    })
 }
 
 #[cfg(test)]
@@ -85,13 +70,19 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_of_a_class_stays() {
-        assert_eq!(resolved(&[(1, 5..9), (1, 0..20), (1, 18..22), (1, 30..31)]), [(1, 0..20), (1, 30..31)]);
+    fn what_lies_within_another_of_its_class_goes() {
+        assert_eq!(
+            resolved(&[(1, 5..9), (1, 0..20), (1, 18..22), (1, 30..31)]),
+            [(1, 0..20), (1, 18..22), (1, 30..31)],
+            "what only overlaps stays: its end would be left"
+        );
+        assert_eq!(resolved(&[(0, 0..4), (0, 0..4)]), [(0, 0..4)]);
     }
 
     #[test]
-    fn a_secret_goes_before_personal_data() {
-        assert_eq!(resolved(&[(1, 0..20), (0, 4..8), (1, 8..9)]), [(0, 4..8), (1, 8..9)]);
+    fn a_secret_hides_no_personal_data_and_none_of_it_a_secret() {
+        assert_eq!(resolved(&[(1, 0..20), (0, 4..8), (1, 8..9)]), [(1, 0..20), (0, 4..8)]);
+        assert_eq!(resolved(&[(0, 0..20), (1, 4..8)]), [(0, 0..20), (1, 4..8)]);
     }
 
     #[test]
