@@ -91,6 +91,30 @@ impl Inspection {
             detail: None,
         }
     }
+
+    /// This one, with what was decided about the same stage before. The strictest action stands; what was seen of the
+    /// content is as this one says.
+    #[must_use]
+    pub fn after(mut self, before: &Inspection) -> Inspection {
+        if before.action > self.action {
+            (self.action, self.mode) = (before.action, before.mode);
+            (self.enforceable, self.enforced) = (before.enforceable, before.enforced);
+        }
+        let Some(earlier) = &before.detail else { return self };
+        let detail = self.detail.get_or_insert_default();
+        for rule in
+            earlier.rules.iter().filter(|rule| !detail.rules.contains(rule)).cloned().collect::<Vec<_>>()
+        {
+            detail.rules.push(rule);
+        }
+        detail.rules.truncate(RULES_MAX);
+        detail.explanation = match (&*earlier.explanation, &*detail.explanation) {
+            (one, "") => one.into(),
+            ("", other) => other.into(),
+            (one, other) => format!("{other} {one}").into(),
+        };
+        self
+    }
 }
 
 /// What led to a decision.

@@ -195,6 +195,11 @@ impl Account {
         if let Some(alert) = alert {
             self.gateway.raise(alert);
         }
+        // What policies say by place alone was written down before anything was looked at.
+        let inspection = match self.inspections.get(stage) {
+            Some(before) => inspection.after(before),
+            None => inspection,
+        };
         self.inspections.set(stage, inspection);
     }
 

@@ -56,8 +56,8 @@ impl Watch {
 pub(crate) async fn inspect(account: &mut Account, admitted: Admitted) -> Result<Inspected, Refusal> {
     let Upstream { target, body, mut edits, mut choice } = admitted.0;
     let Body { wire, text, compressed, share } = body;
-    let guard = Arc::clone(&account.snapshot.guard);
-    if !guard.is_idle() {
+    if !account.snapshot.guard.is_idle() {
+        let guard = Arc::clone(&account.snapshot.guard);
         let scope = scope(&guard, account, &target, choice.as_deref());
         admit(account, &guard, &scope, target.stream)?;
         account.watch = Some(Box::new(Watch { guard, scope, minter: None, restored: Vec::new() }));
@@ -110,7 +110,8 @@ fn admit(account: &mut Account, guard: &Guard, scope: &Scope, stream: bool) -> R
         if decision.refuses() {
             return Err(denied(account, guard, stage, &decision));
         }
-        if !decision.is_nothing() {
+        // What is said of a stream is written down when it turns out to be one.
+        if stage == Stage::Request && !decision.is_nothing() {
             note_place(account, guard, stage, &decision);
         }
     }
@@ -121,10 +122,11 @@ fn admit(account: &mut Account, guard: &Guard, scope: &Scope, stream: bool) -> R
 pub(super) fn admit_answer(account: &mut Account, stage: Stage) -> Result<(), Refusal> {
     let Some(watch) = account.watch.take() else { return Ok(()) };
     let decision = watch.guard.policies.admit(&watch.scope, stage);
-    let admitted = match decision.refuses() {
-        true => Err(denied(account, &watch.guard, stage, &decision)),
-        false => Ok(()),
-    };
+    let refuses = decision.refuses();
+    if !refuses && !decision.is_nothing() {
+        note_place(account, &watch.guard, stage, &decision);
+    }
+    let admitted = if refuses { Err(denied(account, &watch.guard, stage, &decision)) } else { Ok(()) };
     account.watch = Some(watch);
     admitted
 }

@@ -2,7 +2,7 @@
 
 use super::Guard;
 use super::search::Sight;
-use narrows_guard::body::{Found, Splice};
+use narrows_guard::body::{Found, Splice, disjoint};
 use narrows_guard::placeholder::Minter;
 use narrows_ledger::{Detail, FINDINGS_MAX, Finding, Inspection, RULES_MAX};
 
@@ -66,7 +66,8 @@ impl Judging<'_> {
             Some(Splice { range: found.raw.clone(), with: with.into() })
         };
         let masked = decision.masks.iter().filter_map(|mask| self.sight.found.get(mask.finding));
-        masked.filter_map(splice).collect()
+        // Of findings that overlap both are masked, by one placeholder.
+        disjoint(masked.filter_map(splice).collect())
     }
 
     /// Notes the entities that were masked to be put back. One that any rule masks for good stays masked.
@@ -94,7 +95,10 @@ impl Judging<'_> {
         inspection.action = decision.action;
         inspection.enforceable = decision.enforceable;
         inspection.enforced = decision.action.is_some() && decision.enforceable;
-        let path = |at: usize| sight.found.get(at).map(|found| found.path.to_string());
+        let path = |at: usize| {
+            let path = sight.found.get(at).map(|found| &found.path);
+            path.filter(|path| !path.is_empty()).map(|path| path.to_string())
+        };
         let explanation =
             if decision.is_nothing() { String::new() } else { guard.policies.explain(decision, &path) };
         let rules = names(decision);

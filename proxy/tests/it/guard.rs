@@ -392,3 +392,43 @@ async fn a_change_of_policy_counts_for_the_next_request() {
     assert_eq!(gate.reload().await.status(), 200);
     refused(&CHAT, &gate.ask_as_key(ask(&CHAT, false, &words)).await);
 }
+
+#[tokio::test]
+async fn what_is_said_by_place_alone_stands_in_the_record_beside_what_was_found() {
+    let policy = "policies: [{name: watched, where: {team: blue}, then: {action: block, mode: audit}}, {name: cards, when: \
+                  [{entity: CARD}], then: {action: mask}}]";
+    let (gate, _scripted) = gate_of(policy, vec![Act::json(200, "", &answer(&CHAT, "fine"))]).await;
+    let found = format!("pay {CARD}");
+    for (words, action, rules) in [("hi", Action::Log, 1), (found.as_str(), Action::Mask, 2)] {
+        let got = gate.ask_as_key(ask(&CHAT, false, words)).await;
+        assert_eq!(got.status(), 200, "{}", got.text());
+        let record = gate.record_of(&got).await;
+        let seen = inspection(&record, Stage::Request);
+        let detail = seen.detail.as_ref().unwrap();
+        assert_eq!((seen.action, seen.coverage, detail.rules.len()), (Some(action), Coverage::Full, rules));
+        assert!(detail.rules.iter().any(|rule| &**rule == "watched"), "{detail:?}");
+        assert_eq!(
+            inspection(&record, Stage::Response).action,
+            Some(Action::Log),
+            "the answer is of the place too"
+        );
+    }
+}
+
+#[tokio::test]
+async fn findings_that_overlap_are_masked_together() {
+    let rules = "guard: {secrets: {builtin: false, gitleaks: [own.toml]}}\npolicies: [{name: all, when: [{class: secret}, \
+                 {class: pii}], then: {action: mask}}]";
+    let scripted = Scripted::start(vec![Act::json(200, "", &answer(&CHAT, "fine"))]).await;
+    let provider =
+        format!("kind: openai, base_url: 'http://{}/v1', api_key: sk-x, models: []", scripted.address);
+    let own = "[[rules]]\nid = 'acme'\nregex = 'acme-[a-z]{4}: 4111'\nkeywords = ['acme-']\n".to_owned();
+    let gate = Gate::plan().top(rules).file("own.toml", own).provider("scripted", &provider).start();
+    let got = gate.ask_as_key(ask(&CHAT, false, &format!("it is acme-wxyz: {CARD} ok"))).await;
+    assert_eq!(got.status(), 200, "{}", got.text());
+    let request = &scripted.requests()[0];
+    assert!(
+        !request.contains("acme-wxyz") && !request.contains("1111 1111") && request.contains(" ok"),
+        "{request}"
+    );
+}

@@ -76,11 +76,11 @@ pub(super) async fn whole(
         let written = send_whole(session, account, &head, shown.body, trailers).await;
         return Ok(Ending::from_write(written, ending_reason(account)));
     }
-    // What cannot be held cannot be inspected: policies that need it decide.
-    unread(account, Gap::TooLarge)?;
     let boundary = Boundary::of_no_events();
     let passing = Stream { upstream, meter: Meter::Off, parts: vec![held.into_bytes()], boundary, tap: None };
     account.take_prompt_if_asked(head.status.is_success());
+    // What cannot be held cannot be inspected: policies that need it decide. It was asked for all the same.
+    unread(account, Gap::TooLarge)?;
     Ok(passing.run_from_held(session, account, head).await)
 }
 
