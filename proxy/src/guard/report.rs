@@ -1,11 +1,11 @@
 //! What a search of a text or a body comes to, for those who ask without sending it anywhere.
 
-use super::search::Otherwise;
+use super::search::{Otherwise, Sight};
 use super::{Guard, Judged, Judging, Values};
 use narrows_guard::Provenance;
 use narrows_guard::body::splice;
 use narrows_ledger::Inspection;
-use narrows_policy::{Decision, Scope, Stage};
+use narrows_policy::{Decision, Gap, Scope, Stage};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -23,6 +23,9 @@ pub(crate) struct Question<'a> {
     /// The dialect of the body. One list of members serves all of them, so it only counts for policies.
     #[serde(default, borrow)]
     pub(crate) dialect: Option<Cow<'a, str>>,
+    /// Whether `text` is a whole body.
+    #[serde(skip)]
+    is_body: bool,
 }
 
 /// The answer.
@@ -73,20 +76,20 @@ pub(crate) struct Examined<'a> {
 impl<'a> Question<'a> {
     /// A text or a body as it stands in a file: a JSON object or list is a body, everything else is a text.
     pub(crate) fn of(text: &'a str) -> Question<'a> {
-        let body =
-            text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str::<&RawValue>(text).ok());
-        match body.flatten() {
-            // Offsets are those of the file.
-            Some(_) => Question {
-                text: Some(Cow::Borrowed(text)),
-                body: None,
-                stage: None,
-                dialect: Some("".into()),
-            },
-            None => Question { text: Some(Cow::Borrowed(text)), body: None, stage: None, dialect: None },
-        }
+        let begins = text.trim_start().starts_with(['{', '[']);
+        let is_body = begins && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        // Offsets are those of the file.
+        Question { is_body, ..Question::in_text(text) }
+    }
+
+    fn in_text(text: impl Into<Cow<'a, str>>) -> Question<'a> {
+        Question { text: Some(text.into()), body: None, stage: None, dialect: None, is_body: false }
     }
 }
+
+/// What is said where nothing is looked for.
+const NOTHING_IN_FORCE: &str = "No policy is in force, so nothing was looked for: write `policies`, or \
+                                `guard: {default_policies: true}`.";
 
 impl Guard {
     /// Examines what is asked. `Err` says what is wrong with the question.
@@ -98,9 +101,7 @@ impl Guard {
     ) -> Result<Examined<'_>, &'static str> {
         let stage = question.stage.unwrap_or(Stage::Request);
         let (text, sight) = match (&question.text, question.body) {
-            (Some(text), None) if question.dialect.is_none() => {
-                (&**text, self.search_text(text, Provenance::User))
-            }
+            (Some(text), None) if !question.is_body => (&**text, self.search_text(text, Provenance::User)),
             (Some(text), None) => {
                 (&**text, self.search_here(organization, text.as_bytes(), Otherwise::Text(Provenance::User)))
             }
@@ -108,8 +109,7 @@ impl Guard {
             (None, Some(body)) if body.get().starts_with('"') => {
                 return match serde_json::from_str::<Cow<'_, str>>(body.get()) {
                     Ok(text) => {
-                        let dialect = Some(Cow::Borrowed(""));
-                        let inner = Question { text: Some(text), body: None, stage: Some(stage), dialect };
+                        let inner = Question { is_body: true, stage: Some(stage), ..Question::in_text(text) };
                         self.examine(scope, organization, &inner)
                     }
                     Err(_) => Err("`body` is no JSON"),
@@ -121,6 +121,8 @@ impl Guard {
             (Some(_), Some(_)) => return Err("give `text` or `body`, not both"),
             (None, None) => return Err("give `text`, or `body`"),
         };
+        // Without policies there are no detectors either: nothing was looked at.
+        let sight = if self.is_idle() { Sight::none(Gap::Off) } else { sight };
         let judging =
             Judging { guard: self, scope, organization, stage, sight: &sight, values: Values::In(text) };
         let Judged { decision, inspection, splices } = judging.judge(&mut None);
@@ -150,6 +152,7 @@ impl Guard {
     fn verdict(&self, decision: &Decision, inspection: &Inspection) -> Verdict {
         let detail = inspection.detail.as_deref();
         let explanation = match detail {
+            _ if self.is_idle() => NOTHING_IN_FORCE.to_owned(),
             Some(detail) if !detail.explanation.is_empty() => detail.explanation.to_string(),
             _ => self.policies.explain(decision, &|_| None),
         };

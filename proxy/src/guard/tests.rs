@@ -123,6 +123,18 @@ fn what_one_organization_sent_is_not_recalled_for_another() {
 }
 
 #[test]
+fn where_no_policy_is_in_force_nothing_is_reported_as_looked_at() {
+    let text = "version: 1\norganization: acme\nproviders:\n  a: {kind: openai, api_key: sk-a}\n";
+    let settings = config::parse("test.yaml", Path::new("."), text, &|_| None).unwrap().settings;
+    let guard = Guard::new(&settings, None).unwrap();
+    let scope = guard.policies.scope(&Facts::of(Surface::Gateway, &Caller::default()));
+    let question: Question<'_> = serde_json::from_str(r#"{"text":"4111 1111 1111 1111"}"#).unwrap();
+    let answer = guard.examine(&scope, "acme", &question).unwrap().answer;
+    assert_eq!((answer.coverage, answer.decision.action), ("none", "allow"));
+    assert!(answer.decision.explanation.contains("default_policies"), "{answer:?}");
+}
+
+#[test]
 fn a_question_is_answered_by_engine_and_policies() {
     let guard = guard();
     let caller = Caller { organization: "acme".into(), ..Caller::default() };
@@ -149,6 +161,8 @@ fn a_question_is_answered_by_engine_and_policies() {
             (&start.into(), &"messages[0].content".into())
         );
     }
+    let answer = ask(&format!(r#"{{"text":"pay {CARD}","dialect":"openai.chat"}}"#)).unwrap();
+    assert_eq!(answer["findings"][0]["start"], 4, "a text stays one, whatever dialect it is about");
     assert_eq!(ask(r#"{"text":"nothing"}"#).unwrap()["decision"]["action"], "allow");
     assert!(ask("{}").is_err() && ask(r#"{"text":"a","body":{}}"#).is_err());
 }
