@@ -123,6 +123,7 @@ pub(crate) fn settings(gateway: SocketAddr, provider: SocketAddr, store: &Path) 
            admin: {{address: '{admin}'}}\n\
          log: {{level: warn}}\n\
          store: {{path: {path}}}\n\
+         guard: {{default_policies: true}}\n\
          providers:\n  \
            openai: {{kind: openai, base_url: 'http://{provider}/v1', api_key: demo, models: {OPENAI}}}\n  \
            anthropic: {{kind: anthropic, base_url: 'http://{provider}', api_key: demo, models: {ANTHROPIC}}}\n  \
@@ -200,6 +201,9 @@ fn welcome(ready: &Ready, key: &str, store: &Path) -> String {
          curl {gateway}/v1beta/models/gemini-2.5-flash:generateContent -H 'x-goog-api-key: {key}' -H 'content-type: \
          application/json' \\\n  \
            -d '{{\"contents\":[{{\"role\":\"user\",\"parts\":[{{\"text\":\"hello\"}}]}}]}}'\n\
+         \n\
+         # What the detectors find in a text; records of exchanges say the same of what passed\n\
+         curl {gateway}/v1/guard/scan -H 'authorization: Bearer {key}' -d '{{\"text\":\"my card is 4111 1111 1111 1111\"}}'\n\
          \n\
          # Coding agents\n\
          ANTHROPIC_BASE_URL={gateway} ANTHROPIC_AUTH_TOKEN={key} claude\n\

@@ -1,0 +1,128 @@
+//! What can be typed about records, sums and the trail of administration.
+
+use super::StoreArguments;
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  narrows audit --limit 20\n  narrows audit --action records_read --from 7d --json"
+)]
+pub(crate) struct AuditArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// At or after: a time ago (24h, 7d), a day (2026-11-01) or a time (2026-11-01T08:00:00Z); UTC.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Before.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// About this organization.
+    #[arg(long)]
+    pub(crate) organization: Option<String>,
+    /// By the admin token with this public id, or by the program cli or narrows.
+    #[arg(long, value_name = "ID")]
+    pub(crate) actor: Option<String>,
+    /// Of this kind: key_created, records_read, configuration_applied, …
+    #[arg(long, value_name = "WORD")]
+    pub(crate) action: Option<String>,
+    /// Done to this.
+    #[arg(long, value_name = "ID")]
+    pub(crate) target: Option<String>,
+    /// Most events to show.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  narrows usage\n  narrows usage --by team,model --from 7d\n  \
+    narrows usage --by day --from 2026-11-01 --to 2026-12-01 --json")]
+pub(crate) struct UsageArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// What to split by, separated by commas: hour, day, organization, team, user, service_account, project, key,
+    /// provider, model, dialect, client, reason, origin.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
+    pub(crate) by: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  narrows records --limit 20\n  narrows records --user ada --from 24h --json"
+)]
+pub(crate) struct RecordsArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    #[command(flatten)]
+    pub(crate) filter: FilterArguments,
+    /// Most records to show.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+/// Which exchanges a report is about.
+#[derive(Debug, Args)]
+pub(crate) struct FilterArguments {
+    /// Started at or after: a time ago (24h, 7d), a day (2026-11-01) or a time (2026-11-01T08:00:00Z); UTC.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Started before.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Of this organization.
+    #[arg(long)]
+    pub(crate) organization: Option<String>,
+    /// Of this team.
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// Of this user.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Of this service account.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_account: Option<String>,
+    /// Of this project.
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// Of the key with this public id.
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// With this model asked of the provider.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Served by this provider.
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A recording is the body of an answer as it was received: a stream of events or one JSON body.\n\
+    One line per file; null is not known. Exit code 1 if a file cannot be read or recognised.\n\n\
+    Example:\n  curl -s … > answer.sse; narrows meter answer.sse --json"
+)]
+pub(crate) struct MeterArguments {
+    /// Recorded answers.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The dialect of all files (openai.chat, anthropic.messages, …) instead of detecting it.
+    #[arg(long, value_name = "DIALECT")]
+    pub(crate) dialect: Option<String>,
+    /// Cut the recording into pieces first, to see that it does not matter.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub(crate) split: Option<SplitWord>,
+    /// Print one JSON line per file.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a recording is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SplitWord {
+    /// Byte by byte.
+    Bytes,
+    /// Into pieces of random length.
+    Random,
+}
