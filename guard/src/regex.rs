@@ -40,7 +40,7 @@ fn build(pattern: &str, unicode: bool) -> Result<Regex, String> {
     let syntax = syntax::Config::new().unicode(unicode).utf8(false).nest_limit(MAX_NESTING);
     Regex::builder().syntax(syntax).configure(limits()).build(pattern).map_err(|cause| {
         match cause.syntax_error() {
-            Some(syntax) => format!("{syntax}"),
+            Some(syntax) => said(syntax),
             None => format!("the expression is too large: {cause}"),
         }
     })
@@ -64,9 +64,22 @@ pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
     let parser = |unicode| {
         let mut parser = regex_syntax::ParserBuilder::new();
         let mut parser = parser.unicode(unicode).utf8(false).nest_limit(MAX_NESTING).build();
-        parser.parse(pattern).map_err(|error| error.to_string())
+        parser.parse(pattern).map_err(|error| said(&error))
     };
     parser(false).or_else(|first| if is_unicode(pattern) { parser(true) } else { Err(first) })
+}
+
+/// What is wrong, and where. The expression itself is not repeated: it may hold what must not be shown.
+fn said(error: &regex_syntax::Error) -> String {
+    let (cause, at) = match error {
+        regex_syntax::Error::Parse(error) => (error.kind().to_string(), error.span().start),
+        regex_syntax::Error::Translate(error) => (error.kind().to_string(), error.span().start),
+        _ => return "it is no regular expression".to_owned(),
+    };
+    match at.line {
+        0 | 1 => format!("{cause}, at character {}", at.column),
+        line => format!("{cause}, at line {line}, character {}", at.column),
+    }
 }
 
 /// Whether an expression may have a meaning with Unicode's tables only: classes of letters beyond ASCII.

@@ -78,6 +78,23 @@ pub struct CustomRule {
     pub allow: Vec<Box<str>>,
 }
 
+/// A part of a rule that can be wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The rule as a whole, or its name.
+    Whole,
+    /// Its entity.
+    Entity,
+    /// Its score.
+    Score,
+    /// The word or name with this number, from 0.
+    Word(usize),
+    /// Its expression.
+    Expression,
+    /// The group of its expression.
+    Group,
+}
+
 /// Why rules cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CustomError {
@@ -86,6 +103,8 @@ pub enum CustomError {
     Rule {
         /// Its name.
         rule: String,
+        /// What of it.
+        part: Part,
         /// What is wrong and, where there is one, the limit.
         cause: String,
     },
@@ -94,8 +113,8 @@ pub enum CustomError {
     Rules(String),
 }
 
-fn fault(rule: &CustomRule, cause: impl Into<String>) -> CustomError {
-    CustomError::Rule { rule: rule.id.to_string(), cause: cause.into() }
+fn fault(rule: &CustomRule, part: Part, cause: impl Into<String>) -> CustomError {
+    CustomError::Rule { rule: rule.id.to_string(), part, cause: cause.into() }
 }
 
 /// The detector. Immutable: a change of rules is a new one.
@@ -195,18 +214,18 @@ fn check(rules: &[CustomRule]) -> Result<(), CustomError> {
         let entity = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
         if !(1..=MAX_ID_BYTES).contains(&rule.id.len()) || !rule.id.bytes().all(id) {
             let cause = format!("a name has 1 to {MAX_ID_BYTES} lower case letters, digits and dashes");
-            return Err(fault(rule, cause));
+            return Err(fault(rule, Part::Whole, cause));
         }
         if !(1..=MAX_ENTITY_BYTES).contains(&rule.entity.len()) || !rule.entity.bytes().all(entity) {
             let cause =
                 format!("an entity has 1 to {MAX_ENTITY_BYTES} upper case letters, digits and underscores");
-            return Err(fault(rule, cause));
+            return Err(fault(rule, Part::Entity, cause));
         }
         if rule.score > 100 {
-            return Err(fault(rule, "a score is 0 to 100"));
+            return Err(fault(rule, Part::Score, "a score is 0 to 100"));
         }
         if !ids.insert(&rule.id) {
-            return Err(fault(rule, "another rule has this name"));
+            return Err(fault(rule, Part::Whole, "another rule has this name"));
         }
     }
     Ok(())

@@ -365,3 +365,18 @@ fn what_cannot_be_connected_is_said_with_the_reason() {
     assert_eq!(narrows(&["connect", "codex", "--write", "--remove"]).0, 2);
     assert_eq!(narrows(&["connect", "codex", "--user", "ada"]).0, 2);
 }
+
+#[test]
+fn scan_finds_what_an_operator_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let config = "version: 1\nproviders: {a: {kind: openai, api_key: x}}\n\
+                  guard: {custom: {projects: {names: [blue moon]}}}\n\
+                  policies: [{name: no-projects, when: [{rule: projects}], then: {action: block}}]\n";
+    std::fs::write(path("n.yaml"), config).unwrap();
+    std::fs::write(path("notes.txt"), "first\nabout BlueMoon\n").unwrap();
+    let (code, out, err) = narrows(&["scan", "--config", &path("n.yaml"), &path("notes.txt")]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.contains("custom") && out.contains("PROJECTS") && out.contains("decision: block"), "{out}");
+    assert!(!out.contains("BlueMoon"), "findings are shown without their values: {out}");
+}

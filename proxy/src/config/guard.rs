@@ -96,7 +96,7 @@ settings! {
         pub entity: Option<String> = optional,
         /// Words and phrases; found as whole words, in any case and spelling of letters that looks the same.
         pub words: Vec<String> = "[]",
-        /// Files with words and phrases, one on each line.
+        /// Files with words and phrases, one on each line; at most 8 MiB each.
         pub dictionaries: Vec<TextFile> = "[]",
         /// Names of projects and the like: written together or with a blank, dash, underscore or dot, in any case, also as a
         /// part of an identifier (`BlueMoonClient`).

@@ -13,6 +13,7 @@ mod canary;
 mod certificates;
 mod connect;
 mod credentials;
+mod custom;
 mod desktop;
 mod drain;
 mod egress;

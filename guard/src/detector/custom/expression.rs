@@ -4,7 +4,7 @@
 //! a complete automaton of bounded size: then its speed does not depend on what the text holds. A lazily built automaton
 //! falls from hundreds of megabytes a second to less than one when it has more states than memory.
 
-use super::{CustomError, CustomRule, Find, MAX_HITS, fault};
+use super::{CustomError, CustomRule, Find, MAX_HITS, Part, fault};
 use crate::anchor::derive;
 use crate::finding::{Hit, RuleIndex};
 use crate::regex::{self, Expression, MAX_NESTING};
@@ -59,6 +59,7 @@ impl Expressions {
             } else if *group > 0 {
                 return Err(fault(
                     rule,
+                    Part::Group,
                     "an expression without a literal of three letters cannot have a group",
                 ));
             } else {
@@ -97,19 +98,30 @@ impl Expressions {
 
 /// Checks an expression; says whether every match holds a literal.
 fn literals(rule: &CustomRule, pattern: &str, group: usize) -> Result<bool, CustomError> {
-    let regex = regex::compile(pattern).map_err(|cause| fault(rule, cause))?;
-    let hir = regex::parse(pattern).map_err(|cause| fault(rule, cause))?;
+    let regex = regex::compile(pattern).map_err(|cause| fault(rule, Part::Expression, cause))?;
+    let hir = regex::parse(pattern).map_err(|cause| fault(rule, Part::Expression, cause))?;
     if hir.properties().minimum_len().unwrap_or(0) == 0 {
-        return Err(fault(rule, "the expression matches the empty text"));
+        return Err(fault(rule, Part::Expression, "the expression matches the empty text"));
     }
     if group >= regex.captures_len() {
         let groups = regex.captures_len() - 1;
-        return Err(fault(rule, format!("there is no group {group}; the expression has {groups}")));
+        return Err(fault(
+            rule,
+            Part::Group,
+            format!("there is no group {group}; the expression has {groups}"),
+        ));
     }
-    let states =
-        NFA::compiler().build_from_hir(&hir).map_err(|cause| fault(rule, cause.to_string()))?.states().len();
+    let states = NFA::compiler()
+        .build_from_hir(&hir)
+        .map_err(|cause| fault(rule, Part::Expression, cause.to_string()))?
+        .states()
+        .len();
     if states > MAX_STATES {
-        return Err(fault(rule, format!("the expression has {states} states, more than {MAX_STATES}")));
+        return Err(fault(
+            rule,
+            Part::Expression,
+            format!("the expression has {states} states, more than {MAX_STATES}"),
+        ));
     }
     Ok(!derive(&hir).is_empty())
 }
@@ -118,7 +130,7 @@ fn literals(rule: &CustomRule, pattern: &str, group: usize) -> Result<bool, Cust
 fn searched(rule: &CustomRule, pattern: &str, group: usize) -> Result<Pattern, CustomError> {
     Ok(Pattern {
         rule: super::public(rule.clone()),
-        regex: Expression::new(pattern).map_err(|cause| fault(rule, cause))?,
+        regex: Expression::new(pattern).map_err(|cause| fault(rule, Part::Expression, cause))?,
         secret_group: group,
         entropy: None,
         keywords: Vec::new(),
@@ -149,7 +161,7 @@ fn complete(rule: &CustomRule, pattern: &str) -> Result<FullRegex, CustomError> 
             "no literal of three letters is in every match, and the automaton for all text needs more than \
              {MAX_FREE_DFA_BYTES} bytes; name a literal or bound the repetitions"
         );
-        fault(rule, cause)
+        fault(rule, Part::Expression, cause)
     })
 }
 

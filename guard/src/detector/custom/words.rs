@@ -1,6 +1,6 @@
 //! Words, dictionaries and names: one automaton for all of them.
 
-use super::{CustomError, CustomRule, Find, MAX_HITS, fault};
+use super::{CustomError, CustomRule, Find, MAX_HITS, Part, fault};
 use crate::finding::{Hit, RuleIndex};
 use crate::fold::{Folded, fold};
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -61,21 +61,21 @@ impl Words {
                     exact.add(
                         rule,
                         Entry { rule: rule_number, name: false },
-                        words.iter().map(|word| word.trim().to_owned()),
+                        words.iter().map(|word| vec![word.trim().to_owned()]),
                     )?;
                 }
                 Find::Words { words, exact: false } => {
                     folded.add(
                         rule,
                         Entry { rule: rule_number, name: false },
-                        words.iter().map(|word| fold(word.trim())),
+                        words.iter().map(|word| vec![fold(word.trim())]),
                     )?;
                 }
                 Find::Names(names) => {
                     folded.add(
                         rule,
                         Entry { rule: rule_number, name: true },
-                        names.iter().flat_map(|name| written(name)),
+                        names.iter().map(|name| written(name)),
                     )?;
                 }
                 Find::Expression { .. } => {}
@@ -138,24 +138,26 @@ impl Collected {
         &mut self,
         rule: &CustomRule,
         entry: Entry,
-        words: impl Iterator<Item = String>,
+        words: impl Iterator<Item = Vec<String>>,
     ) -> Result<(), CustomError> {
         let before = self.words.len();
-        for word in words {
-            if word.chars().count() < MIN_WORD_CHARS {
-                return Err(fault(rule, format!("`{word}` is shorter than {MIN_WORD_CHARS} characters")));
+        for (number, spellings) in words.enumerate() {
+            for word in spellings {
+                let (chars, bytes) = (word.chars().count(), word.len());
+                if chars < MIN_WORD_CHARS {
+                    let cause = format!("a word is shorter than {MIN_WORD_CHARS} characters");
+                    return Err(fault(rule, Part::Word(number), cause));
+                }
+                if bytes > MAX_WORD_BYTES {
+                    let cause = format!("a word has {bytes} bytes, more than {MAX_WORD_BYTES}");
+                    return Err(fault(rule, Part::Word(number), cause));
+                }
+                self.bytes += bytes;
+                self.words.push(word);
+                self.entries.push(entry);
             }
-            if word.len() > MAX_WORD_BYTES {
-                return Err(fault(
-                    rule,
-                    format!("a word has {} bytes, more than {MAX_WORD_BYTES}", word.len()),
-                ));
-            }
-            self.bytes += word.len();
-            self.words.push(word);
-            self.entries.push(entry);
         }
-        if self.words.len() == before { Err(fault(rule, "there are no words")) } else { Ok(()) }
+        if self.words.len() == before { Err(fault(rule, Part::Whole, "there are no words")) } else { Ok(()) }
     }
 
     fn build(self) -> Result<Set, CustomError> {

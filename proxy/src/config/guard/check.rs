@@ -121,7 +121,7 @@ impl Check<'_, '_> {
     }
 
     /// Whether something in the value at `path` was found wrong already.
-    fn has_problem_in(&self, path: &Path) -> bool {
+    pub(super) fn has_problem_in(&self, path: &Path) -> bool {
         let outer = path.to_string();
         let mut problems = self.reader.problems.iter();
         problems.any(|problem| problem.path.strip_prefix(&outer).is_some_and(|rest| rest.starts_with('.')))

@@ -3,8 +3,8 @@
 use super::super::path::Path;
 use super::super::problem::did_you_mean;
 use super::super::resolve::Check;
-use super::{CustomDetector, Guard, PiiDetector, Report, SecretDetector};
-use narrows_guard::detector::custom::{Custom, CustomError, CustomRule, Find};
+use super::{CustomDetector, Guard, PiiDetector, Report, SecretDetector, TextFile};
+use narrows_guard::detector::custom::{Custom, CustomError, CustomRule, Find, Part};
 use narrows_guard::detector::injection::{self, Injection};
 use narrows_guard::detector::pii::{self, Mode, Pii};
 use narrows_guard::detector::secret;
@@ -182,6 +182,8 @@ impl Check<'_, '_> {
         for (name, custom) in written {
             match custom.rule(name) {
                 Some(rule) => rules.push(rule),
+                // A file that cannot be read has been named already.
+                None if self.has_problem_in(&path.key(name)) => {}
                 None => self.problem(
                     &path.key(name),
                     "it looks for nothing, or for things of several kinds",
@@ -192,8 +194,10 @@ impl Check<'_, '_> {
         recipe.update(format!("{rules:?}"));
         match Custom::new(rules) {
             Ok(custom) => Some(custom),
-            Err(CustomError::Rule { rule, cause }) => {
-                self.problem(&path.key(&rule), cause, "see docs/configuration.md, `guard.custom.NAME`");
+            Err(CustomError::Rule { rule, part, cause }) => {
+                let custom = written.iter().find(|(name, _)| *name == rule);
+                let (path, cause) = place(path.key(&rule), custom.map(|(_, custom)| custom), part, cause);
+                self.problem(&path, cause, "see docs/policies.md, “Your own words”");
                 None
             }
             Err(CustomError::Rules(cause)) => {
@@ -254,6 +258,38 @@ impl Check<'_, '_> {
     }
 }
 
+/// Where a part of a rule is written, and what is wrong with it there: a word of a file is named by its line.
+fn place(path: Path, custom: Option<&CustomDetector>, part: Part, cause: String) -> (Path, String) {
+    let named = |key: &str, cause| (path.key(key), cause);
+    match (part, custom) {
+        (Part::Entity, Some(custom)) if custom.entity.is_some() => named("entity", cause),
+        (Part::Score, _) => named("score", cause),
+        (Part::Expression, _) => named("regex", cause),
+        (Part::Group, Some(custom)) if custom.group > 0 => named("group", cause),
+        (Part::Group, _) => named("regex", cause),
+        (Part::Word(at), Some(custom)) if !custom.names.is_empty() => (path.key("names").index(at), cause),
+        (Part::Word(at), Some(custom)) => match at.checked_sub(custom.words.len()) {
+            None => (path.key("words").index(at), cause),
+            Some(at) => {
+                let lines = |(file, text): (usize, &TextFile)| {
+                    dictionary(text).map(move |(line, _)| (file, line)).collect::<Vec<_>>()
+                };
+                let (file, line) =
+                    custom.dictionaries.iter().enumerate().flat_map(lines).nth(at).unwrap_or_default();
+                (path.key("dictionaries").index(file), format!("line {line}: {cause}"))
+            }
+        },
+        _ => (path, cause),
+    }
+}
+
+/// The words of a file with their lines, from 1. Empty lines are none.
+fn dictionary(file: &TextFile) -> impl Iterator<Item = (usize, &str)> {
+    // A mark of byte order is what some editors put before a text.
+    let text = file.text.strip_prefix('\u{FEFF}').unwrap_or(&file.text);
+    (1..).zip(text.lines().map(str::trim)).filter(|(_, word)| !word.is_empty())
+}
+
 /// The name of a rule among those of all classes.
 fn name(rule: &Rule) -> String {
     format!("{}/{}", rule.class.as_str(), rule.id)
@@ -263,9 +299,8 @@ impl CustomDetector {
     /// The rule; `None` if it is not about things of one kind.
     fn rule(&self, name: &str) -> Option<CustomRule> {
         let words = self.words.iter().map(String::as_str);
-        let lines = self.dictionaries.iter().flat_map(|file| file.text.lines().map(str::trim));
-        let words: Vec<Box<str>> =
-            words.chain(lines.filter(|line| !line.is_empty())).map(Box::from).collect();
+        let lines = self.dictionaries.iter().flat_map(dictionary).map(|(_, word)| word);
+        let words: Vec<Box<str>> = words.chain(lines).map(Box::from).collect();
         let find = match (words.is_empty(), self.names.is_empty(), &self.regex) {
             (false, true, None) => Find::Words { words, exact: self.exact },
             (true, false, None) => Find::Names(self.names.iter().map(|name| name.as_str().into()).collect()),

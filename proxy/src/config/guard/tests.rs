@@ -132,7 +132,32 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         ("guard: {pii: {rules: {emial: off}}}".to_owned(), "guard.pii.rules.emial", "no rule"),
         ("guard: {custom: {x: {}}}".to_owned(), "guard.custom.x", "looks for nothing"),
         ("guard: {custom: {x: {words: [ab], regex: cd}}}".to_owned(), "guard.custom.x", "several kinds"),
-        ("guard: {custom: {x: {regex: \"a(\"}}}".to_owned(), "guard.custom.x", ""),
+        (
+            "guard: {custom: {x: {regex: \"ab(\"}}}".to_owned(),
+            "guard.custom.x.regex",
+            "unclosed group, at character 3",
+        ),
+        ("guard: {custom: {x: {regex: \"a(?=b)\"}}}".to_owned(), "guard.custom.x.regex", "at character 2"),
+        ("guard: {custom: {x: {regex: a*}}}".to_owned(), "guard.custom.x.regex", "empty text"),
+        ("guard: {custom: {x: {regex: abcd, group: 2}}}".to_owned(), "guard.custom.x.group", "no group 2"),
+        ("guard: {custom: {x: {words: [ab, c]}}}".to_owned(), "guard.custom.x.words[1]", "shorter than 2"),
+        (
+            "guard: {custom: {x: {names: [ab, \"-\"]}}}".to_owned(),
+            "guard.custom.x.names[1]",
+            "shorter than 2",
+        ),
+        (
+            "guard: {custom: {x: {words: [ab], entity: a-b}}}".to_owned(),
+            "guard.custom.x.entity",
+            "upper case",
+        ),
+        ("guard: {custom: {X: {words: [ab]}}}".to_owned(), "guard.custom.X", "lower case"),
+        ("guard: {custom: {x: {words: [ab], score: 101}}}".to_owned(), "guard.custom.x.score", "1 to 100"),
+        (
+            "guard: {custom: {x: {dictionaries: [none.txt]}}}".to_owned(),
+            "guard.custom.x.dictionaries[0]",
+            "cannot read",
+        ),
         ("guard: {secrets: {gitleaks: [none.toml]}}".to_owned(), "guard.secrets.gitleaks[0]", "cannot read"),
         ("guardrails: {a: {kind: webhook, url: \"http://x\"}}".to_owned(), "guardrails.a.url", "unencrypted"),
         ("guardrails: {a: {kind: webhook}}".to_owned(), "guardrails.a", "no public address"),
@@ -177,6 +202,55 @@ fn files_of_rules_and_words_count_for_what_has_changed() {
     assert_eq!(problems.as_slice()[0].path, "guard.secrets.disabled[0]");
     std::fs::write(&file, rule("new-key")).unwrap();
     assert!(read_in(folder.path(), text).is_err());
+}
+
+#[test]
+fn a_dictionary_is_a_file_beside_the_configuration_and_its_faults_have_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("words.txt");
+    let text = "guard: {custom: {w: {words: [nightjar], dictionaries: [words.txt]}}}\n\
+                policies: [{name: one, when: [{rule: w}], then: {action: block}}]";
+    std::fs::write(&file, "\u{FEFF}zephyr\r\n\r\n  blue moon  \n").unwrap();
+    let loaded = read_in(folder.path(), text).unwrap_or_else(|problems| panic!("{problems}"));
+    let engine = loaded.settings.detection.engine().unwrap();
+    let (mut hits, said) = (Vec::new(), "Zephyr, Blue Moon, NIGHTJAR, zephyrs");
+    engine.scan(said, narrows_guard::Provenance::User, &mut narrows_guard::Scratch::default(), &mut hits);
+    let values: Vec<&str> = hits.iter().map(|hit| &said[hit.range.clone()]).collect();
+    assert_eq!(values, ["Zephyr", "Blue Moon", "NIGHTJAR"]);
+    assert!(!loaded.to_yaml().contains("zephyr"), "a file's words are not shown");
+
+    for (words, problem) in [
+        ("zephyr\n\nx\n".to_owned(), "line 3: a word is shorter than 2 characters"),
+        (format!("{}\n", "x".repeat(257)), "line 1: a word has 257 bytes, more than 256"),
+    ] {
+        std::fs::write(&file, &words).unwrap();
+        let problems = read_in(folder.path(), text).unwrap_err();
+        let problem_seen = &problems.as_slice()[0];
+        assert_eq!(
+            (problem_seen.path.as_str(), problem_seen.message.as_str()),
+            ("guard.custom.w.dictionaries[0]", problem)
+        );
+    }
+    let (limit, text) =
+        (super::forms::TEXT_FILE_BYTES_MAX, "guard: {custom: {w: {dictionaries: [words.txt]}}}");
+    std::fs::write(&file, "zephyr\n".to_owned() + &" ".repeat(limit - 7)).unwrap();
+    assert!(read_in(folder.path(), text).is_ok());
+    std::fs::write(&file, "zephyr\n".to_owned() + &" ".repeat(limit - 6)).unwrap();
+    assert!(read_in(folder.path(), text).unwrap_err().to_string().contains("larger than 8 MiB"));
+}
+
+#[test]
+fn what_an_expression_holds_is_not_repeated_by_its_problem() {
+    let text = "guard: {custom: {x: {regex: \"${EXPRESSION}(\"}}}";
+    let problems = read(text).unwrap_err().to_string();
+    assert!(problems.contains("unclosed group") && !problems.contains("canary"), "{problems}");
+}
+
+#[test]
+fn an_expression_has_a_longest_length() {
+    let text = |bytes: usize| format!("guard: {{custom: {{x: {{regex: \"{}\"}}}}}}", "a".repeat(bytes));
+    assert!(read(&text(super::EXPRESSION_BYTES_MAX)).is_ok());
+    assert!(read(&text(super::EXPRESSION_BYTES_MAX + 1)).is_err());
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn the_examples_of_the_page_about_policies_load() {
     let page = std::fs::read_to_string(root().join("docs/policies.md")).unwrap();
     let examples: Vec<&str> =
         page.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
-    assert_eq!(examples.len(), 4);
+    assert_eq!(examples.len(), 5);
     for example in examples {
         let text = format!("version: 1\nproviders: {{openai: {{kind: openai, api_key: x}}}}\n{example}");
         parse("policies.md", folder.path(), &text, &|_| Some("value".to_owned()))
