@@ -4,6 +4,7 @@ use crate::finding::Class;
 use crate::placeholder::{MAX_PLACEHOLDER, Minter};
 use memchr::memchr;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// In what the text stands, hence how a value that is put into it has to be escaped.
@@ -50,6 +51,13 @@ impl Placeholders {
     /// Whether there is nothing to put back.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether any stands in `text`.
+    pub fn occur_in(&self, text: &str) -> bool {
+        let mut any = false;
+        seek(self, text, &mut |_, _| any = true);
+        any
     }
 
     /// What `text`, which begins with a bracket, begins with.
@@ -126,25 +134,88 @@ impl Unmasker {
 
     /// Appends what is certain and returns the rest.
     fn run<'a>(&mut self, text: &'a str, out: &mut String) -> &'a str {
-        let mut rest = text;
-        while let Some(at) = memchr(b'[', rest.as_bytes()) {
-            let (before, bracket) = rest.split_at(at);
-            out.push_str(before);
-            match self.placeholders.look(bracket) {
-                Look::Whole { length, value } => {
-                    escape(value, self.level, out);
-                    self.restored += 1;
-                    rest = &bracket[length..];
-                }
-                Look::Begun => return bracket,
-                Look::Other => {
-                    out.push('[');
-                    rest = &bracket[1..];
-                }
+        let mut passed = 0;
+        let certain = seek(&self.placeholders, text, &mut |range, value| {
+            out.push_str(text.get(passed..range.start).unwrap_or_default());
+            escape(value, self.level, out);
+            self.restored += 1;
+            passed = range.end;
+        });
+        out.push_str(text.get(passed..certain).unwrap_or_default());
+        text.get(certain..).unwrap_or_default()
+    }
+}
+
+/// Calls `met` with each placeholder in `text`. Gives the place from which on it is not certain what stands there: a
+/// placeholder may have begun.
+fn seek<'p>(placeholders: &'p Placeholders, text: &str, met: &mut dyn FnMut(Range<usize>, &'p str)) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr(b'[', text.as_bytes().get(at..).unwrap_or_default()) {
+        let start = at + found;
+        match placeholders.look(text.get(start..).unwrap_or_default()) {
+            Look::Whole { length, value } => {
+                at = start + length;
+                met(start..at, value);
             }
+            Look::Begun => return start,
+            Look::Other => at = start + 1,
         }
-        out.push_str(rest);
-        ""
+    }
+    text.len()
+}
+
+/// Finds placeholders in a text that comes in pieces, and says where in it they stand.
+pub struct Seeker {
+    placeholders: Placeholders,
+    /// The beginning of a placeholder, shorter than [`MAX_PLACEHOLDER`].
+    held: String,
+    /// Bytes of the text before it.
+    certain: usize,
+}
+
+impl fmt::Debug for Seeker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seeker")
+            .field("held", &self.held.len())
+            .field("certain", &self.certain)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Seeker {
+    /// One at the beginning of a text.
+    pub fn new(placeholders: &Placeholders) -> Seeker {
+        Seeker { placeholders: placeholders.clone(), held: String::new(), certain: 0 }
+    }
+
+    /// Takes the next piece and calls `met` with the range in the whole text, in bytes, and the value of each placeholder
+    /// that is complete now.
+    pub fn push(&mut self, piece: &str, met: &mut dyn FnMut(Range<usize>, &str)) {
+        let mut held = std::mem::take(&mut self.held);
+        let base = self.certain;
+        let mut met = |range: Range<usize>, value: &str| met(base + range.start..base + range.end, value);
+        if held.is_empty() {
+            let certain = seek(&self.placeholders, piece, &mut met);
+            held.push_str(piece.get(certain..).unwrap_or_default());
+            self.certain += certain;
+        } else {
+            held.push_str(piece);
+            let certain = seek(&self.placeholders, &held, &mut met);
+            held.drain(..certain);
+            self.certain += certain;
+        }
+        self.held = held;
+        debug_assert!(self.held.len() < MAX_PLACEHOLDER);
+    }
+
+    /// Bytes of the text that are decided: whatever comes, no placeholder that is not told yet begins in them.
+    pub fn certain(&self) -> usize {
+        self.certain
+    }
+
+    /// Waits no longer for the rest of a placeholder that may have begun.
+    pub fn give_up(&mut self) {
+        self.certain += std::mem::take(&mut self.held).len();
     }
 }
 
@@ -241,6 +312,23 @@ mod tests {
             run(&Placeholders::new(&minter, |_, entity| entity == "TOKEN"), Level::Plain, &[&token]),
             "value"
         );
+    }
+
+    #[test]
+    fn a_seeker_tells_where_and_waits_until_it_is_told_not_to() {
+        let (minter, minted) = minter(&["a@x.org"]);
+        let placeholders = Placeholders::without_secrets(&minter);
+        let mut seeker = Seeker::new(&placeholders);
+        let mut met = Vec::new();
+        let (one, other) = minted[0].split_at(9);
+        for (piece, certain) in [("ab[", 2), ("1] ", 6), (one, 6), (other, 6 + minted[0].len()), ("[EM", 6 + minted[0].len())] {
+            seeker.push(piece, &mut |range, value| met.push((range, value.to_owned())));
+            assert_eq!(seeker.certain(), certain, "{piece}");
+        }
+        assert_eq!(met, [(6..6 + minted[0].len(), "a@x.org".to_owned())]);
+        seeker.give_up();
+        assert_eq!(seeker.certain(), 9 + minted[0].len());
+        assert!(placeholders.occur_in(&format!("x[{}", minted[0])) && !placeholders.occur_in(&minted[0][1..]));
     }
 
     proptest! {

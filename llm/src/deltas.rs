@@ -7,7 +7,9 @@
 //! docs.anthropic.com/en/docs/build-with-claude/streaming, ai.google.dev/api/generate-content.
 
 use crate::dialect::Dialect;
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -20,6 +22,8 @@ pub enum Kind {
     Reasoning,
     /// Arguments of a tool, as JSON that comes in pieces.
     Arguments,
+    /// What a tool is given that takes text and not JSON.
+    Input,
     /// What a tool of the provider's own brought back.
     ToolResult,
 }
@@ -45,6 +49,14 @@ enum Shape {
     Candidates,
 }
 
+impl Block {
+    /// Whether the provider has signed it, so that a changed byte makes it refuse the conversation later
+    /// (docs.anthropic.com/en/docs/build-with-claude/extended-thinking, seen 2026-11).
+    pub fn is_signed(&self) -> bool {
+        self.shape == Shape::Content && self.kind == Kind::Reasoning
+    }
+}
+
 /// The path of the text in the answer that the events come to.
 impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,8 +70,9 @@ impl fmt::Display for Block {
             (Shape::Content, Kind::Arguments) => write!(f, "content[{outer}].input"),
             (Shape::Content, Kind::Reasoning) => write!(f, "content[{outer}].thinking"),
             (Shape::Content, Kind::ToolResult) => write!(f, "content[{outer}].content"),
-            (Shape::Content, Kind::Text) => write!(f, "content[{outer}].text"),
+            (Shape::Content, Kind::Text | Kind::Input) => write!(f, "content[{outer}].text"),
             (Shape::Output, Kind::Arguments) => write!(f, "output[{outer}].arguments"),
+            (Shape::Output, Kind::Input) => write!(f, "output[{outer}].input"),
             (Shape::Output, Kind::Reasoning) => write!(f, "output[{outer}].summary[{inner}].text"),
             (Shape::Output, _) => write!(f, "output[{outer}].content[{inner}].text"),
             (Shape::Candidates, Kind::Arguments) => {
@@ -70,18 +83,91 @@ impl fmt::Display for Block {
     }
 }
 
+/// A piece of a text in the data of an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'d> {
+    /// The text that it goes on with.
+    pub block: Block,
+    /// As it stands in the data: a string with its quotes, or another JSON value that comes whole.
+    pub raw: &'d str,
+    /// Where in the data, in bytes.
+    pub at: usize,
+}
+
+impl<'d> Piece<'d> {
+    /// What stands between the quotes; `None` if it is no string.
+    pub fn inside(&self) -> Option<&'d str> {
+        self.raw.strip_prefix('"')?.strip_suffix('"')
+    }
+
+    /// As it reads; `None` if its escapes are broken.
+    fn read(&self) -> Option<Cow<'d, str>> {
+        match self.inside() {
+            Some(_) => serde_json::from_str(self.raw).ok().map(|Borrowed(text)| text),
+            None => Some(Cow::Borrowed(self.raw)),
+        }
+    }
+}
+
+/// Texts that have come to their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Those of this answer, candidate or item.
+    Outer(u32),
+    /// All of the stream.
+    All,
+}
+
+impl Ended {
+    /// Whether this text is one of them.
+    pub fn includes(self, block: &Block) -> bool {
+        match self {
+            Ended::Outer(outer) => block.outer == outer,
+            Ended::All => true,
+        }
+    }
+}
+
+/// What an event has to say of texts.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'d> {
+    /// A text begins or goes on.
+    Piece(Piece<'d>),
+    /// Texts have ended; comes after the pieces of the same event.
+    Ended(Ended),
+}
+
 /// Calls `sink` with each piece of text in the data of one event. Says whether the event could be read: what is no JSON
 /// of the dialect's shape cannot, and `[DONE]` holds nothing.
 pub fn deltas(dialect: Dialect, data: &[u8], sink: &mut dyn FnMut(Block, &str)) -> bool {
+    let mut legible = true;
+    let readable = parts(dialect, data, &mut |part| {
+        let Part::Piece(piece) = part else { return };
+        match piece.read() {
+            Some(text) if text.is_empty() => {}
+            Some(text) => sink(piece.block, &text),
+            None => legible = false,
+        }
+    });
+    readable && legible
+}
+
+/// Calls `sink` with each piece of text in the data of one event, as it stands there, and with the ends of texts. Says
+/// whether the event could be read.
+pub fn parts(dialect: Dialect, data: &[u8], sink: &mut dyn FnMut(Part<'_>)) -> bool {
     if data.trim_ascii() == b"[DONE]" {
+        sink(Part::Ended(Ended::All));
         return true;
     }
+    let mut give = Give { data, sink };
     match dialect {
-        Dialect::OpenaiChat | Dialect::OpenaiCompletions => read(data, |event: Chat<'_>| event.give(sink)),
-        Dialect::OpenaiResponses => read(data, |event: Response<'_>| event.give(sink)),
-        Dialect::AnthropicMessages => read(data, |event: Message<'_>| event.give(sink)),
-        Dialect::GeminiGenerate => read(data, |event: Generated<'_>| event.give(sink)),
-        _ => false,
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => {
+            read(data, |event: Chat<'_>| event.give(&mut give))
+        }
+        Dialect::OpenaiResponses => read(data, |event: Response<'_>| event.give(&mut give)),
+        Dialect::AnthropicMessages => read(data, |event: Message<'_>| event.give(&mut give)),
+        Dialect::GeminiGenerate => read(data, |event: Generated<'_>| event.give(&mut give)),
+        Dialect::OpenaiEmbeddings => false,
     }
 }
 
@@ -89,17 +175,46 @@ fn read<'d, T: Deserialize<'d>>(data: &'d [u8], take: impl FnOnce(T)) -> bool {
     serde_json::from_slice(data).map(take).is_ok()
 }
 
-/// A text that may be absent or null, borrowed where it has no escapes.
-type Words<'d> = Option<Borrowed<'d>>;
-
 #[derive(Deserialize)]
 struct Borrowed<'d>(#[serde(borrow)] Cow<'d, str>);
 
-fn give(words: &Words<'_>, block: Block, sink: &mut dyn FnMut(Block, &str)) {
-    if let Some(Borrowed(words)) = words
-        && !words.is_empty()
-    {
-        sink(block, words);
+/// A string as it stands, with its quotes.
+struct Quoted<'d>(&'d str);
+
+impl<'de: 'd, 'd> Deserialize<'de> for Quoted<'d> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
+        match raw.starts_with('"') {
+            true => Ok(Quoted(raw)),
+            false => Err(D::Error::custom("no string")),
+        }
+    }
+}
+
+/// A text that may be absent or null.
+type Words<'d> = Option<Quoted<'d>>;
+
+/// Where parts go, and the data that they stand in.
+struct Give<'s, 'd> {
+    data: &'d [u8],
+    sink: &'s mut dyn FnMut(Part<'_>),
+}
+
+impl Give<'_, '_> {
+    fn words(&mut self, words: &Words<'_>, block: Block) {
+        if let Some(Quoted(raw)) = words {
+            self.value(raw, block);
+        }
+    }
+
+    /// `raw` is borrowed from the data.
+    fn value(&mut self, raw: &str, block: Block) {
+        let at = raw.as_ptr().addr().saturating_sub(self.data.as_ptr().addr());
+        (self.sink)(Part::Piece(Piece { block, raw, at }));
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        (self.sink)(Part::Ended(ended));
     }
 }
 
@@ -117,6 +232,8 @@ struct Choice<'d> {
     delta: Option<ChatDelta<'d>>,
     #[serde(default, borrow)]
     text: Words<'d>,
+    #[serde(default)]
+    finish_reason: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -148,18 +265,22 @@ struct Function<'d> {
 }
 
 impl Chat<'_> {
-    fn give(self, sink: &mut dyn FnMut(Block, &str)) {
+    fn give(self, to: &mut Give<'_, '_>) {
         for choice in self.choices {
             let block = |inner, kind| Block { outer: choice.index, inner, kind, shape: Shape::Choices };
-            give(&choice.text, block(0, Kind::Text), sink);
-            let Some(delta) = choice.delta else { continue };
-            give(&delta.content, block(0, Kind::Text), sink);
-            give(&delta.refusal, block(1, Kind::Text), sink);
-            give(&delta.reasoning_content, block(0, Kind::Reasoning), sink);
-            give(&delta.reasoning, block(0, Kind::Reasoning), sink);
-            for call in delta.tool_calls.iter().flatten() {
-                let Some(function) = &call.function else { continue };
-                give(&function.arguments, block(call.index, Kind::Arguments), sink);
+            to.words(&choice.text, block(0, Kind::Text));
+            if let Some(delta) = &choice.delta {
+                to.words(&delta.content, block(0, Kind::Text));
+                to.words(&delta.refusal, block(1, Kind::Text));
+                to.words(&delta.reasoning_content, block(0, Kind::Reasoning));
+                to.words(&delta.reasoning, block(0, Kind::Reasoning));
+                for call in delta.tool_calls.iter().flatten() {
+                    let Some(function) = &call.function else { continue };
+                    to.words(&function.arguments, block(call.index, Kind::Arguments));
+                }
+            }
+            if choice.finish_reason.is_some() {
+                to.ended(Ended::Outer(choice.index));
             }
         }
     }
@@ -168,7 +289,7 @@ impl Chat<'_> {
 #[derive(Deserialize)]
 struct Response<'d> {
     #[serde(default, borrow, rename = "type")]
-    kind: Words<'d>,
+    kind: Option<Borrowed<'d>>,
     #[serde(default)]
     output_index: u32,
     #[serde(default)]
@@ -176,29 +297,37 @@ struct Response<'d> {
     #[serde(default)]
     summary_index: u32,
     #[serde(default, borrow)]
-    delta: Option<&'d serde_json::value::RawValue>,
+    delta: Option<&'d RawValue>,
 }
 
 impl Response<'_> {
-    fn give(self, sink: &mut dyn FnMut(Block, &str)) {
+    fn give(self, to: &mut Give<'_, '_>) {
         let Some(Borrowed(name)) = &self.kind else { return };
         let (inner, kind) = match &**name {
             "response.output_text.delta" | "response.refusal.delta" => (self.content_index, Kind::Text),
             "response.reasoning_text.delta" => (self.content_index, Kind::Reasoning),
             "response.reasoning_summary_text.delta" => (self.summary_index, Kind::Reasoning),
-            "response.function_call_arguments.delta"
-            | "response.mcp_call_arguments.delta"
-            | "response.custom_tool_call_input.delta"
-            | "response.code_interpreter_call_code.delta" => (0, Kind::Arguments),
+            "response.function_call_arguments.delta" | "response.mcp_call_arguments.delta" => {
+                (0, Kind::Arguments)
+            }
+            "response.custom_tool_call_input.delta" | "response.code_interpreter_call_code.delta" => {
+                (0, Kind::Input)
+            }
+            "response.completed" | "response.incomplete" | "response.failed" => {
+                return to.ended(Ended::All);
+            }
+            name if name.ends_with(".done") => return to.ended(Ended::Outer(self.output_index)),
             _ => return,
         };
-        let words = self.delta.and_then(|delta| serde_json::from_str(delta.get()).ok());
-        give(&words, Block { outer: self.output_index, inner, kind, shape: Shape::Output }, sink);
+        let words = self.delta.map(RawValue::get).filter(|raw| raw.starts_with('"')).map(Quoted);
+        to.words(&words, Block { outer: self.output_index, inner, kind, shape: Shape::Output });
     }
 }
 
 #[derive(Deserialize)]
 struct Message<'d> {
+    #[serde(default, borrow, rename = "type")]
+    kind: Option<Borrowed<'d>>,
     #[serde(default)]
     index: u32,
     #[serde(default, borrow)]
@@ -225,23 +354,29 @@ struct ContentBlock<'d> {
     #[serde(default, borrow)]
     thinking: Words<'d>,
     #[serde(default, borrow)]
-    content: Option<&'d serde_json::value::RawValue>,
+    content: Option<&'d RawValue>,
 }
 
 impl Message<'_> {
-    fn give(self, sink: &mut dyn FnMut(Block, &str)) {
+    fn give(self, to: &mut Give<'_, '_>) {
         let block = |kind| Block { outer: self.index, inner: 0, kind, shape: Shape::Content };
         if let Some(begun) = &self.content_block {
-            give(&begun.text, block(Kind::Text), sink);
-            give(&begun.thinking, block(Kind::Reasoning), sink);
+            to.words(&begun.text, block(Kind::Text));
+            to.words(&begun.thinking, block(Kind::Reasoning));
             if let Some(content) = begun.content {
-                sink(block(Kind::ToolResult), content.get());
+                to.value(content.get(), block(Kind::ToolResult));
             }
         }
-        let Some(delta) = &self.delta else { return };
-        give(&delta.text, block(Kind::Text), sink);
-        give(&delta.thinking, block(Kind::Reasoning), sink);
-        give(&delta.partial_json, block(Kind::Arguments), sink);
+        if let Some(delta) = &self.delta {
+            to.words(&delta.text, block(Kind::Text));
+            to.words(&delta.thinking, block(Kind::Reasoning));
+            to.words(&delta.partial_json, block(Kind::Arguments));
+        }
+        match self.kind.as_ref().map(|Borrowed(name)| &**name) {
+            Some("content_block_stop") => to.ended(Ended::Outer(self.index)),
+            Some("message_stop") => to.ended(Ended::All),
+            _ => {}
+        }
     }
 }
 
@@ -252,22 +387,25 @@ struct Generated<'d> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Candidate<'d> {
     #[serde(default)]
     index: u32,
     #[serde(default, borrow)]
     content: Option<Content<'d>>,
+    #[serde(default)]
+    finish_reason: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Content<'d> {
     #[serde(default, borrow)]
-    parts: Vec<Part<'d>>,
+    parts: Vec<GeneratedPart<'d>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Part<'d> {
+struct GeneratedPart<'d> {
     #[serde(default, borrow)]
     text: Words<'d>,
     #[serde(default)]
@@ -279,20 +417,23 @@ struct Part<'d> {
 #[derive(Deserialize)]
 struct FunctionCall<'d> {
     #[serde(default, borrow)]
-    args: Option<&'d serde_json::value::RawValue>,
+    args: Option<&'d RawValue>,
 }
 
 impl Generated<'_> {
-    fn give(self, sink: &mut dyn FnMut(Block, &str)) {
+    fn give(self, to: &mut Give<'_, '_>) {
         for candidate in self.candidates {
             let block = |inner, kind| Block { outer: candidate.index, inner, kind, shape: Shape::Candidates };
             for part in candidate.content.iter().flat_map(|content| &content.parts) {
                 let kind = if part.thought { Kind::Reasoning } else { Kind::Text };
-                give(&part.text, block(0, kind), sink);
+                to.words(&part.text, block(0, kind));
                 // A call comes whole: one after the other they are a list of documents.
                 if let Some(args) = part.function_call.as_ref().and_then(|call| call.args) {
-                    sink(block(0, Kind::Arguments), args.get());
+                    to.value(args.get(), block(0, Kind::Arguments));
                 }
+            }
+            if candidate.finish_reason.is_some() {
+                to.ended(Ended::Outer(candidate.index));
             }
         }
     }
@@ -357,6 +498,42 @@ mod tests {
             one("candidates[0].content.parts.functionCall.args", r#"{"k":"v"}"#),
         ];
         assert_eq!(given(Dialect::GeminiGenerate, data), expected.concat());
+    }
+
+    /// Pieces as they stand, and ends, of an event.
+    fn parted(dialect: Dialect, data: &str) -> (Vec<String>, Vec<Ended>) {
+        let (mut pieces, mut ends) = (Vec::new(), Vec::new());
+        assert!(parts(dialect, data.as_bytes(), &mut |part| match part {
+            Part::Piece(piece) => {
+                assert_eq!(&data[piece.at..piece.at + piece.raw.len()], piece.raw);
+                pieces.push(piece.raw.to_owned());
+            }
+            Part::Ended(ended) => ends.push(ended),
+        }));
+        (pieces, ends)
+    }
+
+    #[test]
+    fn pieces_are_told_where_they_stand_and_ends_when_they_come() {
+        let data = r#"{"choices":[{"index":2,"delta":{"content":"a\n\u00e9\""},"finish_reason":"stop"}]}"#;
+        let ended = |outer| vec![Ended::Outer(outer)];
+        assert_eq!(parted(Dialect::OpenaiChat, data), (vec![r#""a\n\u00e9\"""#.to_owned()], ended(2)));
+        let data = r#"{"choices":[{"delta":{"content":""},"finish_reason":null}]}"#;
+        assert_eq!(parted(Dialect::OpenaiChat, data), (vec!["\"\"".to_owned()], vec![]));
+        assert_eq!(parted(Dialect::OpenaiChat, "[DONE]").1, [Ended::All]);
+        let data = r#"{"type":"content_block_stop","index":4}"#;
+        assert_eq!(parted(Dialect::AnthropicMessages, data).1, ended(4));
+        let data = r#"{"type":"response.output_text.done","output_index":1,"text":"a"}"#;
+        assert_eq!(parted(Dialect::OpenaiResponses, data), (vec![], ended(1)));
+        let data = r#"{"candidates":[{"index":3,"content":{"parts":[{"functionCall":{"args": {"a": 1}}}]},"finishReason":"STOP"}]}"#;
+        assert_eq!(parted(Dialect::GeminiGenerate, data), (vec![r#"{"a": 1}"#.to_owned()], ended(3)));
+    }
+
+    #[test]
+    fn a_string_with_broken_escapes_stands_there_and_does_not_read() {
+        let data = r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#;
+        assert_eq!(parted(Dialect::OpenaiChat, data).0, [r#""\ud83d""#]);
+        assert!(!deltas(Dialect::OpenaiChat, data.as_bytes(), &mut |_, _| {}));
     }
 
     #[test]

@@ -50,6 +50,7 @@ impl Fields {
             raw,
             name: self.name.of(raw),
             first: self.data.of(raw),
+            first_at: self.data.start,
             data_lines: self.data_lines,
             start,
             end,
@@ -77,6 +78,7 @@ pub struct Frame<'a> {
     raw: &'a [u8],
     name: &'a [u8],
     first: &'a [u8],
+    first_at: usize,
     data_lines: usize,
     start: u64,
     end: u64,
@@ -92,6 +94,11 @@ impl<'a> Frame<'a> {
     /// The data: borrowed when it stood on one line, joined with LF when it stood on several.
     pub fn data(&self) -> Cow<'a, [u8]> {
         if self.data_lines <= 1 { Cow::Borrowed(self.first) } else { Cow::Owned(self.joined()) }
+    }
+
+    /// Where the data stands in [`raw`](Self::raw), in bytes; `None` when it stands on several lines.
+    pub fn data_at(&self) -> Option<usize> {
+        (self.data_lines <= 1).then_some(self.first_at)
     }
 
     /// Offset in the whole stream of the event's first line that is not a comment, in bytes.

@@ -36,8 +36,35 @@ pub fn comment(out: &mut impl BufMut, text: &str) {
     out.put_u8(b'\n');
 }
 
+/// Appends an event as it came (its own bytes, see [`Frame::raw`](crate::Frame::raw)), with other data in the place of
+/// its own: one `data:` line for each line of it, where the first of its own stood. Every other line stays.
+pub fn with_data(out: &mut impl BufMut, raw: &[u8], data: &[u8]) {
+    let mut written = false;
+    for line in lines(raw) {
+        let is_data = line.strip_prefix(b"data").is_some_and(|rest| matches!(rest.first(), None | Some(b':')));
+        if !is_data {
+            out.put_slice(line);
+            out.put_u8(b'\n');
+        } else if !std::mem::replace(&mut written, true) {
+            lines(data).for_each(|line| data_line(out, line));
+        }
+    }
+}
+
 fn data_line(out: &mut impl BufMut, line: &[u8]) {
     out.put_slice(b"data: ");
     out.put_slice(line);
     out.put_u8(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_replaced_and_other_lines_stay() {
+        let mut out = Vec::new();
+        with_data(&mut out, b"id: 1\r\ndata: a\r\ndata:b\r\nretry: 2\r\n\r\n", b"c\nd");
+        assert_eq!(out, b"id: 1\ndata: c\ndata: d\nretry: 2\n\n");
+    }
 }

@@ -289,7 +289,7 @@ impl Texts {
             return self.gap(Gap::DepthCap);
         }
         let reading = self.blocks.entry(block).or_insert_with(|| match block.kind {
-            Kind::Arguments | Kind::ToolResult => Reading::Arguments(String::new()),
+            Kind::Arguments | Kind::Input | Kind::ToolResult => Reading::Arguments(String::new()),
             Kind::Text | Kind::Reasoning => Reading::Words(StreamScanner::new(Provenance::Assistant)),
         });
         match reading {
@@ -333,7 +333,9 @@ impl Texts {
     fn arguments(&mut self, guard: &Guard, organization: &str, block: Block, text: &str) {
         let provenance = match block.kind {
             Kind::ToolResult => Provenance::ToolResult,
-            Kind::Arguments | Kind::Text | Kind::Reasoning => Provenance::ToolInput,
+            Kind::Arguments | Kind::Input | Kind::Text | Kind::Reasoning => {
+                Provenance::ToolInput
+            },
         };
         let sight = guard.search_here(organization, text.as_bytes(), Otherwise::Text(provenance));
         self.scanned += sight.scanned;
