@@ -321,14 +321,18 @@ mod tests {
         let mut seeker = Seeker::new(&placeholders);
         let mut met = Vec::new();
         let (one, other) = minted[0].split_at(9);
-        for (piece, certain) in [("ab[", 2), ("1] ", 6), (one, 6), (other, 6 + minted[0].len()), ("[EM", 6 + minted[0].len())] {
+        for (piece, certain) in
+            [("ab[", 2), ("1] ", 6), (one, 6), (other, 6 + minted[0].len()), ("[EM", 6 + minted[0].len())]
+        {
             seeker.push(piece, &mut |range, value| met.push((range, value.to_owned())));
             assert_eq!(seeker.certain(), certain, "{piece}");
         }
         assert_eq!(met, [(6..6 + minted[0].len(), "a@x.org".to_owned())]);
         seeker.give_up();
         assert_eq!(seeker.certain(), 9 + minted[0].len());
-        assert!(placeholders.occur_in(&format!("x[{}", minted[0])) && !placeholders.occur_in(&minted[0][1..]));
+        assert!(
+            placeholders.occur_in(&format!("x[{}", minted[0])) && !placeholders.occur_in(&minted[0][1..])
+        );
     }
 
     proptest! {

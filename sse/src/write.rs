@@ -41,7 +41,8 @@ pub fn comment(out: &mut impl BufMut, text: &str) {
 pub fn with_data(out: &mut impl BufMut, raw: &[u8], data: &[u8]) {
     let mut written = false;
     for line in lines(raw) {
-        let is_data = line.strip_prefix(b"data").is_some_and(|rest| matches!(rest.first(), None | Some(b':')));
+        let is_data =
+            line.strip_prefix(b"data").is_some_and(|rest| matches!(rest.first(), None | Some(b':')));
         if !is_data {
             out.put_slice(line);
             out.put_u8(b'\n');

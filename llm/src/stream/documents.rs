@@ -4,7 +4,7 @@ use memchr::{memchr2, memchr3};
 
 /// Cuts a body into its outermost objects, however it is split; what stands between them is skipped.
 #[derive(Debug)]
-pub(crate) struct Documents {
+pub struct Documents {
     /// Bytes of the object that is open, if any.
     carry: Vec<u8>,
     /// Open braces.
@@ -18,11 +18,12 @@ pub(crate) struct Documents {
 
 impl Documents {
     /// Objects longer than `limit` bytes end the inspection.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Documents { carry: Vec::new(), depth: 0, in_string: false, escaped: false, limit, overflowed: false }
     }
 
-    pub(crate) fn overflowed(&self) -> bool {
+    /// Whether an object exceeded the limit, after which none is offered.
+    pub fn overflowed(&self) -> bool {
         self.overflowed
     }
 
@@ -33,7 +34,7 @@ impl Documents {
     }
 
     /// Takes the next chunk and offers every object it completes.
-    pub(crate) fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(&[u8])) {
+    pub fn push(&mut self, chunk: &[u8], sink: &mut impl FnMut(&[u8])) {
         if self.overflowed {
             return;
         }

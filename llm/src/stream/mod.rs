@@ -24,12 +24,12 @@ pub(crate) mod usage;
 
 use crate::dialect::Dialect;
 use bytes::Bytes;
-use documents::Documents;
 use hold::{Cut, Hold};
 use machine::Machine;
 use narrows_meter::Usage;
 use narrows_sse::Framer;
 
+pub use documents::Documents;
 pub use hold::HOLD_LIMIT;
 
 /// Longest event or JSON object that is inspected, and so the most that is copied, in bytes.

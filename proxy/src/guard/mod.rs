@@ -9,6 +9,7 @@ mod keys;
 mod memory;
 pub(crate) mod report;
 mod restore;
+mod rewrite;
 mod search;
 mod stream;
 mod table;
@@ -19,8 +20,9 @@ mod tests;
 pub(crate) use alert::alert;
 pub(crate) use judge::{Judged, Judging, Values};
 pub(crate) use keys::MaskingKeys;
+pub(crate) use rewrite::Rewrite;
 pub(crate) use search::{Otherwise, Sight};
-pub(crate) use stream::Tap;
+pub(crate) use stream::{Decode, Tap};
 
 use crate::config::settings::Settings;
 use memory::Findings;

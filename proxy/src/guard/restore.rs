@@ -11,19 +11,30 @@ impl Guard {
     /// The answer with values in the place of their placeholders; `None` if none stands in it.
     pub(crate) fn put_back(&self, answer: &[u8], placeholders: &Placeholders) -> Option<Bytes> {
         let text = std::str::from_utf8(answer).ok()?;
-        let mut walk = Walk::default();
-        if json::walk(text, &TABLE, &mut walk).is_err() {
-            return unmasked(text, placeholders, Level::Plain).map(Bytes::from);
+        match splices(text, placeholders) {
+            Some(splices) if splices.is_empty() => None,
+            Some(splices) => Some(splice(answer, splices).into()),
+            None => unmasked(text, placeholders, Level::Plain).map(Bytes::from),
         }
-        let values = walk.texts.iter().filter(|text| matches!(text.spot, Spot::Value | Spot::Json));
-        let splices = values.filter_map(|value| {
-            let level = if value.spot == Spot::Json { Level::JsonInJson } else { Level::Json };
-            let with = unmasked(text.get(value.raw.clone())?, placeholders, level)?;
-            Some(Splice { range: value.raw.clone(), with })
-        });
-        let splices: Vec<Splice> = splices.collect();
-        (!splices.is_empty()).then(|| splice(answer, splices).into())
     }
+}
+
+/// The values that come back into the texts of a JSON document; none of what is no JSON.
+pub(super) fn values_back(document: &str, placeholders: &Placeholders) -> Vec<Splice> {
+    splices(document, placeholders).unwrap_or_default()
+}
+
+/// `None` if it is no JSON.
+fn splices(text: &str, placeholders: &Placeholders) -> Option<Vec<Splice>> {
+    let mut walk = Walk::default();
+    json::walk(text, &TABLE, &mut walk).ok()?;
+    let values = walk.texts.iter().filter(|text| matches!(text.spot, Spot::Value | Spot::Json));
+    let splices = values.filter_map(|value| {
+        let level = if value.spot == Spot::Json { Level::JsonInJson } else { Level::Json };
+        let with = unmasked(text.get(value.raw.clone())?, placeholders, level)?;
+        Some(Splice { range: value.raw.clone(), with })
+    });
+    Some(splices.collect())
 }
 
 /// A text with values in the place of their placeholders; `None` if none stands in it.

@@ -1,7 +1,8 @@
 //! Streams, looked at beside the bytes that pass.
 //!
 //! The relay hands over what it has sent, in batches and without waiting, to a task of the stream's own. What finds no
-//! room is not looked at, and the coverage says so. A short stream is looked at when it has ended, without a task.
+//! room is not looked at, and the coverage says so. A short stream is looked at when it has ended, without a task. What is
+//! compressed is decoded there too, so that the bytes that pass stay as they are.
 
 use super::Guard;
 use super::search::{Otherwise, Sight};
@@ -13,6 +14,7 @@ use narrows_guard::stream::StreamScanner;
 use narrows_guard::{Hit, Provenance, Scratch};
 use narrows_llm::Dialect;
 use narrows_llm::deltas::{Block, Kind, deltas};
+use narrows_llm::stream::Documents;
 use narrows_policy::{Coverage, Gap};
 use narrows_sse::Framer;
 use std::collections::BTreeMap;
@@ -39,6 +41,21 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Seen {
     pub(crate) sight: Sight,
     pub(crate) prints: Vec<u64>,
+}
+
+/// Reads a compressed stream. What it gives out in all is capped.
+pub(crate) trait Decode: Send {
+    /// The text that the next bytes give.
+    ///
+    /// # Errors
+    /// Why nothing more can be read.
+    fn push(&mut self, wire: &[u8]) -> Result<Vec<u8>, Gap>;
+
+    /// The text that the end gives.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    fn finish(self: Box<Self>) -> Result<Vec<u8>, Gap>;
 }
 
 /// Takes a stream's bytes to whoever looks at them.
@@ -69,9 +86,14 @@ struct Batch {
 }
 
 impl Tap {
-    /// For a stream of events in `dialect`.
-    pub(crate) fn new(guard: &Arc<Guard>, organization: &str, dialect: Dialect) -> Tap {
-        let scan = Scan::new(guard, organization, dialect);
+    /// For a stream in `dialect`: of events, or of JSON documents. If it is compressed, `decode` reads it.
+    pub(crate) fn new(
+        guard: &Arc<Guard>,
+        organization: &str,
+        dialect: Dialect,
+        decode: Option<Box<dyn Decode>>,
+    ) -> Tap {
+        let scan = Scan::new(guard, organization, dialect, decode);
         Tap {
             batch: Vec::new(),
             bytes: 0,
@@ -155,46 +177,133 @@ struct Scanning {
     guard: Arc<Guard>,
     organization: Box<str>,
     dialect: Dialect,
-    framer: Framer,
+    coded: Coded,
+    body: Body,
     texts: Texts,
 }
 
+/// How the bytes that come become text.
+enum Coded {
+    Plain,
+    /// It is compressed.
+    By(Box<dyn Decode>),
+    /// It cannot be read any further.
+    Lost,
+}
+
+/// What the text turned out to be.
+enum Body {
+    Undecided,
+    Events(Framer),
+    /// One document after the other, also in a list.
+    Json(Documents),
+}
+
+impl Body {
+    fn new(text: &[u8]) -> Option<Body> {
+        let is_blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+        Some(match text.iter().find(|byte| !is_blank(byte))? {
+            b'{' | b'[' => Body::Json(Documents::new(narrows_llm::stream::CARRY_LIMIT)),
+            _ => Body::Events(Framer::new()),
+        })
+    }
+}
+
 impl Scan {
-    fn new(guard: &Arc<Guard>, organization: &str, dialect: Dialect) -> Scan {
+    fn new(
+        guard: &Arc<Guard>,
+        organization: &str,
+        dialect: Dialect,
+        decode: Option<Box<dyn Decode>>,
+    ) -> Scan {
         Scan(Some(Box::new(Scanning {
             guard: Arc::clone(guard),
             organization: organization.into(),
             dialect,
-            framer: Framer::new(),
+            coded: decode.map_or(Coded::Plain, Coded::By),
+            body: Body::Undecided,
             texts: Texts::new(guard.keys.of(organization)),
         })))
     }
 
     fn push(&mut self, chunk: &[u8]) {
+        if let Some(scanning) = &mut self.0 {
+            scanning.push(chunk);
+        }
+    }
+
+    /// Something is missing here: what comes next begins in the middle of an event. Of what is compressed, and of a list
+    /// of documents, nothing can be read any more.
+    fn skip(&mut self, gap: Gap) {
         let Some(scanning) = &mut self.0 else { return };
-        let Scanning { guard, dialect, framer, texts, .. } = &mut **scanning;
-        let overflowed = framer.overflowed();
-        framer.push(chunk, &mut |frame| texts.event(guard, *dialect, &frame.data()));
-        if framer.overflowed() && !overflowed {
-            // An event that is too long is passed over.
+        match (&scanning.coded, &scanning.body) {
+            (Coded::Plain, Body::Undecided | Body::Events(_)) => scanning.body = Body::Events(Framer::new()),
+            _ => scanning.coded = Coded::Lost,
+        }
+        scanning.texts.lost(gap);
+    }
+
+    fn finish(self) -> Seen {
+        match self.0 {
+            Some(scanning) => scanning.finish(),
+            None => Seen { sight: Sight::none(Gap::Error), prints: Vec::new() },
+        }
+    }
+}
+
+impl Scanning {
+    fn push(&mut self, chunk: &[u8]) {
+        let decoded = match &mut self.coded {
+            Coded::Plain => return self.text(chunk),
+            Coded::Lost => return,
+            Coded::By(decode) => decode.push(chunk),
+        };
+        match decoded {
+            Ok(text) => self.text(&text),
+            Err(gap) => {
+                self.coded = Coded::Lost;
+                self.texts.gap(gap);
+            }
+        }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        if let Body::Undecided = self.body
+            && let Some(body) = Body::new(text)
+        {
+            self.body = body;
+        }
+        let Scanning { guard, dialect, texts, body, .. } = self;
+        let (before, after) = match body {
+            Body::Undecided => return,
+            Body::Events(framer) => {
+                let before = framer.overflowed();
+                framer.push(text, &mut |frame| texts.event(guard, *dialect, &frame.data()));
+                (before, framer.overflowed())
+            }
+            Body::Json(documents) => {
+                let before = documents.overflowed();
+                documents.push(text, &mut |json| texts.event(guard, *dialect, json));
+                (before, documents.overflowed())
+            }
+        };
+        if after && !before {
+            // What is too long is passed over.
             texts.gap(Gap::TooLarge);
         }
     }
 
-    /// Something is missing here: what comes next begins in the middle of an event.
-    fn skip(&mut self, gap: Gap) {
-        if let Some(scanning) = &mut self.0 {
-            scanning.framer = Framer::new();
-            scanning.texts.lost(gap);
+    fn finish(mut self: Box<Self>) -> Seen {
+        if let Coded::By(decode) = std::mem::replace(&mut self.coded, Coded::Lost) {
+            match decode.finish() {
+                Ok(text) => self.text(&text),
+                Err(gap) => self.texts.gap(gap),
+            }
         }
-    }
-
-    fn finish(self) -> Seen {
-        let Some(scanning) = self.0 else {
-            return Seen { sight: Sight::none(Gap::Error), prints: Vec::new() };
-        };
-        let Scanning { guard, organization, dialect, framer, mut texts } = *scanning;
-        framer.finish(&mut |frame| texts.event(&guard, dialect, &frame.data()));
+        let Scanning { guard, organization, dialect, body, mut texts, .. } = *self;
+        if let Body::Events(framer) = body {
+            framer.finish(&mut |frame| texts.event(&guard, dialect, &frame.data()));
+        }
         texts.finish(&guard, &organization)
     }
 }
@@ -333,9 +442,7 @@ impl Texts {
     fn arguments(&mut self, guard: &Guard, organization: &str, block: Block, text: &str) {
         let provenance = match block.kind {
             Kind::ToolResult => Provenance::ToolResult,
-            Kind::Arguments | Kind::Input | Kind::Text | Kind::Reasoning => {
-                Provenance::ToolInput
-            },
+            Kind::Arguments | Kind::Input | Kind::Text | Kind::Reasoning => Provenance::ToolInput,
         };
         let sight = guard.search_here(organization, text.as_bytes(), Otherwise::Text(provenance));
         self.scanned += sight.scanned;

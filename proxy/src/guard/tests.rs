@@ -30,7 +30,7 @@ fn event(words: &str) -> String {
 
 /// What is found in a stream that comes in chunks of this size.
 async fn tapped(guard: &Arc<Guard>, stream: &str, size: usize) -> (Vec<String>, Coverage, usize) {
-    let mut tap = Tap::new(guard, "acme", Dialect::OpenaiChat);
+    let mut tap = Tap::new(guard, "acme", Dialect::OpenaiChat, None);
     for chunk in stream.as_bytes().chunks(size) {
         tap.push(&Bytes::copy_from_slice(chunk));
         // Whoever looks has its turn, as between the chunks of a socket.
@@ -76,7 +76,7 @@ async fn what_finds_no_room_is_said_to_be_missing() {
     let guard = guard_with("guard: {limits: {stream_queue: 64KiB}}");
     let stream: String = (0..20_000).map(|at| event(&format!("line {at}"))).collect();
     // On a runtime of one thread nobody looks before the stream has ended.
-    let mut tap = Tap::new(&guard, "acme", Dialect::OpenaiChat);
+    let mut tap = Tap::new(&guard, "acme", Dialect::OpenaiChat, None);
     for chunk in stream.as_bytes().chunks(4096) {
         tap.push(&Bytes::copy_from_slice(chunk));
     }

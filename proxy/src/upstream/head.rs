@@ -33,6 +33,8 @@ pub(crate) enum Coding {
     Deflate,
     /// Brotli.
     Brotli,
+    /// Zstandard.
+    Zstd,
     /// One that we do not decode.
     Other,
 }
@@ -295,6 +297,7 @@ fn coding(value: &[u8]) -> Coding {
         b"gzip" | b"x-gzip" => Coding::Gzip,
         b"deflate" => Coding::Deflate,
         b"br" => Coding::Brotli,
+        b"zstd" => Coding::Zstd,
         _ => Coding::Other,
     }
 }

@@ -8,17 +8,17 @@ use narrows_llm::Dialect;
 use narrows_policy::{Action, Coverage, Gap, Reason, Stage};
 
 /// A card number that is found, and its beginning as a client never sees it when it is masked.
-const CARD: &str = "4111 1111 1111 1111";
+pub(crate) const CARD: &str = "4111 1111 1111 1111";
 
 /// A policy for cards, in one stage.
-fn policy(stage: &str, action: &str, more: &str) -> String {
+pub(crate) fn policy(stage: &str, action: &str, more: &str) -> String {
     format!(
         "policies: [{{name: cards, where: {{stage: {stage}}}, when: [{{entity: CARD}}], then: {{action: {action}{more}}}}}]"
     )
 }
 
 /// A gateway with this policy, in front of a provider that says this.
-async fn gate(policy: &str, kind: &Kind, acts: Vec<Act>) -> (Gate, Scripted) {
+pub(crate) async fn gate(policy: &str, kind: &Kind, acts: Vec<Act>) -> (Gate, Scripted) {
     let scripted = Scripted::start(acts).await;
     let (address, version) = (scripted.address, if kind.provider == "openai" { "/v1" } else { "" });
     let provider =
@@ -27,7 +27,7 @@ async fn gate(policy: &str, kind: &Kind, acts: Vec<Act>) -> (Gate, Scripted) {
 }
 
 /// A request with these words.
-fn ask(kind: &Kind, stream: bool, words: &str) -> Ask {
+pub(crate) fn ask(kind: &Kind, stream: bool, words: &str) -> Ask {
     let mut body = kind.body(stream);
     for usual in ["Wie geht es dir, Zoë?", "Once upon a time", "hello"] {
         body = body.replace(usual, words);
@@ -38,7 +38,7 @@ fn ask(kind: &Kind, stream: bool, words: &str) -> Ask {
 }
 
 /// An answer with these words.
-fn answer(kind: &Kind, words: &str) -> String {
+pub(crate) fn answer(kind: &Kind, words: &str) -> String {
     match kind.dialect {
         Dialect::OpenaiChat => format!(
             r#"{{"id":"c","object":"chat.completion","choices":[{{"index":0,"message":{{"role":"assistant","content":"{words}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}}}"#
@@ -59,7 +59,7 @@ fn answer(kind: &Kind, words: &str) -> String {
 }
 
 /// The events that say these words, in pieces.
-fn events(kind: &Kind, pieces: &[&str]) -> String {
+pub(crate) fn events(kind: &Kind, pieces: &[&str]) -> String {
     let event = |name: &str, data: String| match name {
         "" => format!("data: {data}\n\n"),
         name => format!("event: {name}\ndata: {data}\n\n"),
@@ -95,7 +95,7 @@ fn events(kind: &Kind, pieces: &[&str]) -> String {
     pieces.iter().map(piece).collect::<String>() + &end
 }
 
-fn streamed(events: &str) -> Act {
+pub(crate) fn streamed(events: &str) -> Act {
     let length = events.len();
     Act::Say(
         format!(
@@ -105,12 +105,12 @@ fn streamed(events: &str) -> Act {
     )
 }
 
-fn inspection(record: &Record, stage: Stage) -> &Inspection {
+pub(crate) fn inspection(record: &Record, stage: Stage) -> &Inspection {
     record.inspections.get(stage).unwrap_or_else(|| panic!("{stage:?} is not in {record:#?}"))
 }
 
 /// What the record must say: which action, whether it was possible and done, and that no value stands in it.
-fn recorded(record: &Record, stage: Stage, action: Action, enforceable: bool) {
+pub(crate) fn recorded(record: &Record, stage: Stage, action: Action, enforceable: bool) {
     let seen = inspection(record, stage);
     assert_eq!(
         (seen.action, seen.enforceable, seen.enforced),

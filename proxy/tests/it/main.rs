@@ -22,6 +22,7 @@ mod failover;
 mod faults;
 mod fidelity;
 mod guard;
+mod guard_streams;
 mod headers;
 mod health;
 mod http1;

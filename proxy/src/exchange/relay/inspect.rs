@@ -4,7 +4,7 @@ use crate::exchange::Account;
 use crate::exchange::coding;
 use crate::exchange::inspect::{Watch, admit_answer, judge, look};
 use crate::exchange::route::Target;
-use crate::guard::{Otherwise, Sight, Tap, Values};
+use crate::guard::{Decode, Otherwise, Rewrite, Sight, Tap, Values};
 use crate::respond::Refusal;
 use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
@@ -69,18 +69,29 @@ pub(super) fn unread(account: &mut Account, gap: Gap) -> Result<(), Refusal> {
 }
 
 /// What looks at a stream beside the bytes that pass, if policies ask for it. What cannot be read says so.
-pub(super) fn tap(account: &mut Account, target: &Target, is_readable: bool) -> Option<Tap> {
-    let watch = account.watch.take()?;
-    let is_asked = !watch.guard.policies.needs(&watch.scope, Stage::Stream).is_nothing();
-    let tap = match is_asked && is_readable {
-        true => Some(Tap::new(&watch.guard, &account.caller.organization, target.dialect)),
-        false => None,
-    };
-    account.watch = Some(watch);
-    if tap.is_none() {
-        look_away(account, if is_asked { Gap::Undecodable } else { Gap::Off });
+pub(super) fn tap(account: &mut Account, target: &Target, head: &Head) -> Option<Tap> {
+    let watch = account.watch.as_ref()?;
+    if watch.guard.policies.needs(&watch.scope, Stage::Stream).is_nothing() {
+        look_away(account, Gap::Off);
+        return None;
     }
-    tap
+    let decode: Option<Box<dyn Decode>> = match head.coding {
+        Coding::Identity => None,
+        coding => match coding::Decoder::new(coding, account.snapshot.limits.metered_copy) {
+            Some(decoder) => Some(Box::new(decoder)),
+            None => {
+                look_away(account, Gap::Undecodable);
+                return None;
+            }
+        },
+    };
+    Some(Tap::new(&watch.guard, &account.caller.organization, target.dialect, decode))
+}
+
+/// What puts masked values back into a stream, if any are to come back.
+pub(super) fn rewrite(account: &Account, target: &Target, is_readable: bool) -> Option<Box<Rewrite>> {
+    let placeholders = account.watch.as_ref().filter(|_| is_readable)?.placeholders()?;
+    Some(Box::new(Rewrite::new(target.dialect, placeholders)))
 }
 
 fn look_away(account: &mut Account, gap: Gap) {

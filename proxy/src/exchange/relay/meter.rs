@@ -42,8 +42,8 @@ impl Meter {
             Meter::Beside(pair) => {
                 let (decoder, machine) = pair.as_mut();
                 match decoder.as_mut().map(|decoder| decoder.push(&chunk)) {
-                    Some(Some(text)) => machine.push(Bytes::from(text), &mut |_copy| {}),
-                    Some(None) => *decoder = None,
+                    Some(Ok(text)) => machine.push(Bytes::from(text), &mut |_copy| {}),
+                    Some(Err(_fault)) => *decoder = None,
                     None => {}
                 }
                 parts.push(chunk);
@@ -58,8 +58,12 @@ impl Meter {
         let outcome = match std::mem::replace(self, Meter::Off) {
             Meter::Inline(machine) => machine.finish(&mut |part| parts.push(part)),
             Meter::Beside(pair) => {
-                seen_whole = pair.0.is_some();
-                pair.1.finish(&mut |_copy| {})
+                let (decoder, mut machine) = *pair;
+                match decoder.map(Decoder::finish) {
+                    Some(Ok(text)) => machine.push(Bytes::from(text), &mut |_copy| {}),
+                    Some(Err(_)) | None => seen_whole = false,
+                }
+                machine.finish(&mut |_copy| {})
             }
             Meter::Blind => {
                 account.take_unmetered();

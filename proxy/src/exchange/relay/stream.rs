@@ -7,7 +7,7 @@ use super::{Ending, error_reason, head_is_error, inspect, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
 use crate::exchange::route::Target;
-use crate::guard::Tap;
+use crate::guard::{Rewrite, Tap};
 use crate::upstream::Fault;
 use crate::upstream::head::{Coding, Content, Head};
 use bytes::Bytes;
@@ -29,6 +29,8 @@ pub(super) struct Stream {
     pub(super) boundary: Boundary,
     /// Where policies look at it.
     pub(super) tap: Option<Tap>,
+    /// What changes it on its way.
+    pub(super) rewrite: Option<Box<Rewrite>>,
 }
 
 impl Stream {
@@ -38,16 +40,21 @@ impl Stream {
             upstream.tell_quiet(target.provider.ping);
         }
         let boundary = if readable { Boundary::of_events() } else { Boundary::of_no_events() };
-        let tap = inspect::tap(account, target, readable);
-        Stream { upstream, meter: Meter::new(account, target, head), parts: Vec::new(), boundary, tap }
+        let tap = inspect::tap(account, target, head);
+        let rewrite = inspect::rewrite(account, target, readable);
+        let meter = Meter::new(account, target, head);
+        Stream { upstream, meter, parts: Vec::new(), boundary, tap, rewrite }
     }
 
     pub(super) async fn run(
         mut self,
         session: &mut Session<'_>,
         account: &mut Account,
-        head: Head,
+        mut head: Head,
     ) -> Ending {
+        if self.rewrite.is_some() {
+            head.forget_body();
+        }
         let _in_flight = account.stream_opened();
         // A first chunk that is here already travels with the head. A fault does not: it may have nothing to say, and
         // the head would never leave.
@@ -65,6 +72,7 @@ impl Stream {
             match next {
                 Ok(Next::Part(chunk)) => {
                     self.meter.push(chunk, &mut self.parts);
+                    self.seen();
                     if self.upstream.is_done() {
                         return self.end(session, account).await;
                     }
@@ -100,6 +108,26 @@ impl Stream {
         if self.boundary.is_between() { session.write_body(PING, false).await } else { Ok(()) }
     }
 
+    /// The parts are what the provider said: so they are looked at. What the client gets of them stays.
+    fn seen(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            self.parts.iter().for_each(|part| tap.push(part));
+        }
+        if let Some(rewrite) = &mut self.rewrite {
+            let parts = std::mem::take(&mut self.parts);
+            parts.into_iter().for_each(|part| rewrite.push(part, &mut self.parts));
+        }
+    }
+
+    /// Ends metering, and sees to what it had held back.
+    fn metered(&mut self, account: &mut Account) -> Option<StreamEnd> {
+        let seen = std::mem::take(&mut self.parts);
+        let end = self.meter.finish(account, &mut self.parts);
+        self.seen();
+        self.parts.splice(0..0, seen);
+        end
+    }
+
     /// Writes the parts in one go. With `end_follows` they leave together with the end of the body.
     async fn write(
         &mut self,
@@ -115,9 +143,6 @@ impl Stream {
             account.first_byte();
             account.response_bytes += part.len() as u64;
             self.boundary.sent(&part);
-            if let Some(tap) = &mut self.tap {
-                tap.push(&part);
-            }
             session.write_body(part, end_follows || index < last).await?;
         }
         Ok(())
@@ -125,7 +150,7 @@ impl Stream {
 
     /// The provider's body came to its end.
     async fn end(mut self, session: &mut Session<'_>, account: &mut Account) -> Ending {
-        let end = self.meter.finish(account, &mut self.parts);
+        let end = self.metered(account);
         if end == Some(StreamEnd::Cut) && !self.upstream.is_done() {
             // Nothing but its closing told that the answer has ended, and it has not.
             return self.stop(session, account, &Stop::Upstream(Fault::Cut)).await;
@@ -135,6 +160,10 @@ impl Stream {
             Some(StreamEnd::Cut) => Reason::ProviderCut,
             Some(StreamEnd::Terminal | StreamEnd::Unseen) | None => Reason::Completed,
         };
+        if let Some(rewrite) = self.rewrite.take() {
+            let (events, rest) = rewrite.finish();
+            self.parts.extend([events, rest]);
+        }
         let mut written = self.write(session, account, true).await;
         if written.is_ok() {
             written = session.finish_with(self.upstream.trailers().as_deref()).await;
@@ -148,8 +177,14 @@ impl Stream {
     /// ends without a proper end, because the answer has none.
     async fn stop(mut self, session: &mut Session<'_>, account: &mut Account, stop: &Stop) -> Ending {
         let reason = stop.reason();
-        self.meter.finish(account, &mut self.parts);
+        self.metered(account);
         if reason != Reason::ClientGone {
+            if let Some(rewrite) = self.rewrite.take() {
+                let (events, rest) = rewrite.finish();
+                self.parts.push(events);
+                let _ = self.write(session, account, false).await;
+                self.parts.push(rest);
+            }
             let message = stop.message(&self.upstream);
             tracing::warn!(exchange = %account.id_text(), "a stream was cut: {message}");
             if let Some(dialect) = account.dialect.filter(|_| self.boundary.is_between()) {
@@ -172,7 +207,7 @@ impl Stream {
     }
 
     async fn stopped(mut self, account: &mut Account, reason: Reason) -> Ending {
-        self.meter.finish(account, &mut self.parts);
+        self.metered(account);
         inspect::tapped(account, self.tap.take()).await;
         Ending { reason, clean: false }
     }

@@ -71,6 +71,11 @@ impl Scripted {
         requests.iter().map(|request| String::from_utf8_lossy(request).into_owned()).collect()
     }
 
+    /// From now on every request is answered so.
+    pub(crate) fn from_now_on(&self, act: Act) {
+        *self.shared.acts.lock().unwrap() = vec![act];
+    }
+
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         *self.shared.connections.lock().unwrap()

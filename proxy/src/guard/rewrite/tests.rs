@@ -1,0 +1,330 @@
+use super::{Rewrite, WAITING_BYTES_MAX};
+use bytes::Bytes;
+use narrows_guard::Class;
+use narrows_guard::placeholder::{Key, Minter};
+use narrows_guard::unmask::Placeholders;
+use narrows_llm::Dialect;
+use narrows_llm::deltas::{Block, Kind, deltas};
+use narrows_sse::Framer;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const DIALECTS: [Dialect; 5] = [
+    Dialect::OpenaiChat,
+    Dialect::OpenaiCompletions,
+    Dialect::OpenaiResponses,
+    Dialect::AnthropicMessages,
+    Dialect::GeminiGenerate,
+];
+
+/// Values that need escapes in JSON, and their placeholders.
+fn minted() -> (Placeholders, Vec<(String, String)>) {
+    let mut minter = Minter::new(Key::new([5; 32]));
+    let values = ["ann@example.org", "Zoë \"Z\" \\ one\ntwo", "4111 1111 1111 1111"];
+    let pairs = values.map(|value| (minter.mint(Class::Pii, "EMAIL", value).into_string(), value.to_owned()));
+    (Placeholders::new(&minter, |_, _| true), pairs.to_vec())
+}
+
+/// The event with which the words of the text `index` go on.
+fn words(dialect: Dialect, index: u32, words: &str) -> Value {
+    match dialect {
+        Dialect::OpenaiChat => {
+            json!({"choices": [{"index": index, "delta": {"content": words}}], "id": "[é]"})
+        }
+        Dialect::OpenaiCompletions => json!({"choices": [{"index": index, "text": words}]}),
+        Dialect::OpenaiResponses => json!({"type": "response.output_text.delta", "output_index": index,
+            "content_index": 0, "delta": words, "sequence_number": 7}),
+        Dialect::AnthropicMessages => json!({"type": "content_block_delta", "index": index,
+            "delta": {"type": "text_delta", "text": words}}),
+        _ => json!({"candidates": [{"index": index, "content": {"parts": [{"text": words}]}}]}),
+    }
+}
+
+/// The event with which a tool's arguments go on; Gemini's come whole.
+fn arguments(dialect: Dialect, index: u32, piece: &str) -> Value {
+    match dialect {
+        Dialect::OpenaiResponses => json!({"type": "response.function_call_arguments.delta",
+            "output_index": index, "delta": piece}),
+        Dialect::AnthropicMessages => json!({"type": "content_block_delta", "index": index,
+            "delta": {"type": "input_json_delta", "partial_json": piece}}),
+        _ => json!({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": index, "function":
+            {"arguments": piece}}]}}]}),
+    }
+}
+
+fn stream(events: &[Value]) -> String {
+    events.iter().map(|event| format!("data: {event}\n\n")).collect()
+}
+
+/// What goes out for a stream in chunks that end at these places.
+fn pass(dialect: Dialect, placeholders: &Placeholders, stream: &str, cuts: &[usize]) -> String {
+    let mut rewrite = Rewrite::new(dialect, placeholders.clone());
+    let mut out = Vec::new();
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+    cuts.extend([0, stream.len()]);
+    cuts.sort_unstable();
+    for pair in cuts.windows(2) {
+        rewrite.push(Bytes::copy_from_slice(&stream.as_bytes()[pair[0]..pair[1]]), &mut out);
+    }
+    let (events, rest) = rewrite.finish();
+    out.extend([events, rest]);
+    String::from_utf8(out.concat()).unwrap()
+}
+
+/// Every text of a stream, as it reads.
+fn texts(dialect: Dialect, stream: &str) -> BTreeMap<Block, String> {
+    let mut texts: BTreeMap<Block, String> = BTreeMap::new();
+    let mut take = |frame: narrows_sse::Frame<'_>| {
+        assert!(deltas(dialect, &frame.data(), &mut |block, text| texts
+            .entry(block)
+            .or_default()
+            .push_str(text)));
+    };
+    let mut framer = Framer::new();
+    framer.push(stream.as_bytes(), &mut take);
+    framer.finish(&mut take);
+    texts
+}
+
+/// Cuts a text at these places.
+fn pieces(text: &str, cuts: &[usize]) -> Vec<String> {
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
+    cuts.retain(|cut| text.is_char_boundary(*cut));
+    cuts.extend([0, text.len()]);
+    cuts.sort_unstable();
+    cuts.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
+}
+
+proptest! {
+    #[test]
+    fn masked_texts_come_back_however_stream_and_events_are_cut(
+        dialect in 0..DIALECTS.len(),
+        parts in proptest::collection::vec((0..2_u32, 0..8_usize), 1..14),
+        inner in proptest::collection::vec(0..400_usize, 0..20),
+        cuts in proptest::collection::vec(0..6000_usize, 0..20),
+        order in proptest::collection::vec(0..2_usize, 0..60),
+    ) {
+        let dialect = DIALECTS[dialect];
+        let (placeholders, pairs) = minted();
+        let fillers = ["[", "see [EMAIL_", "[1] é\"\\", "\n", " and "];
+        let (mut masked, mut whole) = ([String::new(), String::new()], [String::new(), String::new()]);
+        for (text, part) in parts {
+            let (placeholder, value) = pairs.get(part).map_or_else(
+                || (fillers[part - pairs.len()], fillers[part - pairs.len()]),
+                |pair| (pair.0.as_str(), pair.1.as_str()),
+            );
+            masked[text as usize].push_str(placeholder);
+            whole[text as usize].push_str(value);
+        }
+        // Two texts whose events take turns.
+        let mut queues = [pieces(&masked[0], &inner), pieces(&masked[1], &inner)].map(Vec::into_iter);
+        let mut events = Vec::new();
+        for turn in order.into_iter().chain((0..80).map(|at| at % 2)) {
+            events.extend(queues[turn].next().map(|piece| words(dialect, turn as u32, &piece)));
+        }
+        let came = stream(&events);
+        let went = pass(dialect, &placeholders, &came, &cuts);
+        prop_assert_eq!(&went, &pass(dialect, &placeholders, &came, &[]), "cutting changes nothing");
+        let got = texts(dialect, &went);
+        let wanted: Vec<&String> = whole.iter().filter(|text| !text.is_empty()).collect();
+        prop_assert_eq!(got.values().collect::<Vec<_>>(), wanted);
+        if !pairs.iter().any(|pair| masked.iter().any(|text| text.contains(&pair.0))) {
+            prop_assert_eq!(went, came, "what holds none stays byte for byte");
+        }
+    }
+
+    #[test]
+    fn arguments_stay_json_and_mean_the_values(
+        dialect in 0..3_usize,
+        inner in proptest::collection::vec(0..400_usize, 0..30),
+        cuts in proptest::collection::vec(0..6000_usize, 0..9),
+    ) {
+        let dialect = [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages][dialect];
+        let (placeholders, pairs) = minted();
+        let masked = json!({"to": pairs[0].0, "list": [pairs[1].0, format!("é\n{}!", pairs[2].0)]}).to_string();
+        let events: Vec<Value> =
+            pieces(&masked, &inner).iter().map(|piece| arguments(dialect, 1, piece)).collect();
+        let went = pass(dialect, &placeholders, &stream(&events), &cuts);
+        let got = texts(dialect, &went);
+        let text = got.values().next().unwrap();
+        let wanted = json!({"to": pairs[0].1, "list": [pairs[1].1, format!("é\n{}!", pairs[2].1)]});
+        prop_assert_eq!(serde_json::from_str::<Value>(text).unwrap(), wanted);
+    }
+
+    #[test]
+    fn whatever_comes_passes_and_stays_when_nothing_stands_in_it(
+        lines in proptest::collection::vec("(data|event|id|: ?|)(: ?)?[a{}\\[\\]\"é:,x]{0,9}(\r\n|\n|\r)", 0..30),
+        cuts in proptest::collection::vec(0..900_usize, 0..20),
+    ) {
+        let (placeholders, _) = minted();
+        let came = lines.concat();
+        prop_assert_eq!(pass(Dialect::OpenaiChat, &placeholders, &came, &cuts), came);
+    }
+}
+
+#[test]
+fn only_the_value_changes_and_the_other_events_go_out_at_once() {
+    let (placeholders, pairs) = minted();
+    let (one, other) = pairs[0].0.split_at(4);
+    let said = |piece: &str| {
+        format!(
+            "event: e\r\nid: 9\r\ndata:{{ \"choices\" : [ {{\"delta\":{{\"content\":\"\\u0061 {piece}\"}} }} ]}}\r\n\r\n"
+        )
+    };
+    let mut rewrite = Rewrite::new(Dialect::OpenaiChat, placeholders);
+    let mut out = Vec::new();
+    rewrite.push(said("hello").into(), &mut out);
+    assert_eq!(out.concat(), said("hello").as_bytes());
+    rewrite.push(said("hello [").into(), &mut out);
+    assert!(rewrite.held() > 0, "it may begin one");
+    rewrite.push(said("x").into(), &mut out);
+    assert_eq!(
+        (rewrite.held(), out.concat()),
+        (0, [said("hello"), said("hello ["), said("x")].concat().into_bytes())
+    );
+    out.clear();
+    // The second piece goes on where the first one ends.
+    let [first, second] =
+        [said(one), format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{other}.\"}}}}]}}\n\n")];
+    rewrite.push(first.into(), &mut out);
+    rewrite.push(": ping\n\n".into(), &mut out);
+    assert!(out.is_empty());
+    rewrite.push(second.clone().into(), &mut out);
+    let wanted = said("ann@example.org") + ": ping\n\n" + &second.replace(other, "");
+    assert_eq!(String::from_utf8(out.concat()).unwrap(), wanted);
+}
+
+#[test]
+fn what_waits_comes_out_when_its_text_ends_and_when_the_stream_does() {
+    let (placeholders, pairs) = minted();
+    let begun = &pairs[0].0[..9];
+    let ends = [
+        (Dialect::OpenaiChat, json!({"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]})),
+        (
+            Dialect::OpenaiResponses,
+            json!({"type": "response.output_text.done", "output_index": 1, "text": begun}),
+        ),
+        (Dialect::AnthropicMessages, json!({"type": "content_block_stop", "index": 1})),
+        (Dialect::GeminiGenerate, json!({"candidates": [{"index": 1, "finishReason": "STOP"}]})),
+    ];
+    for (dialect, end) in ends {
+        let piece = stream(&[words(dialect, 1, begun)]);
+        for (end, is_end) in [(stream(&[end]), true), (stream(&[json!({"type": "ping"})]), false)] {
+            let (mut rewrite, mut out) = (Rewrite::new(dialect, placeholders.clone()), Vec::new());
+            rewrite.push(piece.clone().into(), &mut out);
+            assert!(out.is_empty());
+            rewrite.push(end.clone().into(), &mut out);
+            assert_eq!(out.is_empty(), !is_end, "{dialect:?} {end}");
+            rewrite.push("data: {\"cho".into(), &mut out);
+            let (events, rest) = rewrite.finish();
+            assert_eq!(rest, "data: {\"cho");
+            out.push(events);
+            assert_eq!(out.concat(), (piece.clone() + &end).into_bytes());
+        }
+    }
+}
+
+#[test]
+fn texts_that_are_repeated_when_they_have_ended_come_back_too() {
+    let (placeholders, pairs) = minted();
+    let text = format!("to {}", pairs[1].0);
+    let args = json!({"to": pairs[1].0}).to_string();
+    let item =
+        json!({"type": "message", "id": pairs[1].0, "content": [{"type": "output_text", "text": text}]});
+    let call = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": args});
+    let events = [
+        json!({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": text}),
+        json!({"type": "response.content_part.done", "part": {"type": "output_text", "text": text}}),
+        json!({"type": "response.function_call_arguments.done", "output_index": 1, "arguments": args}),
+        json!({"type": "response.output_item.done", "output_index": 1, "item": call}),
+        json!({"type": "response.custom_tool_call_input.done", "output_index": 2, "input": text}),
+        json!({"type": "response.completed", "response": {"id": "r", "output": [item, call]}}),
+    ];
+    let went = pass(Dialect::OpenaiResponses, &placeholders, &stream(&events), &[]);
+    let got: Vec<Value> = went
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect();
+    let restored = format!("to {}", pairs[1].1);
+    let arguments = |value: &Value| serde_json::from_str::<Value>(value.as_str().unwrap()).unwrap();
+    let wanted = json!({"to": pairs[1].1});
+    assert_eq!(
+        (&got[0]["text"], &got[1]["part"]["text"], &got[4]["input"]),
+        (&json!(restored), &json!(restored), &json!(restored))
+    );
+    assert_eq!(
+        (arguments(&got[2]["arguments"]), arguments(&got[3]["item"]["arguments"])),
+        (wanted.clone(), wanted.clone())
+    );
+    let output = &got[5]["response"]["output"];
+    assert_eq!((&output[0]["content"][0]["text"], &output[0]["id"]), (&json!(restored), &json!(pairs[1].0)));
+    assert_eq!(arguments(&output[1]["arguments"]), wanted);
+}
+
+#[test]
+fn calls_that_come_whole_and_tools_that_take_text_get_values_as_they_need_them() {
+    let (placeholders, pairs) = minted();
+    let call = json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {"to": [pairs[1].0]}}}]}}]});
+    let went = pass(Dialect::GeminiGenerate, &placeholders, &stream(&[call]), &[]);
+    let got: Value = serde_json::from_str(went.trim().strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(got["candidates"][0]["content"]["parts"][0]["functionCall"]["args"]["to"][0], pairs[1].1);
+    let input =
+        json!({"type": "response.custom_tool_call_input.delta", "output_index": 0, "delta": pairs[1].0});
+    let went = pass(Dialect::OpenaiResponses, &placeholders, &stream(&[input]), &[]);
+    let got = texts(Dialect::OpenaiResponses, &went);
+    let (block, text) = got.first_key_value().unwrap();
+    assert_eq!((block.kind, text), (Kind::Input, &pairs[1].1));
+}
+
+#[test]
+fn signed_thinking_stays_as_the_provider_signed_it() {
+    let (placeholders, pairs) = minted();
+    let thinking = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": pairs[0].0}});
+    let came = stream(&[thinking]);
+    assert_eq!(pass(Dialect::AnthropicMessages, &placeholders, &came, &[]), came);
+}
+
+#[test]
+fn events_on_several_lines_are_changed_too() {
+    let (placeholders, pairs) = minted();
+    let came = format!("id: 1\ndata: {{\"choices\":\ndata: [{{\"text\":\"{}\"}}]}}\n\n", pairs[0].0);
+    let went = pass(Dialect::OpenaiCompletions, &placeholders, &came, &[]);
+    assert_eq!(went, "id: 1\ndata: {\"choices\":\ndata: [{\"text\":\"ann@example.org\"}]}\n\n");
+}
+
+#[test]
+fn waiting_has_an_end() {
+    let (placeholders, pairs) = minted();
+    let begun = stream(&[words(Dialect::OpenaiChat, 0, &pairs[0].0[..9])]);
+    let ping = ": é\n\ndata: {}\n\n";
+    for (room, waits) in [(WAITING_BYTES_MAX, true), (WAITING_BYTES_MAX + 1, false)] {
+        let (mut rewrite, mut out) = (Rewrite::new(Dialect::OpenaiChat, placeholders.clone()), Vec::new());
+        rewrite.push(begun.clone().into(), &mut out);
+        let filler = format!(":{}\n\n", "x".repeat(room - begun.len() - 3));
+        rewrite.push(filler.clone().into(), &mut out);
+        assert_eq!(out.is_empty(), waits);
+        rewrite.push(ping.into(), &mut out);
+        assert_eq!(out.concat(), (begun.clone() + &filler + ping).into_bytes());
+        assert_eq!(rewrite.held(), 0);
+    }
+    // An event without an end is not waited for beyond the framer's limit.
+    let (mut rewrite, mut out) = (Rewrite::new(Dialect::OpenaiChat, placeholders), Vec::new());
+    let (chunk, mut sent) = (Bytes::from(format!("data: {}", "x".repeat(60_000))), 0);
+    while sent < 2 * narrows_sse::DEFAULT_CARRY_LIMIT {
+        rewrite.push(chunk.clone(), &mut out);
+        sent += chunk.len();
+        assert!(rewrite.held() <= narrows_sse::DEFAULT_CARRY_LIMIT);
+    }
+    assert_eq!((out.iter().map(Bytes::len).sum::<usize>(), rewrite.held()), (sent, 0));
+}
+
+#[test]
+fn json_under_the_name_of_events_passes_as_it_comes() {
+    let (placeholders, pairs) = minted();
+    let (mut rewrite, mut out) = (Rewrite::new(Dialect::GeminiGenerate, placeholders), Vec::new());
+    let came = format!(" [{{\"a\":\"{}\"}}", pairs[0].0);
+    rewrite.push(came.clone().into(), &mut out);
+    assert_eq!(out.concat(), came.as_bytes());
+}

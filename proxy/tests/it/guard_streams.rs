@@ -1,0 +1,271 @@
+//! Policies that change streams, from the outside.
+
+use crate::guard::{CARD, answer, ask, events, gate, inspection, policy, recorded, streamed};
+use crate::support::kinds::Kind;
+use crate::support::scripted::{Act, Scripted};
+use crate::support::{Ask, CHAT, GEMINI, GENERATING, Gate, MESSAGES, RESPONSES};
+use narrows_llm::Dialect;
+use narrows_policy::{Action, Coverage, Gap, Reason, Stage};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// A gateway that masks cards in requests and puts them back into answers, and the placeholder of [`CARD`].
+async fn restoring(kind: &Kind) -> (Gate, Scripted, String) {
+    let restore = policy("request", "mask", ", restore: true");
+    let (gate, scripted) = gate(&restore, kind, vec![Act::json(200, "", &answer(kind, "fine"))]).await;
+    assert_eq!(gate.ask_as_key(ask(kind, false, &format!("pay {CARD}"))).await.status(), 200);
+    let request = scripted.requests().remove(0);
+    let start = request.find("[CARD_").unwrap();
+    let placeholder = request[start..].split_inclusive(']').next().unwrap().to_owned();
+    (gate, scripted, placeholder)
+}
+
+/// Events that call a tool with these arguments, in pieces; Gemini's come whole.
+fn calls(kind: &Kind, arguments: &str) -> String {
+    let event = |value: Value| {
+        let name = value["type"].as_str().map(|name| format!("event: {name}\n")).unwrap_or_default();
+        format!("{name}data: {value}\n\n")
+    };
+    let piece = |text: &str| match kind.dialect {
+        Dialect::OpenaiResponses => {
+            json!({"type": "response.function_call_arguments.delta", "output_index": 1,
+            "item_id": "i", "delta": text})
+        }
+        Dialect::AnthropicMessages => json!({"type": "content_block_delta", "index": 1,
+            "delta": {"type": "input_json_delta", "partial_json": text}}),
+        _ => json!({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function":
+            {"arguments": text}}]}}]}),
+    };
+    if kind.dialect == Dialect::GeminiGenerate {
+        let args: Value = serde_json::from_str(arguments).unwrap();
+        return event(
+            json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "pay", "args": args}}]}}]}),
+        );
+    }
+    // In pieces of five bytes, so that placeholders lie across several events.
+    let pieces = arguments.as_bytes().chunks(5).map(|bytes| piece(std::str::from_utf8(bytes).unwrap()));
+    let mut all: String = pieces.map(event).collect();
+    if kind.dialect == Dialect::OpenaiResponses {
+        let item = json!({"type": "function_call", "call_id": "c", "name": "pay", "arguments": arguments});
+        all += &event(json!({"type": "response.function_call_arguments.done", "output_index": 1,
+            "arguments": arguments}));
+        all += &event(
+            json!({"type": "response.completed", "response": {"status": "completed", "output": [item],
+            "usage": {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}}}),
+        );
+    }
+    all
+}
+
+/// The values of a stream's events.
+fn read(stream: &str) -> Vec<Value> {
+    let data = stream.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+}
+
+/// What a client puts together of a stream: words, and arguments of tools.
+fn put_together(kind: &Kind, stream: &str) -> (String, String) {
+    let (mut words, mut arguments) = (String::new(), String::new());
+    for event in read(stream) {
+        narrows_llm::deltas::deltas(
+            kind.dialect,
+            event.to_string().as_bytes(),
+            &mut |block, text| match block.kind {
+                narrows_llm::deltas::Kind::Arguments => arguments.push_str(text),
+                _ => words.push_str(text),
+            },
+        );
+    }
+    (words, arguments)
+}
+
+#[tokio::test]
+async fn masked_values_come_back_into_words_and_arguments_of_streams() {
+    for kind in GENERATING {
+        let (gate, scripted, placeholder) = restoring(kind).await;
+        let (one, rest) = placeholder.split_at(3);
+        let (two, three) = rest.split_at(9);
+        let mut said = String::new();
+        let has_tools = kind.dialect != Dialect::OpenaiCompletions;
+        if has_tools {
+            let arguments = json!({"card": placeholder, "note": format!("[1] \"{placeholder}\"")});
+            said += &calls(kind, &arguments.to_string());
+        }
+        said += &events(kind, &["it is ", one, two, &format!("{three}, [ok]")]);
+        scripted.from_now_on(streamed(&said));
+        let got = gate.ask_as_key(ask(kind, true, &format!("pay {CARD}"))).await;
+        let text = got.text();
+        assert_eq!(got.status(), 200, "{text}");
+        let (words, arguments) = put_together(kind, &text);
+        assert_eq!(words, format!("it is {CARD}, [ok]"), "{text}");
+        if has_tools {
+            let wanted = json!({"card": CARD, "note": format!("[1] \"{CARD}\"")});
+            assert_eq!(serde_json::from_str::<Value>(&arguments).unwrap(), wanted, "{text}");
+        }
+        if kind.dialect == Dialect::OpenaiResponses {
+            for value in read(&text) {
+                let repeated = [&value["arguments"], &value["response"]["output"][0]["arguments"]];
+                for arguments in repeated.into_iter().filter_map(Value::as_str) {
+                    let arguments: Value = serde_json::from_str(arguments).unwrap();
+                    assert_eq!(arguments["card"], CARD);
+                }
+            }
+        }
+        assert!(!text.contains("[CARD_"), "{text}");
+        let record = gate.record_of(&got).await;
+        assert_eq!((record.reason, record.streamed), (Reason::Completed, true));
+        assert_eq!(record.response_bytes, text.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn metering_sees_what_the_provider_sent() {
+    let (gate, scripted, placeholder) = restoring(&CHAT).await;
+    let mut bytes = Vec::new();
+    for repeats in [1, 20] {
+        let said = placeholder.repeat(repeats);
+        // Without usage the figure comes from the words.
+        scripted.from_now_on(streamed(&events(&CHAT, &[&said])));
+        let got = gate.ask_as_key(ask(&CHAT, true, &format!("pay {CARD}"))).await;
+        assert_eq!(put_together(&CHAT, &got.text()).0, CARD.repeat(repeats));
+        let record = gate.record_of(&got).await;
+        assert_eq!(record.usage.output(), Some((said.len() as u64).div_ceil(4)));
+        bytes.push(record.response_bytes);
+    }
+    assert!(bytes[0] < bytes[1]);
+}
+
+#[tokio::test]
+async fn a_stream_without_placeholders_passes_byte_for_byte() {
+    for kind in GENERATING {
+        let (gate, scripted, placeholder) = restoring(kind).await;
+        let said =
+            events(kind, &["see [", "1] and [CA", "RD_", "x] ", &placeholder[..placeholder.len() - 1]]);
+        scripted.from_now_on(streamed(&said));
+        let got = gate.ask_as_key(ask(kind, true, &format!("pay {CARD}"))).await;
+        assert_eq!(got.text(), said);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_the_rest_of_a_placeholder_comes_out_when_the_stream_is_cut() {
+    for kind in [&CHAT, &RESPONSES, &MESSAGES] {
+        let (gate, scripted, placeholder) = restoring(kind).await;
+        let whole = events(kind, &["it is ", &placeholder, " and ", &placeholder[..8]]);
+        // The end that the dialect has is missing, and the head promises more.
+        let last = whole.find(&format!("{}\"", &placeholder[..8])).unwrap();
+        let said = &whole[..last + whole[last..].find("\n\n").unwrap() + 2];
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n",
+            said.len() + 100
+        );
+        scripted.from_now_on(Act::SayAndClose((head + said).into_bytes()));
+        let got = gate.ask_as_key(ask(kind, true, &format!("pay {CARD}"))).await;
+        assert!(got.status() == 200 && !got.whole);
+        let text = got.text();
+        let wanted = said.replacen(&placeholder, CARD, 1);
+        assert!(text.starts_with(&wanted), "{text}");
+        assert!(text[wanted.len()..].contains("error"), "the client is told: {text}");
+        assert_eq!(gate.record_of(&got).await.reason, Reason::ProviderCut);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_events_wait_is_still_billed() {
+    let (gate, scripted, placeholder) = restoring(&CHAT).await;
+    let words = format!("it is {}", &placeholder[..8]);
+    let said = events(&CHAT, &["first ", &words]).replace("data: [DONE]\n\n", "");
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 9999\r\n\r\n";
+    scripted.from_now_on(Act::SayAndHold((head.to_owned() + &said).into_bytes()));
+    let mut client = gate.connect().await;
+    client.send(&ask(&CHAT, true, &format!("pay {CARD}")).key(&gate.key).wire()).await;
+    assert_eq!(client.head().await.status, 200);
+    let chunk = String::from_utf8(client.chunk().await.unwrap()).unwrap();
+    assert!(chunk.contains("first ") && !chunk.contains("[CARD"), "{chunk}");
+    drop(client);
+    let record = gate.records().await.into_iter().find(|record| record.streamed).unwrap();
+    assert_eq!(record.reason, Reason::ClientGone);
+    let bytes = "first ".len() + words.len();
+    assert_eq!(record.usage.output(), Some((bytes as u64).div_ceil(4)), "what waits was generated too");
+    assert_eq!(record.response_bytes, chunk.len() as u64);
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn deflate(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Brotli without compression (RFC 7932 §9.2): one meta-block of at most 64 KiB, and the empty last one.
+fn brotli(text: &[u8]) -> Vec<u8> {
+    let header = (u32::try_from(text.len()).unwrap() - 1) << 4 | 1 << 20;
+    [&header.to_le_bytes()[..3], text, &[3]].concat()
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// An answer with this body, whatever it is.
+fn said(lines: &str, body: &[u8]) -> Act {
+    let head = format!("HTTP/1.1 200 OK\r\n{lines}content-length: {}\r\n\r\n", body.len());
+    Act::Say([head.as_bytes(), body].concat())
+}
+
+#[tokio::test]
+async fn compressed_streams_are_looked_at_and_stay_as_they_are() {
+    let text = events(&MESSAGES, &["it is 4111 1111 1", "111 1111"]);
+    let codings: [(&str, fn(&[u8]) -> Vec<u8>); 4] =
+        [("gzip", gzip), ("deflate", deflate), ("br", brotli), ("zstd", zstd)];
+    for (coding, compress) in codings {
+        let wire = compress(text.as_bytes());
+        let lines = format!("content-type: text/event-stream\r\ncontent-encoding: {coding}\r\n");
+        let (gate, _scripted) =
+            gate(&policy("stream", "mask", ""), &MESSAGES, vec![said(&lines, &wire)]).await;
+        let got = gate.ask_as_key(ask(&MESSAGES, true, "which card?")).await;
+        assert_eq!((got.header("content-encoding"), &got.body), (Some(coding), &wire));
+        recorded(&gate.record_of(&got).await, Stage::Stream, Action::Mask, false);
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_stream_that_cannot_be_read_says_so() {
+    let bomb = gzip(&vec![b' '; 3 * 1024 * 1024]);
+    for (coding, wire, gap) in [
+        ("gzip", b"no gzip at all".to_vec(), Coverage::Partial(Gap::Undecodable)),
+        ("gzip", bomb, Coverage::Partial(Gap::ExpansionCap)),
+        ("compress", b"x".to_vec(), Coverage::None(Gap::Undecodable)),
+    ] {
+        let lines = format!("content-type: text/event-stream\r\ncontent-encoding: {coding}\r\n");
+        let top = format!("limits: {{metered_copy: 1MiB}}\n{}", policy("stream", "log", ""));
+        let (gate, _scripted) = gate(&top, &CHAT, vec![said(&lines, &wire)]).await;
+        let got = gate.ask_as_key(ask(&CHAT, true, "which card?")).await;
+        assert_eq!((got.status(), &got.body), (200, &wire));
+        assert_eq!(inspection(&gate.record_of(&got).await, Stage::Stream).coverage, gap);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_documents_is_looked_at_like_a_stream_of_events() {
+    let list = "[{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"it is 4111 1111 1\"}]}}]}\n,\r\n\
+                {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"111 1111, ok\"}]},\"finishReason\":\"STOP\"}]}]";
+    for (lines, wire) in
+        [("", list.as_bytes().to_vec()), ("content-encoding: gzip\r\n", gzip(list.as_bytes()))]
+    {
+        let lines = format!("content-type: application/json\r\n{lines}");
+        let (gate, _scripted) =
+            gate(&policy("stream", "block", ""), &GEMINI, vec![said(&lines, &wire)]).await;
+        let path = "/scripted/v1beta/models/gemini-2.5-flash:streamGenerateContent";
+        let got = gate.ask_as_key(Ask::post(path, GEMINI.body(true))).await;
+        assert_eq!((got.status(), &got.body), (200, &wire));
+        let record = gate.record_of(&got).await;
+        assert!(record.streamed);
+        recorded(&record, Stage::Stream, Action::Block, false);
+    }
+}
