@@ -7,7 +7,7 @@
 //! docs.anthropic.com/en/docs/build-with-claude/streaming, ai.google.dev/api/generate-content.
 
 use crate::dialect::Dialect;
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -232,8 +232,8 @@ struct Choice<'d> {
     delta: Option<ChatDelta<'d>>,
     #[serde(default, borrow)]
     text: Words<'d>,
-    #[serde(default)]
-    finish_reason: Option<IgnoredAny>,
+    #[serde(default, borrow)]
+    finish_reason: Option<&'d RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -279,7 +279,8 @@ impl Chat<'_> {
                     to.words(&function.arguments, block(call.index, Kind::Arguments));
                 }
             }
-            if choice.finish_reason.is_some() {
+            // Some providers write an empty one into every event.
+            if choice.finish_reason.is_some_and(|reason| reason.get() != "\"\"") {
                 to.ended(Ended::Outer(choice.index));
             }
         }
@@ -386,15 +387,13 @@ struct Generated<'d> {
     candidates: Vec<Candidate<'d>>,
 }
 
+/// Its `finishReason` ends nothing: some models repeat it in every event, and the stream's end follows the last one.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Candidate<'d> {
     #[serde(default)]
     index: u32,
     #[serde(default, borrow)]
     content: Option<Content<'d>>,
-    #[serde(default)]
-    finish_reason: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -431,9 +430,6 @@ impl Generated<'_> {
                 if let Some(args) = part.function_call.as_ref().and_then(|call| call.args) {
                     to.value(args.get(), block(0, Kind::Arguments));
                 }
-            }
-            if candidate.finish_reason.is_some() {
-                to.ended(Ended::Outer(candidate.index));
             }
         }
     }
@@ -518,15 +514,17 @@ mod tests {
         let data = r#"{"choices":[{"index":2,"delta":{"content":"a\n\u00e9\""},"finish_reason":"stop"}]}"#;
         let ended = |outer| vec![Ended::Outer(outer)];
         assert_eq!(parted(Dialect::OpenaiChat, data), (vec![r#""a\n\u00e9\"""#.to_owned()], ended(2)));
-        let data = r#"{"choices":[{"delta":{"content":""},"finish_reason":null}]}"#;
-        assert_eq!(parted(Dialect::OpenaiChat, data), (vec!["\"\"".to_owned()], vec![]));
+        for reason in ["null", "\"\""] {
+            let data = format!(r#"{{"choices":[{{"delta":{{"content":""}},"finish_reason":{reason}}}]}}"#);
+            assert_eq!(parted(Dialect::OpenaiChat, &data), (vec!["\"\"".to_owned()], vec![]));
+        }
         assert_eq!(parted(Dialect::OpenaiChat, "[DONE]").1, [Ended::All]);
         let data = r#"{"type":"content_block_stop","index":4}"#;
         assert_eq!(parted(Dialect::AnthropicMessages, data).1, ended(4));
         let data = r#"{"type":"response.output_text.done","output_index":1,"text":"a"}"#;
         assert_eq!(parted(Dialect::OpenaiResponses, data), (vec![], ended(1)));
         let data = r#"{"candidates":[{"index":3,"content":{"parts":[{"functionCall":{"args": {"a": 1}}}]},"finishReason":"STOP"}]}"#;
-        assert_eq!(parted(Dialect::GeminiGenerate, data), (vec![r#"{"a": 1}"#.to_owned()], ended(3)));
+        assert_eq!(parted(Dialect::GeminiGenerate, data), (vec![r#"{"a": 1}"#.to_owned()], vec![]));
     }
 
     #[test]
