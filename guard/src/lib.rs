@@ -24,6 +24,7 @@ pub mod rules;
 pub mod secret;
 pub mod stream;
 pub mod unmask;
+pub mod window;
 
 pub use detector::Detector;
 pub use engine::{Builder, Engine, Scanned, Scratch, Version};

@@ -7,7 +7,7 @@ use crate::compile::{CONDITIONS_MAX, Catalogue, Problem, RULES_MAX};
 use crate::facts::Surface;
 use crate::guardrail::GUARDRAILS_MAX;
 use crate::names::{Case, Glob, Names};
-use crate::rule::{Condition, Effect, Found, OnError, Operation, Rule};
+use crate::rule::{Condition, Effect, Found, OnError, Operation, Rule, Streams};
 use crate::scope::Dimension;
 use crate::stage::{Mode, Stage};
 use std::collections::HashMap;
@@ -158,6 +158,22 @@ fn found(condition: &Found, catalogue: &Catalogue<'_>, report: &mut Report<'_>) 
     }
 }
 
+/// A rule that may change streams.
+fn gated(rule: &Rule, action: Action, asks: bool, report: &mut Report<'_>) {
+    if rule.then.streams != Streams::Gated {
+        return;
+    }
+    let mistakes = [
+        (action == Action::Log, "a rule that logs changes nothing"),
+        (rule.when.is_empty(), "a rule without `when` is asked before a stream begins"),
+        (asks, "a guardrail's verdict comes when all of a stream has gone"),
+        (!rule.place.is_at(Stage::Stream), "the rule does not apply to streams"),
+    ];
+    for (_, message) in mistakes.into_iter().filter(|(made, _)| *made) {
+        report("then.streams", message.to_owned());
+    }
+}
+
 fn acting(rule: &Rule, action: Action, report: &mut Report<'_>) {
     let then = &rule.then;
     let asks = rule.when.iter().any(|condition| matches!(condition, Condition::Guardrail(_)));
@@ -176,6 +192,7 @@ fn acting(rule: &Rule, action: Action, report: &mut Report<'_>) {
     if then.restore && action != Action::Mask {
         report("then.restore", "only a rule that masks has something to put back".to_owned());
     }
+    gated(rule, action, asks, report);
     if then.message.is_some() && action == Action::Log && then.on_error != Some(OnError::Block) {
         report("then.message", "a rule that logs tells the caller nothing".to_owned());
     }
@@ -213,6 +230,7 @@ fn exempting(rule: &Rule, names: &[String], rules: &[Rule], report: &mut Report<
         (then.on_error.is_some(), "then.on_error"),
         (then.operation.is_some(), "then.operation"),
         (then.restore, "then.restore"),
+        (then.streams == Streams::Gated, "then.streams"),
         (then.message.is_some(), "then.message"),
         (then.alert.is_some(), "then.alert"),
     ];

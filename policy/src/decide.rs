@@ -5,7 +5,7 @@ use crate::compile::{Compiled, PolicySet, What};
 use crate::decision::{Cause, Decision, Fired, Mask};
 use crate::guardrail::{Answer, GuardrailIndex, GuardrailSet, Outcome};
 use crate::names::Case;
-use crate::rule::{OnError, Operation, Verdict};
+use crate::rule::{OnError, Operation, Streams, Verdict};
 use crate::scope::Scope;
 use crate::set::RuleSet;
 use crate::stage::{Coverage, Gap, Mode, Stage};
@@ -117,13 +117,16 @@ impl PolicySet {
         decision.action = decision.fired.iter().map(|fired| fired.does).max();
         decision.would = decision.fired.iter().map(|fired| fired.action).max();
         let rewrites = matches!(decision.action, Some(Action::Mask | Action::Block));
-        decision.enforceable = by_place || decision.stage != Stage::Stream || !rewrites;
+        let reached = |fired: &Fired| fired.enforceable && Some(fired.does) == decision.action;
+        decision.enforceable =
+            by_place || decision.stage != Stage::Stream || !rewrites || decision.fired.iter().any(reached);
         if decision.carried_out() != Some(Action::Mask) {
             decision.masks.clear();
             decision.adopted.clear();
         }
         if decision.refuses() {
-            let refusing = decision.fired.iter().filter(|fired| fired.does == Action::Block);
+            let refusing =
+                decision.fired.iter().filter(|fired| fired.does == Action::Block && fired.enforceable);
             decision.message = refusing.filter_map(|fired| self.message(&fired.rule)).next();
         }
         decision
@@ -139,7 +142,13 @@ impl PolicySet {
 fn fired(rule: &Compiled, action: Action, cause: Cause, stage: Option<Stage>) -> Fired {
     let mode = rule.source.then.mode;
     let does = if mode == Mode::Audit { Action::Log } else { action };
-    let enforceable = does == Action::Log || stage != Some(Stage::Stream);
+    // A window of a stream waits for our own detectors. A guardrail's verdict comes when all of it has gone.
+    let in_time = match cause {
+        Cause::Place | Cause::Found { .. } | Cause::Gap(_) | Cause::Unmaskable { .. } => true,
+        Cause::Failed(..) | Cause::Verdict(_) | Cause::Unwritten(_) | Cause::Conflict(_) => false,
+    };
+    let gated = rule.source.then.streams == Streams::Gated && in_time;
+    let enforceable = does == Action::Log || stage != Some(Stage::Stream) || gated;
     let open = match cause {
         Cause::Gap(_) | Cause::Failed(..) | Cause::Unmaskable { .. } | Cause::Unwritten(_) => {
             mode != Mode::Audit && rule.action() > Some(Action::Log) && does == Action::Log
@@ -201,9 +210,9 @@ impl<'d> Judge<'d> {
             self.verdicts(at, rule, action);
             self.gaps(rule);
         }
-        // A stream is with the caller already: nothing in it is rewritten, and no rewriting can be in the way of another.
+        let late = self.masks();
+        // A guardrail's rewriting of a stream would come when the caller has it, and cannot be in the way of another.
         if self.stage != Stage::Stream {
-            let late = self.masks();
             self.adopt(late);
         }
         self.decision
@@ -437,7 +446,9 @@ impl<'d> Judge<'d> {
         let mut masking = RuleSet::EMPTY;
         for at in self.rules.iter() {
             let Some(rule) = self.set.rules.get(at) else { continue };
-            if rule.action() == Some(Action::Mask) && rule.source.then.mode != Mode::Audit {
+            // A stream that is only observed is with the caller already.
+            let reached = self.stage != Stage::Stream || rule.source.then.streams == Streams::Gated;
+            if rule.action() == Some(Action::Mask) && rule.source.then.mode != Mode::Audit && reached {
                 masking.insert(at);
             }
         }

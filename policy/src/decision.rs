@@ -118,7 +118,10 @@ impl Decision {
     pub fn carried_out(&self) -> Option<Action> {
         match self.enforceable {
             true => self.action,
-            false => self.action.map(|_| Action::Log),
+            false => {
+                let enforceable = self.fired.iter().filter(|fired| fired.enforceable);
+                self.action.and(enforceable.map(|fired| fired.does).max().or(Some(Action::Log)))
+            }
         }
     }
 

@@ -35,7 +35,7 @@ pub use facts::{Caller, CallerKind, Capability, CapabilitySet, Surface, TrafficC
 pub use guardrail::{Answer, GUARDRAILS_MAX, Guardrail, GuardrailIndex, GuardrailSet, Outcome};
 pub use needs::{Detectors, Needs};
 pub use reason::{Blame, Reason};
-pub use rule::Rule;
+pub use rule::{Rule, Streams};
 pub use scope::{Dimension, Facts, Origin, Scope};
 pub use stage::{Coverage, Gap, Mode, Stage};
 pub use version::Version;

@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::compile::PolicySet;
 use crate::guardrail::GuardrailSet;
-use crate::rule::{Effect, Operation};
+use crate::rule::{Effect, Operation, Streams};
 use crate::scope::Scope;
 use crate::stage::{Mode, Stage};
 use narrows_guard::{Class, Tier};
@@ -64,7 +64,8 @@ pub struct Needs {
     pub validators: GuardrailSet,
     /// Guardrails whose rewriting counts; they run one after the other, in order, after our own masks.
     pub mutators: GuardrailSet,
-    /// Whether the body may have to be changed or refused, and so must be held until the decision.
+    /// Whether the body may have to be changed or refused, and so must be held until the decision; of a stream, a window
+    /// of it.
     pub hold: bool,
 }
 
@@ -89,7 +90,8 @@ impl PolicySet {
             }
             let acts = matches!(rule.source.then.effect, Effect::Act(Action::Mask | Action::Block));
             // A rule that logs may refuse too, if it says so for errors.
-            needs.hold |= enforced && stage != Stage::Stream && (acts || rule.may_refuse);
+            let reached = stage != Stage::Stream || rule.source.then.streams == Streams::Gated;
+            needs.hold |= enforced && reached && (acts || rule.may_refuse);
         }
         needs.validators.0 &= !needs.mutators.0;
         needs

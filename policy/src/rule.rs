@@ -88,11 +88,22 @@ pub struct Then {
     pub operation: Option<Operation>,
     /// Whether masked values are put back into the answer.
     pub restore: bool,
+    /// What it may do to streams.
+    pub streams: Streams,
     /// What the caller is told when the rule refuses; `None` for the default sentence.
     pub message: Option<String>,
     /// Whether it raises an alert. `None`: when it refuses, when it could not do what it should, and when something was
     /// let pass because it could not be inspected.
     pub alert: Option<bool>,
+}
+
+/// What a rule that masks or refuses may do to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Streams {
+    /// Nothing: it is passed on as it comes, and looked at beside.
+    Observed,
+    /// What it does to any other answer: a window of the stream waits until it was looked at.
+    Gated,
 }
 
 /// What a rule is there for.
@@ -172,7 +183,8 @@ impl Then {
     /// `effect` with every default.
     pub fn of(effect: Effect) -> Then {
         let (on_error, operation, message, alert) = (None, None, None, None);
-        Then { effect, mode: Mode::Enforce, on_error, operation, restore: false, message, alert }
+        let (mode, streams) = (Mode::Enforce, Streams::Observed);
+        Then { effect, mode, on_error, operation, restore: false, streams, message, alert }
     }
 }
 

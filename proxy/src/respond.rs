@@ -24,6 +24,11 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    /// What happened and what to do, for people.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// A refusal with the reason's usual status. The message names the cause, says what to do about it, and holds
     /// no secret.
     pub(crate) fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Refusal {

@@ -40,6 +40,8 @@ fn contradictions_are_refused() {
     let secret = || vec![class(Class::Secret)];
     let asks = || vec![guardrail("first")];
     let act = |action| Then::act(action);
+    let gated = |action| Then { streams: Streams::Gated, ..act(action) };
+    let staged = |rule: Rule, stage| Rule { place: Where { stages: vec![stage], ..rule.place }, ..rule };
     let (builtin, closed) = (Some(OnError::Builtin), Some(OnError::Block));
     let table = [
         (rule("one", Vec::new(), act(Action::Mask)), "then.action"),
@@ -67,6 +69,10 @@ fn contradictions_are_refused() {
             ),
             "then.on_error",
         ),
+        (rule("one", secret(), gated(Action::Log)), "then.streams"),
+        (rule("one", Vec::new(), gated(Action::Block)), "then.streams"),
+        (rule("one", asks(), gated(Action::Block)), "then.streams"),
+        (staged(rule("one", secret(), gated(Action::Mask)), Stage::Response), "then.streams"),
         (rule("one", secret(), exempt(&[])), "then.exempts"),
         (rule("one", secret(), exempt(&["one"])), "then.exempts"),
     ];
@@ -81,6 +87,7 @@ fn an_exemption_has_nothing_else_to_say() {
         Then { mode: Mode::Audit, ..exempt(&["two"]) },
         Then { on_error: Some(OnError::Allow), ..exempt(&["two"]) },
         Then { restore: true, ..exempt(&["two"]) },
+        Then { streams: Streams::Gated, ..exempt(&["two"]) },
         Then { alert: Some(true), ..exempt(&["two"]) },
     ];
     let two = || rule("two", vec![class(Class::Pii)], Then::act(Action::Log));

@@ -15,6 +15,7 @@ fn expected(
     found: bool,
     failed: bool,
     on_error: Option<OnError>,
+    streams: Streams,
 ) -> (Option<Action>, Option<Action>) {
     let closed = match (mode, on_error, action) {
         (Mode::EnforceIgnoreErrors, _, _) | (_, Some(OnError::Allow), _) => false,
@@ -30,7 +31,7 @@ fn expected(
     }
     let asked = asked.into_iter().map(|it| if mode == Mode::Audit { Action::Log } else { it }).max();
     let done = match (stage, asked) {
-        (Stage::Stream, Some(_)) => Some(Action::Log),
+        (Stage::Stream, Some(_)) if streams == Streams::Observed => Some(Action::Log),
         (_, asked) => asked,
     };
     (asked, done)
@@ -39,42 +40,72 @@ fn expected(
 #[test]
 fn every_stage_action_mode_and_failure() {
     let mut cells = 0;
-    for stage in Stage::ALL {
-        for action in Action::ALL {
-            for mode in Mode::ALL {
-                for on_error in [None, Some(OnError::Allow), Some(OnError::Block)] {
-                    if mode == Mode::EnforceIgnoreErrors && on_error == Some(OnError::Block) {
-                        continue;
-                    }
-                    let then = Then { mode, on_error, ..Then::act(action) };
-                    let set = compile(vec![rule("one", vec![class(Class::Secret)], then)]);
-                    for coverage in FAILURES {
-                        for found in [false, true] {
-                            cells += 1;
-                            let findings = if found { vec![seen(EMAIL), seen(GITHUB)] } else { Vec::new() };
-                            let decision =
-                                set.decide(&scope(&set), stage, &Evidence::local(&findings, coverage));
-                            let failed = coverage != Coverage::Full;
-                            let (asked, done) = expected(stage, action, mode, found, failed, on_error);
-                            let cell =
-                                format!("{stage:?} {action:?} {mode:?} {on_error:?} {coverage:?} {found}");
-                            assert_eq!((decision.action, decision.carried_out()), (asked, done), "{cell}");
-                            let masks: Vec<usize> = decision.masks.iter().map(|mask| mask.finding).collect();
-                            let masked = done == Some(Action::Mask);
-                            assert_eq!(masks, if masked { vec![1] } else { vec![] }, "{cell}");
-                            let lost = stage == Stage::Stream && asked > Some(Action::Log);
-                            assert_eq!(decision.enforceable, !lost, "{cell}");
-                            // A stream that could not be touched, and whatever was refused, is an alert.
-                            if lost || done == Some(Action::Block) {
-                                assert!(decision.alerts(), "{cell}");
-                            }
+    for streams in [Streams::Observed, Streams::Gated] {
+        for stage in Stage::ALL {
+            for action in Action::ALL
+                .into_iter()
+                .filter(|action| streams == Streams::Observed || *action != Action::Log)
+            {
+                for mode in Mode::ALL {
+                    for on_error in [None, Some(OnError::Allow), Some(OnError::Block)] {
+                        if mode == Mode::EnforceIgnoreErrors && on_error == Some(OnError::Block) {
+                            continue;
                         }
+                        cells += cells_of(stage, Then { mode, on_error, streams, ..Then::act(action) });
                     }
                 }
             }
         }
     }
-    assert_eq!(cells, 3 * 3 * 8 * 3 * 2);
+    assert_eq!(cells, 3 * 3 * 8 * 3 * 2 + 3 * 2 * 8 * 3 * 2);
+}
+
+/// Every failure, with findings and without. How many there are.
+fn cells_of(stage: Stage, then: Then) -> usize {
+    let Then { mode, on_error, streams, .. } = then;
+    let Effect::Act(action) = then.effect else { unreachable!() };
+    let set = compile(vec![rule("one", vec![class(Class::Secret)], then)]);
+    let mut cells = 0;
+    for coverage in FAILURES {
+        for found in [false, true] {
+            cells += 1;
+            let findings = if found { vec![seen(EMAIL), seen(GITHUB)] } else { Vec::new() };
+            let decision = set.decide(&scope(&set), stage, &Evidence::local(&findings, coverage));
+            let failed = coverage != Coverage::Full;
+            let (asked, done) = expected(stage, action, mode, found, failed, on_error, streams);
+            let cell = format!("{stage:?} {action:?} {mode:?} {on_error:?} {streams:?} {coverage:?} {found}");
+            assert_eq!((decision.action, decision.carried_out()), (asked, done), "{cell}");
+            let masks: Vec<usize> = decision.masks.iter().map(|mask| mask.finding).collect();
+            let masked = done == Some(Action::Mask);
+            assert_eq!(masks, if masked { vec![1] } else { vec![] }, "{cell}");
+            let observed = stage == Stage::Stream && streams == Streams::Observed;
+            let lost = observed && asked > Some(Action::Log);
+            assert_eq!(decision.enforceable, !lost, "{cell}");
+            // A stream that could not be touched, and whatever was refused, is an alert.
+            if lost || done == Some(Action::Block) {
+                assert!(decision.alerts(), "{cell}");
+            }
+        }
+    }
+    cells
+}
+
+#[test]
+fn a_rule_that_only_observes_streams_takes_nothing_from_one_that_gates_them() {
+    let gated = |action| Then { streams: Streams::Gated, ..Then::act(action) };
+    let set = compile(vec![
+        rule("observes", vec![class(Class::Secret)], Then::act(Action::Block)),
+        rule("masks", vec![class(Class::Secret)], gated(Action::Mask)),
+    ]);
+    let decision = decide(&set, Stage::Stream, &[seen(EMAIL), seen(AWS)]);
+    assert_eq!((decision.action, decision.enforceable), (Some(Action::Block), false));
+    assert_eq!(decision.carried_out(), Some(Action::Mask));
+    assert_eq!(decision.masks, [Mask { finding: 1, restore: false }]);
+    assert!(set.needs(&scope(&set), Stage::Stream).hold);
+    // What has left in part cannot be masked.
+    let left = Seen { maskable: false, ..seen(AWS) };
+    let decision = decide(&set, Stage::Stream, &[left]);
+    assert!(decision.refuses() && decision.enforceable);
 }
 
 #[test]

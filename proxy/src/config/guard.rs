@@ -121,6 +121,9 @@ settings! {
         pub findings: usize as Count<1, FINDINGS_MAX> = "1000",
         /// Text of one stream that may wait for its scanner. Beyond it the stream goes on and its coverage is partial.
         pub stream_queue: usize as Size = "256KiB",
+        /// Text of a stream that waits for what comes after it where a policy says `streams: gated`, in bytes. A longer value
+        /// is not masked but ends the stream; a longer window makes the stream later.
+        pub stream_window: usize as Count<64, 65_536> = "512",
     }
 
     /// An external guardrail: a service that judges text. It is asked for exchanges that a policy names it for.

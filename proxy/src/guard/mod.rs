@@ -20,9 +20,9 @@ mod tests;
 pub(crate) use alert::alert;
 pub(crate) use judge::{Judged, Judging, Values};
 pub(crate) use keys::MaskingKeys;
-pub(crate) use rewrite::Rewrite;
+pub(crate) use rewrite::{Gate, Rewrite};
 pub(crate) use search::{Otherwise, Sight};
-pub(crate) use stream::{Decode, Tap};
+pub(crate) use stream::{Decode, Seen, Tap};
 
 use crate::config::settings::Settings;
 use memory::Findings;
@@ -50,6 +50,8 @@ pub(crate) struct Guard {
     pub(crate) body_max: usize,
     /// Text of one stream that may wait for its scanner, in bytes.
     stream_queue: usize,
+    /// Text of a gated stream that waits for what comes after it, in bytes.
+    stream_window: usize,
 }
 
 impl Guard {
@@ -78,6 +80,7 @@ impl Guard {
             findings,
             body_max: settings.guard.limits.inspected_body,
             stream_queue: settings.guard.limits.stream_queue,
+            stream_window: settings.guard.limits.stream_window,
             policies: settings.policies.shared(),
             engine,
         })

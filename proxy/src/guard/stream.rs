@@ -31,7 +31,7 @@ const BATCH_CHUNKS: usize = 64;
 /// Texts of one stream that are looked at.
 const BLOCKS_MAX: usize = 256;
 /// Most bytes of a tool's arguments that are put together, to be read as JSON.
-const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+pub(super) const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 /// Most findings of one stream that are kept.
 const FOUND_MAX: usize = 10_000;
 /// How long the end of a stream waits for what was seen of it. The client has all of it by then.

@@ -269,3 +269,144 @@ async fn a_list_of_documents_is_looked_at_like_a_stream_of_events() {
         recorded(&record, Stage::Stream, Action::Block, false);
     }
 }
+
+/// Pieces in which a card comes, with enough behind it for the window.
+fn with_card(window: &str) -> Vec<&str> {
+    vec!["it is 41", "11 1111", " 1111 1111", ", ok. ", window]
+}
+
+#[tokio::test]
+async fn a_gated_stream_is_masked_in_words_and_arguments() {
+    for kind in GENERATING {
+        let behind = "and so on, ".repeat(80);
+        let mut said = String::new();
+        let has_tools = kind.dialect != Dialect::OpenaiCompletions;
+        if has_tools {
+            said += &calls(kind, &json!({"card": CARD, "note": format!("\n\"{CARD}\"")}).to_string());
+        }
+        said += &events(kind, &with_card(&behind));
+        let gated = policy("stream", "mask", ", streams: gated");
+        let (gate, _scripted) = gate(&gated, kind, vec![streamed(&said)]).await;
+        let got = gate.ask_as_key(ask(kind, true, "which card?")).await;
+        let text = got.text();
+        assert!(got.status() == 200 && got.whole && !text.contains("1111"), "{text}");
+        let (words, arguments) = put_together(kind, &text);
+        let placeholder = &words["it is ".len()..words.find(']').unwrap() + 1];
+        assert!(placeholder.starts_with("[CARD_"), "{words}");
+        assert_eq!(words, format!("it is {placeholder}, ok. {behind}"));
+        if has_tools {
+            let wanted = json!({"card": placeholder, "note": format!("\n\"{placeholder}\"")});
+            assert_eq!(serde_json::from_str::<Value>(&arguments).unwrap(), wanted, "{text}");
+        }
+        let record = gate.record_of(&got).await;
+        assert_eq!((record.reason, record.streamed), (Reason::Completed, true));
+        let seen = inspection(&record, Stage::Stream);
+        assert_eq!((seen.action, seen.enforceable, seen.enforced), (Some(Action::Mask), true, true));
+        assert_eq!(seen.coverage, Coverage::Full);
+        let findings = &seen.detail.as_ref().unwrap().findings;
+        assert_eq!(findings.iter().map(|finding| finding.count).sum::<u32>(), if has_tools { 3 } else { 1 });
+        assert!(!record.to_json().to_string().contains("4111 1111"));
+    }
+}
+
+#[tokio::test]
+async fn a_gated_stream_without_findings_passes_byte_for_byte() {
+    for kind in GENERATING {
+        let said = events(kind, &["it is 41", "11 11", "11 1111", ", ok. ", &"and so on, ".repeat(80)]);
+        let gated = policy("stream", "block", ", streams: gated");
+        let (gate, _scripted) = gate(&gated, kind, vec![streamed(&said)]).await;
+        let got = gate.ask_as_key(ask(kind, true, "which card?")).await;
+        assert_eq!(got.text(), said);
+        let record = gate.record_of(&got).await;
+        let seen = inspection(&record, Stage::Stream);
+        assert_eq!((seen.action, seen.coverage), (None, Coverage::Full));
+        assert!(seen.bytes_scanned > 800);
+    }
+}
+
+#[tokio::test]
+async fn a_gated_stream_is_ended_in_its_dialect() {
+    for kind in GENERATING {
+        // The provider would go on for ever: it is left.
+        let before = "all is well, ".repeat(80);
+        let mut said =
+            events(kind, &[&before, "it is 4111 1111 1111 1111", ", ok. ", &"and so on, ".repeat(80)]);
+        said.truncate(said.rfind("data: ").unwrap());
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
+        let act = Act::SayAndHold((head.to_owned() + &said).into_bytes());
+        let (gate, _scripted) = gate(&policy("stream", "block", ", streams: gated"), kind, vec![act]).await;
+        let got = gate.ask_as_key(ask(kind, true, "which card?")).await;
+        let text = got.text();
+        assert!(got.status() == 200 && got.whole, "{text}");
+        assert!(
+            !text.contains("4111") && text.contains("content_blocked") && text.ends_with("\n\n"),
+            "{text}"
+        );
+        assert!(text.contains(&before), "what was looked at before has gone out: {text}");
+        let record = gate.record_of(&got).await;
+        assert_eq!((record.reason, record.streamed), (Reason::ContentBlocked, true));
+        recorded(&record, Stage::Stream, Action::Block, true);
+        assert!(record.usage.output().is_some_and(|output| output > 80), "what came is paid for: {record:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_cannot_be_gated_is_refused_unless_errors_may_pass() {
+    let text = events(&MESSAGES, &["it is 4111 1111 1", "111 1111"]);
+    let lines = "content-type: text/event-stream\r\ncontent-encoding: gzip\r\n";
+    for (more, status) in [("", 403), (", on_error: allow", 200)] {
+        let gated = policy("stream", "mask", &format!(", streams: gated{more}"));
+        let (gate, _scripted) = gate(&gated, &MESSAGES, vec![said(lines, &gzip(text.as_bytes()))]).await;
+        let got = gate.ask_as_key(ask(&MESSAGES, true, "which card?")).await;
+        assert_eq!(got.status(), status, "{}", got.text());
+        let record = gate.record_of(&got).await;
+        let seen = inspection(&record, Stage::Stream);
+        if status == 403 {
+            assert_eq!((record.reason, seen.enforced), (Reason::ContentNotInspected, true));
+            assert_eq!(seen.coverage, Coverage::None(Gap::Undecodable));
+        } else {
+            assert_eq!((record.reason, got.body), (Reason::Completed, gzip(text.as_bytes())));
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_come_back_into_a_gated_stream_and_others_are_masked() {
+    let other = "5500 0000 0000 0004";
+    let gated = format!(
+        "policies: [{{name: out, where: {{stage: request}}, when: [{{entity: CARD}}], then: {{action: mask, restore: true}}}}, \
+         {{name: back, where: {{stage: stream}}, when: [{{entity: CARD}}], then: {{action: mask, streams: gated}}}}]"
+    );
+    let (gate, scripted) = gate(&gated, &CHAT, vec![Act::json(200, "", &answer(&CHAT, "fine"))]).await;
+    gate.ask_as_key(ask(&CHAT, false, &format!("pay {CARD}"))).await;
+    let request = scripted.requests().remove(0);
+    let placeholder = request[request.find("[CARD_").unwrap()..].split_inclusive(']').next().unwrap();
+    scripted.from_now_on(streamed(&events(
+        &CHAT,
+        &["not ", &other[..9], &other[9..], " but ", placeholder, "."],
+    )));
+    let got = gate.ask_as_key(ask(&CHAT, true, &format!("pay {CARD}"))).await;
+    let words = put_together(&CHAT, &got.text()).0;
+    assert!(words.starts_with("not [CARD_") && words.ends_with(&format!("] but {CARD}.")), "{words}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_gated_stream_is_billed_and_what_was_seen_is_written_down() {
+    let behind = "and so on, ".repeat(80);
+    let mut said = events(&CHAT, &with_card(&behind));
+    said.truncate(said.rfind("data: ").unwrap());
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
+    let act = Act::SayAndHold((head.to_owned() + &said).into_bytes());
+    let (gate, _scripted) = gate(&policy("stream", "mask", ", streams: gated"), &CHAT, vec![act]).await;
+    let mut client = gate.connect().await;
+    client.send(&ask(&CHAT, true, "which card?").key(&gate.key).wire()).await;
+    assert_eq!(client.head().await.status, 200);
+    let chunk = String::from_utf8(client.chunk().await.unwrap()).unwrap();
+    assert!(chunk.contains("it is [CARD_"), "{chunk}");
+    drop(client);
+    let record = gate.record().await;
+    assert_eq!(record.reason, Reason::ClientGone);
+    let generated: usize = with_card(&behind).iter().map(|piece| piece.len()).sum();
+    assert_eq!(record.usage.output(), Some((generated as u64).div_ceil(4)));
+    recorded(&record, Stage::Stream, Action::Mask, true);
+}

@@ -7,7 +7,7 @@ use super::super::units;
 use narrows_guard::remote::REMOTES;
 use narrows_guard::{Class, Tier};
 use narrows_policy::names::{NAME_BYTES_MAX, Names};
-use narrows_policy::rule::{OnError, Operation};
+use narrows_policy::rule::{OnError, Operation, Streams};
 use narrows_policy::{Mode, Stage};
 use serde_json::{Value as Json, json};
 use std::fmt;
@@ -126,7 +126,11 @@ foreign_words! {
     Stage as Stage {
         Stage::Request => "request", "The request, before a byte goes to the provider.";
         Stage::Response => "response", "An answer that is held whole.";
-        Stage::Stream => "stream", "An answer that is passed on as it comes: nothing in it is masked or refused.";
+        Stage::Stream => "stream", "An answer that is passed on as it comes: nothing in it is masked or refused, unless `streams: gated` says so.";
+    }
+    Streams as Streams {
+        Streams::Observed => "observe", "A stream passes as it comes: nothing in it is masked or refused, and what is found is written down.";
+        Streams::Gated => "gated", "A window of the stream waits until it was looked at (`guard.limits.stream_window`): what is found is masked, or ends the stream.";
     }
     Mode as Mode {
         Mode::Audit => "audit", "Decide and write down; change and refuse nothing.";

@@ -8,7 +8,7 @@ use narrows_policy::names::Names;
 use narrows_policy::rule::{
     self, Condition, Effect, Found, OnError, Operation, SCORE_DEFAULT, Then, Verdict,
 };
-use narrows_policy::{Action, Dimension, Mode, PolicySet, Rule, Stage};
+use narrows_policy::{Action, Dimension, Mode, PolicySet, Rule, Stage, Streams};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -99,6 +99,8 @@ settings! {
         pub(super) operation: Option<Operation> = optional,
         /// Whether masked values are put back into the answer.
         pub(super) restore: bool = "false",
+        /// What a policy that masks or blocks may do to streams.
+        pub(super) streams: Streams = "observe",
         /// What the caller is told when the policy refuses, in one line.
         pub(super) message: Option<String> = optional,
         /// Whether it raises an alert. Without it: when it refuses, when it could not do what it should, and when something
@@ -258,6 +260,7 @@ impl ThenDocument {
             on_error: self.on_error,
             operation: self.operation,
             restore: self.restore,
+            streams: self.streams,
             message: self.message.clone(),
             alert: self.alert,
         }

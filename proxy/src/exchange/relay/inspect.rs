@@ -4,13 +4,13 @@ use crate::exchange::Account;
 use crate::exchange::coding;
 use crate::exchange::inspect::{Watch, admit_answer, judge, look};
 use crate::exchange::route::Target;
-use crate::guard::{Decode, Otherwise, Rewrite, Sight, Tap, Values};
+use crate::guard::{Decode, Gate, Otherwise, Rewrite, Seen, Sight, Tap, Values};
 use crate::respond::Refusal;
 use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
 use narrows_guard::Provenance;
 use narrows_guard::body::splice;
-use narrows_policy::{Gap, Stage};
+use narrows_policy::{Coverage, Decision, Evidence, Gap, Stage};
 
 /// An answer as it is sent on.
 pub(super) struct Shown {
@@ -68,8 +68,47 @@ pub(super) fn unread(account: &mut Account, gap: Gap) -> Result<(), Refusal> {
     judged.map(drop)
 }
 
+/// Who looks at a stream, and who changes it on its way.
+#[derive(Default)]
+pub(super) struct Watchers {
+    /// Looks at it beside the bytes that pass.
+    pub(super) tap: Option<Tap>,
+    pub(super) rewrite: Option<Box<Rewrite>>,
+}
+
+/// What policies ask for of a stream. One that a policy wants to gate and that cannot be read is refused, unless the policy
+/// lets pass what cannot be inspected.
+pub(super) fn watchers(
+    account: &mut Account,
+    target: &Target,
+    head: &Head,
+    is_readable: bool,
+) -> Result<Watchers, Refusal> {
+    let Some(watch) = &account.watch else { return Ok(Watchers::default()) };
+    let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
+    let (gate, tap) = match (needs.hold, is_readable) {
+        (true, true) => (Some(Gate::new(&watch.guard, watch.scope, &account.caller.organization)), None),
+        (true, false) if ungated(watch).refuses() => {
+            account.take_prompt_if_asked(true);
+            stream_seen(account, &Sight::none(Gap::Undecodable), &[])?;
+            (None, None)
+        }
+        _ => (None, tap(account, target, head)),
+    };
+    let placeholders = account.watch.as_ref().filter(|_| is_readable).and_then(|watch| watch.placeholders());
+    let is_changed = gate.is_some() || placeholders.is_some();
+    let rewrite = is_changed.then(|| Box::new(Rewrite::new(target.dialect, placeholders, gate)));
+    Ok(Watchers { tap, rewrite })
+}
+
+/// What policies say to a stream that they cannot gate.
+fn ungated(watch: &Watch) -> Decision {
+    let evidence = Evidence::local(&[], Coverage::None(Gap::Undecodable));
+    watch.guard.policies.decide(&watch.scope, Stage::Stream, &evidence)
+}
+
 /// What looks at a stream beside the bytes that pass, if policies ask for it. What cannot be read says so.
-pub(super) fn tap(account: &mut Account, target: &Target, head: &Head) -> Option<Tap> {
+fn tap(account: &mut Account, target: &Target, head: &Head) -> Option<Tap> {
     let watch = account.watch.as_ref()?;
     if watch.guard.policies.needs(&watch.scope, Stage::Stream).is_nothing() {
         look_away(account, Gap::Off);
@@ -88,30 +127,30 @@ pub(super) fn tap(account: &mut Account, target: &Target, head: &Head) -> Option
     Some(Tap::new(&watch.guard, &account.caller.organization, target.dialect, decode))
 }
 
-/// What puts masked values back into a stream, if any are to come back.
-pub(super) fn rewrite(account: &Account, target: &Target, is_readable: bool) -> Option<Box<Rewrite>> {
-    let placeholders = account.watch.as_ref().filter(|_| is_readable)?.placeholders()?;
-    Some(Box::new(Rewrite::new(target.dialect, placeholders)))
-}
-
 fn look_away(account: &mut Account, gap: Gap) {
-    stream_seen(account, &Sight::none(gap), &[]);
+    // It goes on: a policy that could refuse it has been asked.
+    let _ = stream_seen(account, &Sight::none(gap), &[]);
 }
 
-/// The stream has ended: what was seen of it is judged, and written down.
+/// The stream has ended: what was seen of it beside is judged, and written down.
 pub(super) async fn tapped(account: &mut Account, tap: Option<Tap>) {
     if let Some(tap) = tap {
         let seen = tap.finish().await;
-        stream_seen(account, &seen.sight, &seen.prints);
+        // It is with the client already: nothing is masked, and nothing refused.
+        let _ = gated(account, &seen);
     }
 }
 
-fn stream_seen(account: &mut Account, sight: &Sight, prints: &[u64]) {
-    if let Some(mut watch) = account.watch.take() {
-        // It is with the client already: nothing is masked, and nothing refused.
-        let _ = judge(account, &mut watch, Stage::Stream, sight, Values::Prints(prints));
-        account.watch = Some(watch);
-    }
+/// What was seen of a stream is judged, and written down. Gives the refusal of a gated one.
+pub(super) fn gated(account: &mut Account, seen: &Seen) -> Result<(), Refusal> {
+    stream_seen(account, &seen.sight, &seen.prints)
+}
+
+fn stream_seen(account: &mut Account, sight: &Sight, prints: &[u64]) -> Result<(), Refusal> {
+    let Some(mut watch) = account.watch.take() else { return Ok(()) };
+    let judged = judge(account, &mut watch, Stage::Stream, sight, Values::Prints(prints));
+    account.watch = Some(watch);
+    judged.map(drop)
 }
 
 /// What an answer reads as; `None` if it cannot be read.

@@ -58,7 +58,8 @@ pub(crate) async fn relay(
     session.set_write_timeout(target.timeouts().idle);
     let upstream = Upstream::new(account, &target, connection);
     if account.streamed {
-        return Ok(Stream::new(account, upstream, &target, &head).run(session, account, head).await);
+        let stream = Stream::new(account, upstream, &target, &head)?;
+        return Ok(stream.run(session, account, head).await);
     }
     whole::whole(gateway, session, account, Arrived { upstream, head, early }, &target).await
 }

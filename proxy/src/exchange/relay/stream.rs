@@ -1,13 +1,15 @@
 //! A stream passes as it comes.
 
 use super::boundary::Boundary;
+use super::inspect::{self, Watchers};
 use super::meter::Meter;
 use super::upstream::{Next, Stop, Upstream};
-use super::{Ending, error_reason, head_is_error, inspect, send_head};
+use super::{Ending, error_reason, head_is_error, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
 use crate::exchange::route::Target;
-use crate::guard::{Rewrite, Tap};
+use crate::guard::{Rewrite, Seen, Tap};
+use crate::respond::Refusal;
 use crate::upstream::Fault;
 use crate::upstream::head::{Coding, Content, Head};
 use bytes::Bytes;
@@ -34,16 +36,20 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(account: &mut Account, mut upstream: Upstream, target: &Target, head: &Head) -> Stream {
+    pub(super) fn new(
+        account: &mut Account,
+        mut upstream: Upstream,
+        target: &Target,
+        head: &Head,
+    ) -> Result<Stream, Refusal> {
         let readable = head.content == Content::Events && head.coding == Coding::Identity;
         if readable && target.dialect.takes_comments() {
             upstream.tell_quiet(target.provider.ping);
         }
         let boundary = if readable { Boundary::of_events() } else { Boundary::of_no_events() };
-        let tap = inspect::tap(account, target, head);
-        let rewrite = inspect::rewrite(account, target, readable);
+        let Watchers { tap, rewrite } = inspect::watchers(account, target, head, readable)?;
         let meter = Meter::new(account, target, head);
-        Stream { upstream, meter, parts: Vec::new(), boundary, tap, rewrite }
+        Ok(Stream { upstream, meter, parts: Vec::new(), boundary, tap, rewrite })
     }
 
     pub(super) async fn run(
@@ -73,6 +79,9 @@ impl Stream {
                 Ok(Next::Part(chunk)) => {
                     self.meter.push(chunk, &mut self.parts);
                     self.seen();
+                    if self.rewrite.as_ref().is_some_and(|rewrite| rewrite.refuses()) {
+                        return self.refused(session, account).await;
+                    }
                     if self.upstream.is_done() {
                         return self.end(session, account).await;
                     }
@@ -161,8 +170,13 @@ impl Stream {
             Some(StreamEnd::Terminal | StreamEnd::Unseen) | None => Reason::Completed,
         };
         if let Some(rewrite) = self.rewrite.take() {
-            let (events, rest) = rewrite.finish();
-            self.parts.extend([events, rest]);
+            let rest = rewrite.finish();
+            let refusal = gated(account, rest.seen.as_ref());
+            debug_assert_eq!(rest.refuses, refusal.is_some(), "what waits is held back if it is refused");
+            self.parts.extend([rest.events, rest.begun]);
+            if let Some(refusal) = refusal {
+                return self.refuse(session, account, &refusal).await;
+            }
         }
         let mut written = self.write(session, account, true).await;
         if written.is_ok() {
@@ -178,12 +192,17 @@ impl Stream {
     async fn stop(mut self, session: &mut Session<'_>, account: &mut Account, stop: &Stop) -> Ending {
         let reason = stop.reason();
         self.metered(account);
+        if reason == Reason::ClientGone {
+            self.watched(account);
+        }
         if reason != Reason::ClientGone {
             if let Some(rewrite) = self.rewrite.take() {
-                let (events, rest) = rewrite.finish();
-                self.parts.push(events);
+                let rest = rewrite.finish();
+                // Cut or refused, this is its end.
+                let _ = gated(account, rest.seen.as_ref());
+                self.parts.push(rest.events);
                 let _ = self.write(session, account, false).await;
-                self.parts.push(rest);
+                self.parts.push(rest.begun);
             }
             let message = stop.message(&self.upstream);
             tracing::warn!(exchange = %account.id_text(), "a stream was cut: {message}");
@@ -206,8 +225,49 @@ impl Stream {
         Ending { reason, clean: false }
     }
 
+    /// Policies have refused the stream: its client is told so, in its dialect, and it ends. The provider is left.
+    async fn refused(mut self, session: &mut Session<'_>, account: &mut Account) -> Ending {
+        self.metered(account);
+        let seen = self.rewrite.take().and_then(|rewrite| rewrite.finish().seen);
+        match gated(account, seen.as_ref()) {
+            Some(refusal) => self.refuse(session, account, &refusal).await,
+            // Not so: what has refused does so still.
+            None => Ending { reason: Reason::GatewayBug, clean: false },
+        }
+    }
+
+    async fn refuse(mut self, session: &mut Session<'_>, account: &mut Account, refusal: &Refusal) -> Ending {
+        // What stands before it was looked at.
+        let mut written = self.write(session, account, false).await;
+        if let Some(dialect) = account.dialect.filter(|_| self.boundary.is_between()) {
+            let request_id = account.id_text();
+            let body = ErrorBody {
+                status: 403,
+                reason: refusal.reason.as_str(),
+                message: refusal.message(),
+                request_id: &request_id,
+            };
+            self.parts.push(fault::render_event(dialect, &body).into());
+        }
+        if written.is_ok() {
+            written = self.write(session, account, true).await;
+        }
+        if written.is_ok() {
+            written = session.finish_with(None).await;
+        }
+        Ending::from_write(written, refusal.reason)
+    }
+
+    /// The client has gone: what was seen until then is written down.
+    fn watched(&mut self, account: &mut Account) {
+        if let Some(rewrite) = self.rewrite.take() {
+            let _ = gated(account, rewrite.finish().seen.as_ref());
+        }
+    }
+
     async fn stopped(mut self, account: &mut Account, reason: Reason) -> Ending {
         self.metered(account);
+        self.watched(account);
         inspect::tapped(account, self.tap.take()).await;
         Ending { reason, clean: false }
     }
@@ -239,4 +299,9 @@ impl Stream {
         }
         Ending::from_write(written, reason)
     }
+}
+
+/// What was seen of a gated stream is written down. Gives its refusal.
+fn gated(account: &mut Account, seen: Option<&Seen>) -> Option<Refusal> {
+    inspect::gated(account, seen?).err()
 }

@@ -44,10 +44,6 @@ impl Waiting {
         Waiting { start: frame.start(), end: frame.end(), data, stretches: Vec::new(), splices: Vec::new() }
     }
 
-    pub(super) fn change(&mut self, splices: impl IntoIterator<Item = Splice>) {
-        self.splices.extend(splices);
-    }
-
     /// Appends the event as it is to be sent. `raw` is how it came.
     fn write(mut self, raw: &[u8], out: &mut Vec<u8>) {
         match self.data {
@@ -88,6 +84,18 @@ impl Queue {
         *length = at.end;
         event.stretches.push(Stretch { block: piece.block, at, raw: raw.into(), offset: piece.at + 1 });
         Some(text)
+    }
+
+    /// Where the event begins that came last, if it waits.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.events.back().map(|event| event.start)
+    }
+
+    /// Changes the data of the event that came last.
+    pub(super) fn change_last(&mut self, splice: Splice) {
+        if let Some(event) = self.events.back_mut() {
+            event.splices.push(splice);
+        }
     }
 
     /// Puts `with` in the place of a range of a text, as far as its events wait. It stands in a JSON string there. Of a

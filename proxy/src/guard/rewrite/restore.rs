@@ -1,6 +1,6 @@
 //! Masked values, put back into the texts of a stream.
 
-use super::queue::{Queue, Waiting};
+use super::queue::Queue;
 use crate::guard::restore::values_back;
 use narrows_guard::unmask::{Level, Placeholders, Seeker, escape};
 use narrows_llm::deltas::{Block, Ended, Kind};
@@ -18,15 +18,18 @@ impl Restore {
         Restore { placeholders, seekers: BTreeMap::new() }
     }
 
-    /// What an event says outside of the pieces of texts, at `taken`: texts that stand there whole, such as those that are
+    /// What the event that came last says outside of the pieces of texts, at `taken`: texts that stand there whole, such as those that are
     /// repeated when they have ended.
-    pub(super) fn rest(&self, data: &str, taken: &[Range<usize>], event: &mut Waiting) {
+    pub(super) fn rest(&self, data: &str, taken: &[Range<usize>], queue: &mut Queue) {
         if self.placeholders.occur_in(data) {
             let splices = values_back(data, &self.placeholders);
             let apart = |range: &Range<usize>| {
                 taken.iter().all(|taken| range.end <= taken.start || taken.end <= range.start)
             };
-            event.change(splices.into_iter().filter(|splice| apart(&splice.range)));
+            splices
+                .into_iter()
+                .filter(|splice| apart(&splice.range))
+                .for_each(|splice| queue.change_last(splice));
         }
     }
 

@@ -1,14 +1,18 @@
-use super::{Rewrite, WAITING_BYTES_MAX};
+use super::{GATED_BYTES_MAX, Gate, Rest, Rewrite, WAITING_BYTES_MAX};
+use crate::guard::Guard;
 use bytes::Bytes;
 use narrows_guard::Class;
 use narrows_guard::placeholder::{Key, Minter};
 use narrows_guard::unmask::Placeholders;
 use narrows_llm::Dialect;
 use narrows_llm::deltas::{Block, Kind, deltas};
+use narrows_policy::{Caller, Coverage, Facts, Gap, Surface};
 use narrows_sse::Framer;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 const DIALECTS: [Dialect; 5] = [
     Dialect::OpenaiChat,
@@ -59,7 +63,7 @@ fn stream(events: &[Value]) -> String {
 
 /// What goes out for a stream in chunks that end at these places.
 fn pass(dialect: Dialect, placeholders: &Placeholders, stream: &str, cuts: &[usize]) -> String {
-    let mut rewrite = Rewrite::new(dialect, placeholders.clone());
+    let mut rewrite = Rewrite::new(dialect, Some(placeholders.clone()), None);
     let mut out = Vec::new();
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
     cuts.extend([0, stream.len()]);
@@ -67,8 +71,8 @@ fn pass(dialect: Dialect, placeholders: &Placeholders, stream: &str, cuts: &[usi
     for pair in cuts.windows(2) {
         rewrite.push(Bytes::copy_from_slice(&stream.as_bytes()[pair[0]..pair[1]]), &mut out);
     }
-    let (events, rest) = rewrite.finish();
-    out.extend([events, rest]);
+    let rest = rewrite.finish();
+    out.extend([rest.events, rest.begun]);
     String::from_utf8(out.concat()).unwrap()
 }
 
@@ -172,7 +176,7 @@ fn only_the_value_changes_and_the_other_events_go_out_at_once() {
             "event: e\r\nid: 9\r\ndata:{{ \"choices\" : [ {{\"delta\":{{\"content\":\"\\u0061 {piece}\"}} }} ]}}\r\n\r\n"
         )
     };
-    let mut rewrite = Rewrite::new(Dialect::OpenaiChat, placeholders);
+    let mut rewrite = Rewrite::new(Dialect::OpenaiChat, Some(placeholders), None);
     let mut out = Vec::new();
     rewrite.push(said("hello").into(), &mut out);
     assert_eq!(out.concat(), said("hello").as_bytes());
@@ -206,20 +210,20 @@ fn what_waits_comes_out_when_its_text_ends_and_when_the_stream_does() {
             json!({"type": "response.output_text.done", "output_index": 1, "text": begun}),
         ),
         (Dialect::AnthropicMessages, json!({"type": "content_block_stop", "index": 1})),
-        (Dialect::GeminiGenerate, json!({"candidates": [{"index": 1, "finishReason": "STOP"}]})),
     ];
     for (dialect, end) in ends {
         let piece = stream(&[words(dialect, 1, begun)]);
         for (end, is_end) in [(stream(&[end]), true), (stream(&[json!({"type": "ping"})]), false)] {
-            let (mut rewrite, mut out) = (Rewrite::new(dialect, placeholders.clone()), Vec::new());
+            let (mut rewrite, mut out) =
+                (Rewrite::new(dialect, Some(placeholders.clone()), None), Vec::new());
             rewrite.push(piece.clone().into(), &mut out);
             assert!(out.is_empty());
             rewrite.push(end.clone().into(), &mut out);
             assert_eq!(out.is_empty(), !is_end, "{dialect:?} {end}");
             rewrite.push("data: {\"cho".into(), &mut out);
-            let (events, rest) = rewrite.finish();
-            assert_eq!(rest, "data: {\"cho");
-            out.push(events);
+            let rest = rewrite.finish();
+            assert_eq!(rest.begun, "data: {\"cho");
+            out.push(rest.events);
             assert_eq!(out.concat(), (piece.clone() + &end).into_bytes());
         }
     }
@@ -300,7 +304,8 @@ fn waiting_has_an_end() {
     let begun = stream(&[words(Dialect::OpenaiChat, 0, &pairs[0].0[..9])]);
     let ping = ": é\n\ndata: {}\n\n";
     for (room, waits) in [(WAITING_BYTES_MAX, true), (WAITING_BYTES_MAX + 1, false)] {
-        let (mut rewrite, mut out) = (Rewrite::new(Dialect::OpenaiChat, placeholders.clone()), Vec::new());
+        let (mut rewrite, mut out) =
+            (Rewrite::new(Dialect::OpenaiChat, Some(placeholders.clone()), None), Vec::new());
         rewrite.push(begun.clone().into(), &mut out);
         let filler = format!(":{}\n\n", "x".repeat(room - begun.len() - 3));
         rewrite.push(filler.clone().into(), &mut out);
@@ -310,7 +315,7 @@ fn waiting_has_an_end() {
         assert_eq!(rewrite.held(), 0);
     }
     // An event without an end is not waited for beyond the framer's limit.
-    let (mut rewrite, mut out) = (Rewrite::new(Dialect::OpenaiChat, placeholders), Vec::new());
+    let (mut rewrite, mut out) = (Rewrite::new(Dialect::OpenaiChat, Some(placeholders), None), Vec::new());
     let (chunk, mut sent) = (Bytes::from(format!("data: {}", "x".repeat(60_000))), 0);
     while sent < 2 * narrows_sse::DEFAULT_CARRY_LIMIT {
         rewrite.push(chunk.clone(), &mut out);
@@ -323,8 +328,157 @@ fn waiting_has_an_end() {
 #[test]
 fn json_under_the_name_of_events_passes_as_it_comes() {
     let (placeholders, pairs) = minted();
-    let (mut rewrite, mut out) = (Rewrite::new(Dialect::GeminiGenerate, placeholders), Vec::new());
+    let (mut rewrite, mut out) =
+        (Rewrite::new(Dialect::GeminiGenerate, Some(placeholders), None), Vec::new());
     let came = format!(" [{{\"a\":\"{}\"}}", pairs[0].0);
     rewrite.push(came.clone().into(), &mut out);
     assert_eq!(out.concat(), came.as_bytes());
+}
+
+const CARD: &str = "4111 1111 1111 1111";
+
+fn guard(action: &str) -> Arc<Guard> {
+    let text = format!(
+        "version: 1\norganization: acme\nproviders:\n  a: {{kind: openai, api_key: sk-a}}\nguard: {{masking_key: \
+         0123456789abcdef, limits: {{stream_window: 64}}}}\npolicies:\n  - {{name: cards, when: [{{entity: CARD}}], then: \
+         {{action: {action}, streams: gated}}}}\n"
+    );
+    let settings = crate::config::parse("test.yaml", Path::new("."), &text, &|_| None).unwrap().settings;
+    Arc::new(Guard::new(&settings, None).unwrap())
+}
+
+static MASKS: LazyLock<Arc<Guard>> = LazyLock::new(|| guard("mask"));
+
+fn gate(guard: &Arc<Guard>) -> Gate {
+    let caller = Caller::default();
+    let scope = guard.policies.scope(&Facts::of(Surface::Gateway, &caller));
+    Gate::new(guard, scope, "acme")
+}
+
+/// What a gated stream comes to in chunks that end at these places.
+fn gated(guard: &Arc<Guard>, dialect: Dialect, stream: &str, cuts: &[usize]) -> (String, Rest) {
+    let mut rewrite = Rewrite::new(dialect, None, Some(gate(guard)));
+    let mut out = Vec::new();
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
+    cuts.extend([0, stream.len()]);
+    cuts.sort_unstable();
+    for pair in cuts.windows(2) {
+        rewrite.push(Bytes::copy_from_slice(&stream.as_bytes()[pair[0]..pair[1]]), &mut out);
+    }
+    let rest = rewrite.finish();
+    out.extend([rest.events.clone(), rest.begun.clone()]);
+    (String::from_utf8(out.concat()).unwrap(), rest)
+}
+
+/// A text with its cards masked.
+fn masked(text: &str) -> String {
+    let mut minter = Minter::new(MASKS.keys.of("acme"));
+    text.replace(CARD, &minter.mint(Class::Pii, "CARD", CARD))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn a_gated_stream_is_masked_however_stream_and_events_are_cut(
+        dialect in 0..DIALECTS.len(),
+        parts in proptest::collection::vec(0..4_usize, 1..14),
+        inner in proptest::collection::vec(0..900_usize, 0..40),
+        cuts in proptest::collection::vec(0..9000_usize, 0..20),
+    ) {
+        let dialect = DIALECTS[dialect];
+        let fillers = [" and é\n", "4111 1111 1111 1111, ", " so it is, as far as is known here. ", " \"x\" "];
+        let text: String = parts.iter().map(|part| fillers[*part]).collect();
+        let events: Vec<Value> = pieces(&text, &inner).iter().map(|piece| words(dialect, 0, piece)).collect();
+        let (went, rest) = gated(&MASKS, dialect, &stream(&events), &cuts);
+        let got = texts(dialect, &went).into_values().next().unwrap_or_default();
+        prop_assert_eq!(got, masked(&text));
+        let seen = rest.seen.unwrap();
+        prop_assert_eq!((seen.sight.found.len(), seen.sight.coverage), (text.matches(CARD).count(), Coverage::Full));
+        prop_assert!(!rest.refuses);
+        if !text.contains(CARD) {
+            prop_assert_eq!(went, stream(&events));
+        }
+    }
+
+    #[test]
+    fn arguments_of_a_gated_stream_are_masked_as_json(
+        dialect in 0..3_usize,
+        inner in proptest::collection::vec(0..400_usize, 0..30),
+        cuts in proptest::collection::vec(0..6000_usize, 0..9),
+    ) {
+        let dialect = [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::AnthropicMessages][dialect];
+        let arguments = json!({"card": CARD, "list": [format!("\n{CARD}\"")]});
+        let mut events: Vec<Value> =
+            pieces(&arguments.to_string(), &inner).iter().map(|piece| arguments_of(dialect, piece)).collect();
+        if dialect == Dialect::OpenaiResponses {
+        events.push(json!({"type": "response.function_call_arguments.done", "output_index": 1, "arguments": arguments.to_string()}));
+        }
+        let (went, rest) = gated(&MASKS, dialect, &stream(&events), &cuts);
+        prop_assert!(!went.contains("4111"), "{}", went);
+        let got = texts(dialect, &went).into_values().next().unwrap();
+        prop_assert_eq!(serde_json::from_str::<Value>(&got).unwrap(), serde_json::from_str::<Value>(&masked(&arguments.to_string())).unwrap());
+        prop_assert_eq!(rest.seen.unwrap().sight.found.len(), 2, "what is repeated counts once");
+    }
+}
+
+fn arguments_of(dialect: Dialect, piece: &str) -> Value {
+    arguments(dialect, 1, piece)
+}
+
+#[test]
+fn what_a_window_knows_leaves_and_what_was_refused_does_not() {
+    let guard = guard("block");
+    let mut rewrite = Rewrite::new(Dialect::OpenaiChat, None, Some(gate(&guard)));
+    let mut out = Vec::new();
+    let said = |text: &str| stream(&[words(Dialect::OpenaiChat, 0, text)]);
+    for at in 0..40 {
+        rewrite.push(said(&format!("word{at:03} ")).into(), &mut out);
+    }
+    let sent = out.iter().map(Bytes::len).sum::<usize>();
+    let waits = 40 * said("word000 ").len() - sent;
+    assert!(waits <= (64 + 8 + 8) / 8 * said("word000 ").len(), "{waits}");
+    rewrite.push(said(CARD).into(), &mut out);
+    rewrite.push(said(&" and more".repeat(20)).into(), &mut out);
+    assert!(rewrite.refuses());
+    let before = out.concat().len();
+    rewrite.push(said("more").into(), &mut out);
+    let rest = rewrite.finish();
+    assert!(rest.refuses && rest.events.is_empty() && rest.begun.is_empty());
+    assert!(out.concat().ends_with(said("word039 ").as_bytes()), "what stands before it has gone out");
+    let sent = String::from_utf8(out.concat()).unwrap();
+    assert!(sent.len() == before && !sent.contains("4111") && sent.contains("word000"));
+    let seen = rest.seen.unwrap();
+    assert_eq!((seen.sight.found.len(), seen.prints.len()), (1, 1));
+}
+
+#[test]
+fn what_cannot_be_looked_at_ends_a_gated_stream() {
+    for (said, gap) in [
+        ("data: no json\n\n".to_owned(), Gap::Undecodable),
+        (" {\"a\":1}".to_owned(), Gap::Undecodable),
+        (format!("data: {}", "x".repeat(narrows_sse::DEFAULT_CARRY_LIMIT)), Gap::TooLarge),
+    ] {
+        let (went, rest) = gated(&MASKS, Dialect::OpenaiChat, &said, &[]);
+        assert_eq!((went.as_str(), rest.refuses), ("", true));
+        assert_eq!(rest.seen.unwrap().sight.coverage, Coverage::Partial(gap));
+    }
+}
+
+#[test]
+fn what_waits_at_the_gate_has_an_end() {
+    let mut rewrite = Rewrite::new(Dialect::OpenaiChat, None, Some(gate(&MASKS)));
+    let mut out = Vec::new();
+    rewrite.push(stream(&[words(Dialect::OpenaiChat, 0, "a word")]).into(), &mut out);
+    let begun = rewrite.held();
+    let filler = Bytes::from(format!(":{}\n\n", "x".repeat(999_997)));
+    let mut sent = begun;
+    while sent + filler.len() <= GATED_BYTES_MAX {
+        rewrite.push(filler.clone(), &mut out);
+        sent += filler.len();
+        assert!(out.is_empty() && !rewrite.refuses());
+    }
+    rewrite.push(Bytes::from(format!(":{}\n\n", "x".repeat(GATED_BYTES_MAX - sent - 3))), &mut out);
+    assert!(out.is_empty() && !rewrite.refuses() && rewrite.held() == GATED_BYTES_MAX);
+    rewrite.push(":\n\n".into(), &mut out);
+    assert!(out.is_empty() && rewrite.refuses(), "it fails closed");
 }
