@@ -1,11 +1,13 @@
 //! A JSON body, searched: every text in it, with memory of the parts that were searched before.
 
 mod mask;
+mod passage;
 
 #[cfg(test)]
 mod tests;
 
-pub use mask::{Splice, disjoint, splice};
+pub use mask::{Splice, compose, disjoint, splice};
+pub use passage::{Passage, Passages};
 
 use crate::engine::{Engine, Scratch};
 use crate::finding::{Hit, Provenance, RuleIndex};
