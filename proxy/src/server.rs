@@ -240,15 +240,15 @@ fn bind_std(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     Ok(crate::listen::accept::bind(address)?.into_std()?)
 }
 
-/// Closes connections to providers that were idle for too long, or closed by them.
+/// Closes connections to providers and guardrails that were idle for too long, or closed by them.
 async fn sweep(gateway: Gateway) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         every.tick().await;
-        for provider in gateway.snapshot().providers() {
-            provider.pool.sweep();
-        }
+        let snapshot = gateway.snapshot();
+        snapshot.providers().iter().for_each(|provider| provider.pool.sweep());
+        snapshot.guard.remote.sweep();
     }
 }
 

@@ -231,6 +231,7 @@ impl Snapshot {
         }
         let saved = previous.map(|snapshot| &*snapshot.retry_budget);
         let retry_budget = Arc::new(Budget::after(settings.retries.budget, saved));
+        let guard = Guard::new(settings, previous.map(|previous| &*previous.guard))?;
         let anonymous = settings.anonymous.iter().flat_map(|entry| {
             entry.providers.iter().map(|name| (Arc::clone(name), Arc::clone(&entry.caller)))
         });
@@ -239,7 +240,7 @@ impl Snapshot {
             alerts: Arc::new(Plan::new(&settings.alerts)?),
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
-            guard: Arc::new(Guard::new(settings, previous.map(|previous| &*previous.guard))?),
+            guard: Arc::new(guard.asking(settings, &dns, known.map(|known| &*known.guard))?),
             objects: settings.objects.clone(),
             keeps_objects: settings.providers.iter().any(|provider| !provider.paths.is_empty()),
             trusted_proxies: settings.trusted_proxies.clone(),
@@ -264,6 +265,7 @@ impl Snapshot {
 
     /// Lets go of what `successor` does not use: idle connections of providers that are gone or changed.
     pub(crate) fn retire(&self, successor: &Snapshot) {
+        self.guard.remote.retire(&successor.guard.remote);
         for provider in &self.providers {
             let stays = successor
                 .provider(&provider.name)

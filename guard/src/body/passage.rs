@@ -49,14 +49,7 @@ impl Passages {
     pub fn whole(text: &str, provenance: Provenance) -> Passages {
         let list = match text.trim().is_empty() {
             true => Vec::new(),
-            false => vec![Passage {
-                path: "text".into(),
-                provenance,
-                text: text.to_owned(),
-                raw: 0..text.len(),
-                inner: None,
-                levels: 0,
-            }],
+            false => vec![Passage::plain("text", provenance, text.to_owned())],
         };
         Passages { list, more: false }
     }
@@ -78,6 +71,11 @@ impl Passages {
 }
 
 impl Passage {
+    /// A text that stands by itself, in no body.
+    pub fn plain(path: &str, provenance: Provenance, text: String) -> Passage {
+        Passage { path: path.into(), provenance, raw: 0..text.len(), text, inner: None, levels: 0 }
+    }
+
     /// Turns places in the text into places in the body: what is to be replaced there. Places are character boundaries.
     pub fn locate(&self, body: &str, ranges: &mut [Range<usize>]) {
         let mut ends: Vec<usize> = ranges.iter().flat_map(|range| [range.start, range.end]).collect();

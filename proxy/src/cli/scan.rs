@@ -67,12 +67,12 @@ impl Scanning {
                 continue;
             }
             let question = serde_json::from_slice::<Question<'_>>(&line).map_err(|error| error.to_string());
-            let answer = question.and_then(|question| {
-                let examined = self.guard.examine(&self.scope, &self.organization, &question);
-                examined.map(|examined| examined.answer).map_err(str::to_owned)
-            });
-            match answer {
-                Ok(answer) => serde_json::to_writer(&mut out, &answer)?,
+            let content = question.and_then(|question| question.content().map_err(str::to_owned));
+            match content {
+                Ok(content) => {
+                    let examined = self.guard.examine(&self.scope, &self.organization, &content);
+                    serde_json::to_writer(&mut out, &examined.answer)?;
+                }
                 Err(error) => {
                     outcome = Outcome::Failed;
                     serde_json::to_writer(&mut out, &serde_json::json!({ "error": error }))?;
@@ -97,9 +97,8 @@ impl Scanning {
             return Err(anyhow!("it is larger than {FILE_BYTES_MAX} bytes; scan it in parts"));
         }
         let text = String::from_utf8_lossy(&bytes);
-        let question = Question::of(&text);
-        let examined = self.guard.examine(&self.scope, &self.organization, &question);
-        let answer = examined.map_err(|error| anyhow!("{error}"))?.answer;
+        let content = Question::of(&text).content().map_err(|error| anyhow!("{error}"))?;
+        let answer = self.guard.examine(&self.scope, &self.organization, &content).answer;
         let found = !answer.findings.is_empty();
         if arguments.json {
             writeln!(console.out, "{}", serde_json::to_string(&answer)?)?;
@@ -133,5 +132,13 @@ fn print(answer: &Answer<'_>, text: &str, out: &mut dyn Write) -> Result<()> {
     let count = answer.findings.len();
     writeln!(out, "{count} finding{}, coverage {}", if count == 1 { "" } else { "s" }, answer.coverage)?;
     writeln!(out, "decision: {}. {}", answer.decision.action, answer.decision.explanation)?;
+    if !answer.guardrails.is_empty() {
+        let names: Vec<&str> = answer.guardrails.iter().map(|told| &*told.guardrail).collect();
+        writeln!(
+            out,
+            "not asked: {}. What these guardrails would say is left open; POST /v1/guard/scan asks them.",
+            names.join(", ")
+        )?;
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Guardrails: our own detectors, external services, policies.
 
 mod check;
+pub(crate) mod credential;
 mod detection;
 mod forms;
 mod policy;
@@ -16,10 +17,12 @@ pub use policy::{ActionWord, Policies};
 use super::forms::{Count, Map, Size, Switch};
 use super::macros::{settings, words};
 use super::secret::Secret;
+use super::settings::Egress;
 use super::url::BaseUrl;
 use forms::{Free, Kind, Line, Stringency, Within};
 use narrows_guard::remote::Remote;
 use narrows_policy::rule::OnError;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,8 +135,13 @@ settings! {
         pub kind: &'static narrows_guard::remote::Kind as Kind = required,
         /// Where it is. Without it: the vendor's public address, if there is one.
         pub url: Option<BaseUrl> = optional,
-        /// What signs in there, as `${VARIABLE}` or `file:/path`. Never shown.
+        /// Presidio's anonymizer, where it is a server of its own; only with the setting `anonymize`.
+        pub anonymizer_url: Option<BaseUrl> = optional,
+        /// What signs in there, as `${VARIABLE}` or `file:/path`; an access key of AWS as `ID:SECRET` or `ID:SECRET:TOKEN`.
+        /// Never shown.
         pub credential: Option<Secret> = optional,
+        /// PEM file with certificates that are trusted for it, in addition to the system's.
+        pub ca_file: Option<PathBuf> = optional,
         /// Longest wait for its verdict, all of its calls together.
         pub timeout: Duration as Within<CALL_MS_MAX> = "1s",
         /// What happens when it gives no verdict, for policies that do not say it: `block`, `allow`, or `builtin` for our own
@@ -157,8 +165,16 @@ pub struct External {
     pub remote: Remote,
     /// Where it is.
     pub url: BaseUrl,
+    /// Presidio's anonymizer, where it is a server of its own.
+    pub anonymizer_url: Option<BaseUrl>,
     /// What signs in there.
     pub credential: Option<Secret>,
+    /// PEM file with certificates that are trusted for it, in addition to the system's.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of what is in `ca_file`.
+    pub ca_digest: Option<[u8; 32]>,
+    /// The proxy it is reached through, if it is not reached directly.
+    pub egress: Option<Egress>,
     /// Longest wait for its verdict, all of its calls together; at most 10 seconds.
     pub timeout: Duration,
     /// What happens when it gives no verdict, for policies that do not say it.

@@ -40,7 +40,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
     check.alerts(&document.alerts);
     let aliases = check.aliases(&document.models, &names);
     let routes = check.routes(document, &providers);
-    let guardrails = check.guardrails(document);
+    let guardrails = check.guardrails(document, egress.as_ref());
     let (policies, detection) = check.policies(document);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
     Settings {
@@ -385,14 +385,14 @@ impl Check<'_, '_> {
 
 /// A proxy, and who is reached without it.
 #[derive(Clone)]
-struct Way {
-    egress: Egress,
+pub(super) struct Way {
+    pub(super) egress: Egress,
     no_proxy: Vec<NoProxy>,
 }
 
 impl Way {
     /// Whether a provider there is reached without the proxy.
-    fn spares(&self, url: Option<&BaseUrl>) -> bool {
+    pub(super) fn spares(&self, url: Option<&BaseUrl>) -> bool {
         url.is_some_and(|url| self.no_proxy.iter().any(|entry| entry.covers(url.host())))
     }
 }

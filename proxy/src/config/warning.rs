@@ -1,11 +1,13 @@
 //! What is allowed but risky, and which settings let requests through when something fails.
 
 use super::addresses::is_loopback;
+use super::guard::credential::auth;
 use super::network::Network;
 use super::path::Path;
 use super::problem::Problem;
 use super::settings::{Audit, ClientCredentials, Provider, Settings};
 use super::tree::{Content, Node};
+use narrows_policy::rule::Condition;
 use std::collections::HashMap;
 
 /// Finds risks in settings without problems.
@@ -35,12 +37,7 @@ pub(super) fn warnings(file: &str, settings: &Settings, root: &Node) -> Vec<Prob
         let message = format!("requests without a key are served by {}", route.providers.join(", "));
         list.warn(&path, &message, "make sure that only those who may use it can reach the gateway");
     }
-    for guardrail in &settings.guardrails {
-        let path = Path::of(&["guardrails", &guardrail.name]);
-        let message =
-            "external guardrails are not asked yet: for policies it counts as one that gives no verdict";
-        list.warn(&path, message, "leave policies that name it out, or write `on_error: allow` for them");
-    }
+    list.guardrails(settings);
     list.found.sort_by_key(|problem| (problem.line, problem.column));
     list.found
 }
@@ -109,6 +106,26 @@ impl List<'_> {
                 message,
                 "write `${VARIABLE}` or `file:/path`, and change the credential",
             );
+        }
+    }
+
+    /// Guardrails that are asked without a credential, and those that nobody asks.
+    fn guardrails(&mut self, settings: &Settings) {
+        for guardrail in &settings.guardrails {
+            let path = Path::of(&["guardrails", &guardrail.name]);
+            if guardrail.credential.is_none() && auth(&guardrail.remote).is_some() {
+                let suggestion = "add `credential: ${VARIABLE}` unless this server takes none";
+                self.warn(&path, "this guardrail is asked without a credential", suggestion);
+            }
+            let names = |condition: &Condition| match condition {
+                Condition::Guardrail(verdict) => *verdict.guardrail == *guardrail.name,
+                Condition::Found(_) => false,
+            };
+            let is_named = settings.policies.rules().any(|rule| rule.when.iter().any(names));
+            if !is_named {
+                let suggestion = "name it in a policy: `when: [{guardrail: NAME}]`";
+                self.warn(&path, "no policy names this guardrail, so it is never asked", suggestion);
+            }
         }
     }
 

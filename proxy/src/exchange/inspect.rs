@@ -7,7 +7,9 @@ use super::choice::Choice;
 use super::read::Body;
 use super::route::{Target, Upstream};
 use crate::buffers::Share;
-use crate::guard::{Guard, Judged, Judging, Otherwise, Sight, Values, content_of};
+use crate::guard::{
+    About, Consulted, Guard, Judged, Judging, Otherwise, Reading, Sight, Subject, Values, content_of,
+};
 use crate::respond::Refusal;
 use bytes::Bytes;
 use narrows_guard::body::Splice;
@@ -168,12 +170,11 @@ pub(super) async fn look(
     text: &Bytes,
     otherwise: Otherwise,
 ) -> Result<Vec<Splice>, Refusal> {
-    let guard = Arc::clone(&watch.guard);
-    let sight = match guard.policies.needs(&watch.scope, stage).is_nothing() {
-        true => Sight::none(Gap::Off),
-        false => guard.search(&account.caller.organization, text, otherwise).await,
-    };
-    judge(account, watch, stage, &sight, Values::In(std::str::from_utf8(text).unwrap_or_default()))
+    let Watch { guard, scope, minter, .. } = watch;
+    let subject = Subject { scope, stage, text, reading: Reading::Body(otherwise) };
+    let (sight, consulted) = guard.look(&About::of(account), &subject, minter).await;
+    let values = Values::In(std::str::from_utf8(text).unwrap_or_default());
+    judge(account, watch, stage, &sight, values, &consulted)
 }
 
 /// Judges what was seen of a body, and writes it down.
@@ -183,6 +184,7 @@ pub(super) fn judge(
     stage: Stage,
     sight: &Sight,
     values: Values<'_>,
+    consulted: &Consulted,
 ) -> Result<Vec<Splice>, Refusal> {
     let Watch { guard, scope, minter, restored } = watch;
     if guard.policies.needs(scope, stage).is_nothing() {
@@ -190,8 +192,8 @@ pub(super) fn judge(
         account.note_inspection(guard, stage, nothing, None);
         return Ok(Vec::new());
     }
-    let judging =
-        Judging { guard, scope, organization: &account.caller.organization.clone(), stage, sight, values };
+    let organization = &account.caller.organization.clone();
+    let judging = Judging { guard, scope, organization, stage, sight, values, consulted };
     let judged = judging.judge(minter);
     if stage == Stage::Request {
         judging.note_restored(&judged.decision, restored);

@@ -11,7 +11,7 @@ mod choice;
 mod clients;
 #[cfg(test)]
 pub(crate) use clients::is_agent;
-mod coding;
+pub(crate) mod coding;
 mod identify;
 mod inspect;
 mod objects;

@@ -1,12 +1,13 @@
 //! From what was seen to what is done, and to what the record says of it.
 
 use super::Guard;
+use super::remote::Consulted;
 use super::search::Sight;
-use narrows_guard::body::{Found, Splice, disjoint};
+use narrows_guard::body::{Found, Splice, compose, disjoint, splice};
 use narrows_guard::placeholder::Minter;
 use narrows_ledger::{Detail, FINDINGS_MAX, Finding, Inspection, RULES_MAX};
 
-use narrows_policy::{Action, Coverage, Decision, Evidence, Mask, Mode, Scope, Seen, Stage};
+use narrows_policy::{Action, Coverage, Decision, Mask, Mode, Scope, Seen, Stage};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub(crate) struct Judging<'a> {
     pub(crate) stage: Stage,
     pub(crate) sight: &'a Sight,
     pub(crate) values: Values<'a>,
+    pub(crate) consulted: &'a Consulted,
 }
 
 /// How values that were found are known.
@@ -42,19 +44,37 @@ pub(crate) struct Judged {
 impl Judging<'_> {
     /// Decides. Placeholders are made by `minter`.
     pub(crate) fn judge(&self, minter: &mut Option<Minter>) -> Judged {
-        let Judging { guard, scope, stage, sight, .. } = *self;
-        let seen: Vec<Seen> = sight
-            .found
-            .iter()
-            .map(|found| Seen { rule: found.rule, score: found.score, maskable: found.is_maskable() })
-            .collect();
-        let decision = guard.policies.decide(scope, stage, &Evidence::local(&seen, sight.coverage));
+        let decision = self.decide();
         let splices = self.splices(&decision, minter);
         let inspection = self.inspection(&decision);
         Judged { decision, inspection, splices }
     }
 
+    /// What policies say.
+    pub(crate) fn decide(&self) -> Decision {
+        let Judging { guard, scope, stage, sight, consulted, .. } = *self;
+        let seen: Vec<Seen> = sight
+            .found
+            .iter()
+            .map(|found| Seen { rule: found.rule, score: found.score, maskable: found.is_maskable() })
+            .collect();
+        consulted.decide(&guard.policies, scope, stage, &seen, sight.coverage)
+    }
+
+    /// Our own masks, and then the rewritings that are taken over, each made of what those before it left.
     fn splices(&self, decision: &Decision, minter: &mut Option<Minter>) -> Vec<Splice> {
+        let mut splices = self.masks(decision, minter);
+        let Values::In(text) = self.values else { return splices };
+        for rewriting in decision.adopted.iter().filter_map(|one| self.consulted.rewriting(*one)) {
+            let between = splice(text.as_bytes(), splices.clone());
+            let between = String::from_utf8_lossy(&between);
+            splices = compose(splices, &between, rewriting.to_vec());
+        }
+        splices
+    }
+
+    /// Placeholders for what our own detectors found.
+    pub(super) fn masks(&self, decision: &Decision, minter: &mut Option<Minter>) -> Vec<Splice> {
         if decision.masks.is_empty() {
             return Vec::new();
         }
@@ -89,7 +109,7 @@ impl Judging<'_> {
         let mode = decision.deciding().map_or(Mode::Enforce, |fired| fired.mode);
         let scanned = u64::try_from(sight.scanned).unwrap_or(u64::MAX);
         let mut inspection = Inspection::clean(scanned, sight.coverage, mode);
-        if decision.is_nothing() && sight.found.is_empty() {
+        if decision.is_nothing() && sight.found.is_empty() && !self.consulted.found() {
             return inspection;
         }
         inspection.action = decision.action;
@@ -139,6 +159,15 @@ impl Judging<'_> {
                 path: found.path.clone(),
                 fingerprint: Some(fingerprint),
             });
+        }
+        for said in &self.consulted.said {
+            dropped = dropped.saturating_add(said.findings_dropped);
+            for finding in &said.findings {
+                match findings.len() < FINDINGS_MAX {
+                    true => findings.push(finding.clone()),
+                    false => dropped = dropped.saturating_add(1),
+                }
+            }
         }
         (findings, dropped)
     }

@@ -5,8 +5,10 @@
 
 mod alert;
 mod judge;
+mod kept;
 mod keys;
 mod memory;
+pub(crate) mod remote;
 pub(crate) mod report;
 mod restore;
 mod rewrite;
@@ -20,8 +22,9 @@ mod tests;
 pub(crate) use alert::alert;
 pub(crate) use judge::{Judged, Judging, Values};
 pub(crate) use keys::MaskingKeys;
+pub(crate) use remote::{About, Consulted, Subject};
 pub(crate) use rewrite::{Gate, Rewrite};
-pub(crate) use search::{Otherwise, Sight};
+pub(crate) use search::{Otherwise, Reading, Sight};
 pub(crate) use stream::{Decode, Seen, Tap};
 
 use crate::config::settings::Settings;
@@ -48,6 +51,8 @@ pub(crate) struct Guard {
     findings: Option<Arc<Findings>>,
     /// Largest body that is inspected, in bytes.
     pub(crate) body_max: usize,
+    /// External guardrails that policies name.
+    pub(crate) remote: remote::Guardrails,
     /// Text of one stream that may wait for its scanner, in bytes.
     stream_queue: usize,
     /// Text of a gated stream that waits for what comes after it, in bytes.
@@ -82,6 +87,7 @@ impl Guard {
             stream_queue: settings.guard.limits.stream_queue,
             stream_window: settings.guard.limits.stream_window,
             policies: settings.policies.shared(),
+            remote: remote::Guardrails::default(),
             engine,
         })
     }

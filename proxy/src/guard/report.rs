@@ -1,7 +1,9 @@
 //! What a search of a text or a body comes to, for those who ask without sending it anywhere.
 
-use super::search::{Otherwise, Sight};
+use super::remote::{About, Consulted, Said, Subject};
+use super::search::{Otherwise, Reading, Sight};
 use super::{Guard, Judged, Judging, Values};
+use bytes::Bytes;
 use narrows_guard::Provenance;
 use narrows_guard::body::splice;
 use narrows_ledger::Inspection;
@@ -9,6 +11,7 @@ use narrows_policy::{Decision, Gap, Scope, Stage};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// What is asked: a text, or a whole body. As JSON, `{"text": …}` or `{"body": …}`, with `stage` if it is not the
 /// request's.
@@ -35,6 +38,9 @@ pub(crate) struct Answer<'a> {
     pub(crate) decision: Verdict,
     /// How much was looked at.
     pub(crate) coverage: &'static str,
+    /// What external guardrails said, where policies need them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) guardrails: Vec<Told>,
     /// The text or body as it would be sent on; only where it would be masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) masked: Option<String>,
@@ -51,6 +57,25 @@ pub(crate) struct Finding<'a> {
     pub(crate) score: u8,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) path: Box<str>,
+}
+
+/// What an external guardrail said.
+#[derive(Debug, Serialize)]
+pub(crate) struct Told {
+    pub(crate) guardrail: Arc<str>,
+    /// `pass`, `flag`, `mask`, `block`; else why it gave no verdict, or `not_asked`.
+    pub(crate) verdict: &'static str,
+    /// What it found, in its own words.
+    pub(crate) categories: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) score: Option<u8>,
+}
+
+/// What is asked, as it is read.
+pub(crate) struct Content<'a> {
+    text: Cow<'a, str>,
+    reading: Reading,
+    pub(crate) stage: Stage,
 }
 
 /// What the policies say.
@@ -85,6 +110,25 @@ impl<'a> Question<'a> {
     fn in_text(text: impl Into<Cow<'a, str>>) -> Question<'a> {
         Question { text: Some(text.into()), body: None, stage: None, dialect: None, is_body: false }
     }
+
+    /// What is to be looked at. `Err` says what is wrong with the question.
+    pub(crate) fn content(self) -> Result<Content<'a>, &'static str> {
+        let stage = self.stage.unwrap_or(Stage::Request);
+        let (text, reading) = match (self.text, self.body) {
+            (Some(text), None) if !self.is_body => (text, Reading::Text(Provenance::User)),
+            (Some(text), None) => (text, Reading::Body(Otherwise::Text(Provenance::User))),
+            // A body may also be given as a string that holds it.
+            (None, Some(body)) if body.get().starts_with('"') => {
+                let text = serde_json::from_str::<Cow<'_, str>>(body.get())
+                    .map_err(|_quotes| "`body` is no JSON")?;
+                (Cow::Owned(text.into_owned()), Reading::Body(Otherwise::Text(Provenance::User)))
+            }
+            (None, Some(body)) => (Cow::Borrowed(body.get()), Reading::Body(Otherwise::Unreadable)),
+            (Some(_), Some(_)) => return Err("give `text` or `body`, not both"),
+            (None, None) => return Err("give `text`, or `body`"),
+        };
+        Ok(Content { text, reading, stage })
+    }
 }
 
 /// What is said where nothing is looked for.
@@ -92,48 +136,76 @@ const NOTHING_IN_FORCE: &str = "No policy is in force, so nothing was looked for
                                 `guard: {default_policies: true}`.";
 
 impl Guard {
-    /// Examines what is asked. `Err` says what is wrong with the question.
-    pub(crate) fn examine(
+    /// Examines what is asked with our own detectors alone: what guardrails would say is left open, and said to be.
+    pub(crate) fn examine(&self, scope: &Scope, organization: &str, content: &Content<'_>) -> Examined<'_> {
+        let text = &*content.text;
+        let sight = match content.reading {
+            // Without policies there are no detectors either: nothing was looked at.
+            _ if self.is_idle() => Sight::none(Gap::Off),
+            Reading::Text(provenance) => self.search_text(text, provenance),
+            Reading::Body(otherwise) => self.search_here(organization, text.as_bytes(), otherwise),
+        };
+        let needs = self.policies.needs(scope, content.stage);
+        let mut examined =
+            self.examined(scope, organization, (text, content.stage), &sight, &Consulted::unasked());
+        let needed = needs.validators.iter().chain(needs.mutators.iter());
+        examined.answer.guardrails = needed
+            .map(|index| Told {
+                guardrail: self.policies.guardrail_name(index).into(),
+                verdict: "not_asked",
+                categories: Vec::new(),
+                score: None,
+            })
+            .collect();
+        examined
+    }
+
+    /// Examines what is asked, guardrails included.
+    pub(crate) async fn examine_whole(
+        self: &Arc<Self>,
+        about: &About<'_>,
+        scope: &Scope,
+        content: Content<'_>,
+    ) -> Examined<'_> {
+        let Content { text, reading, stage } = content;
+        let bytes = Bytes::from(text.into_owned());
+        let subject = Subject { scope, stage, text: &bytes, reading };
+        let (sight, consulted) = match self.is_idle() {
+            true => (Sight::none(Gap::Off), Consulted::nobody()),
+            false => self.look(about, &subject, &mut None).await,
+        };
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let mut examined = self.examined(scope, about.organization(), (text, stage), &sight, &consulted);
+        let told = |said: Said| Told {
+            guardrail: said.name,
+            verdict: said.verdict,
+            categories: said.categories,
+            score: said.score,
+        };
+        examined.answer.guardrails = consulted.said.into_iter().map(told).collect();
+        examined
+    }
+
+    fn examined(
         &self,
         scope: &Scope,
         organization: &str,
-        question: &Question<'_>,
-    ) -> Result<Examined<'_>, &'static str> {
-        let stage = question.stage.unwrap_or(Stage::Request);
-        let (text, sight) = match (&question.text, question.body) {
-            (Some(text), None) if !question.is_body => (&**text, self.search_text(text, Provenance::User)),
-            (Some(text), None) => {
-                (&**text, self.search_here(organization, text.as_bytes(), Otherwise::Text(Provenance::User)))
-            }
-            // A body may also be given as a string that holds it.
-            (None, Some(body)) if body.get().starts_with('"') => {
-                return match serde_json::from_str::<Cow<'_, str>>(body.get()) {
-                    Ok(text) => {
-                        let inner = Question { is_body: true, stage: Some(stage), ..Question::in_text(text) };
-                        self.examine(scope, organization, &inner)
-                    }
-                    Err(_) => Err("`body` is no JSON"),
-                };
-            }
-            (None, Some(body)) => {
-                (body.get(), self.search_here(organization, body.get().as_bytes(), Otherwise::Unreadable))
-            }
-            (Some(_), Some(_)) => return Err("give `text` or `body`, not both"),
-            (None, None) => return Err("give `text`, or `body`"),
-        };
-        // Without policies there are no detectors either: nothing was looked at.
-        let sight = if self.is_idle() { Sight::none(Gap::Off) } else { sight };
-        let judging =
-            Judging { guard: self, scope, organization, stage, sight: &sight, values: Values::In(text) };
+        (text, stage): (&str, Stage),
+        sight: &Sight,
+        consulted: &Consulted,
+    ) -> Examined<'_> {
+        let values = Values::In(text);
+        let judging = Judging { guard: self, scope, organization, stage, sight, values, consulted };
         let Judged { decision, inspection, splices } = judging.judge(&mut None);
         let masked = (!splices.is_empty()).then(|| splice(text.as_bytes(), splices));
         let answer = Answer {
             findings: sight.found.iter().filter_map(|found| self.finding(found)).collect(),
             decision: self.verdict(&decision, &inspection),
             coverage: sight.coverage.extent(),
+            guardrails: Vec::new(),
             masked: masked.and_then(|masked| String::from_utf8(masked).ok()),
         };
-        Ok(Examined { answer, stage, inspection, decision })
+        Examined { answer, stage, inspection, decision }
     }
 
     fn finding(&self, found: &narrows_guard::body::Found) -> Option<Finding<'_>> {

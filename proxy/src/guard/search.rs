@@ -3,7 +3,7 @@
 use super::Guard;
 use super::table::TABLE;
 use bytes::Bytes;
-use narrows_guard::body::{self, Forgetful, Found, Report, Room};
+use narrows_guard::body::{self, Forgetful, Found, Passages, Report, Room};
 use narrows_guard::json::Spot;
 use narrows_guard::{Hit, Provenance};
 use narrows_policy::{Coverage, Gap};
@@ -53,7 +53,47 @@ pub(crate) enum Otherwise {
     Text(Provenance),
 }
 
+/// How content is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// As a body of JSON, or else as this.
+    Body(Otherwise),
+    /// As one text, whatever it looks like.
+    Text(Provenance),
+}
+
 impl Guard {
+    /// Searches content on behalf of an organization.
+    pub(crate) async fn read(self: &Arc<Self>, organization: &str, text: &Bytes, reading: Reading) -> Sight {
+        let provenance = match reading {
+            Reading::Body(otherwise) => return self.search(organization, text, otherwise).await,
+            Reading::Text(provenance) => provenance,
+        };
+        let search = move |guard: &Guard, text: &Bytes| match std::str::from_utf8(text) {
+            Ok(text) => guard.search_text(text, provenance),
+            Err(_) => Sight::none(Gap::Undecodable),
+        };
+        if text.len() <= HERE_BYTES_MAX {
+            return search(self, text);
+        }
+        let (guard, text) = (Arc::clone(self), text.clone());
+        let searching = tokio::task::spawn_blocking(move || search(&guard, &text));
+        searching.await.unwrap_or_else(|_lost| Sight::none(Gap::Error))
+    }
+
+    /// The texts of content, for those who judge them elsewhere.
+    pub(super) async fn passages(&self, text: &Bytes, reading: Reading) -> Result<Passages, Gap> {
+        if text.len() > self.body_max {
+            return Err(Gap::TooLarge);
+        }
+        if text.len() <= HERE_BYTES_MAX {
+            return passages(text, reading);
+        }
+        let text = text.clone();
+        let listing = tokio::task::spawn_blocking(move || passages(&text, reading));
+        listing.await.unwrap_or(Err(Gap::Error))
+    }
+
     /// Searches a body on behalf of an organization.
     pub(crate) async fn search(
         self: &Arc<Self>,
@@ -109,5 +149,20 @@ impl Guard {
         };
         let coverage = if scanned.capped { Coverage::Partial(Gap::FindingsCap) } else { Coverage::Full };
         Sight { found: hits.into_iter().map(found).collect(), scanned: scanned.bytes, coverage }
+    }
+}
+
+fn passages(text: &[u8], reading: Reading) -> Result<Passages, Gap> {
+    let text = std::str::from_utf8(text).map_err(|_fault| Gap::Undecodable)?;
+    let otherwise = match reading {
+        Reading::Text(provenance) => return Ok(Passages::whole(text, provenance)),
+        Reading::Body(_) if text.is_empty() => return Ok(Passages::default()),
+        Reading::Body(otherwise) => otherwise,
+    };
+    match (Passages::of(text, &TABLE), otherwise) {
+        (Ok(passages), _) => Ok(passages),
+        (Err(fault), _) if fault.too_deep => Err(Gap::DepthCap),
+        (Err(_), Otherwise::Unreadable) => Err(Gap::Undecodable),
+        (Err(_), Otherwise::Text(provenance)) => Ok(Passages::whole(text, provenance)),
     }
 }

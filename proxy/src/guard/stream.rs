@@ -5,9 +5,10 @@
 //! compressed is decoded there too, so that the bytes that pass stay as they are.
 
 use super::Guard;
+use super::kept::Kept;
 use super::search::{Otherwise, Sight};
 use bytes::Bytes;
-use narrows_guard::body::Found;
+use narrows_guard::body::{Found, Passages};
 use narrows_guard::json::Spot;
 use narrows_guard::placeholder::Key;
 use narrows_guard::stream::StreamScanner;
@@ -41,6 +42,14 @@ const VERDICT_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Seen {
     pub(crate) sight: Sight,
     pub(crate) prints: Vec<u64>,
+    /// Its texts, for guardrails.
+    pub(crate) texts: Result<Passages, Gap>,
+}
+
+impl Seen {
+    fn nothing(gap: Gap) -> Seen {
+        Seen { sight: Sight::none(gap), prints: Vec::new(), texts: Err(gap) }
+    }
 }
 
 /// Reads a compressed stream. What it gives out in all is capped.
@@ -103,6 +112,16 @@ impl Tap {
         }
     }
 
+    /// Keeps its texts too, for guardrails.
+    pub(crate) fn keeping(mut self) -> Tap {
+        if let Looking::Later(scan) = &mut self.looking
+            && let Some(scanning) = &mut scan.0
+        {
+            scanning.texts.kept = Kept::new(true);
+        }
+        self
+    }
+
     /// Takes bytes that are on their way to the client.
     pub(crate) fn push(&mut self, chunk: &Bytes) {
         self.bytes += chunk.len();
@@ -150,8 +169,8 @@ impl Tap {
                 drop(sender);
                 match tokio::time::timeout(VERDICT_WITHIN, task).await {
                     Ok(Ok(seen)) => seen,
-                    Ok(Err(_panic)) => Seen { sight: Sight::none(Gap::Error), prints: Vec::new() },
-                    Err(_elapsed) => Seen { sight: Sight::none(Gap::Timeout), prints: Vec::new() },
+                    Ok(Err(_panic)) => Seen::nothing(Gap::Error),
+                    Err(_elapsed) => Seen::nothing(Gap::Timeout),
                 }
             }
         }
@@ -246,7 +265,7 @@ impl Scan {
     fn finish(self) -> Seen {
         match self.0 {
             Some(scanning) => scanning.finish(),
-            None => Seen { sight: Sight::none(Gap::Error), prints: Vec::new() },
+            None => Seen::nothing(Gap::Error),
         }
     }
 }
@@ -310,6 +329,7 @@ impl Scanning {
 
 /// The texts of a stream.
 struct Texts {
+    kept: Kept,
     blocks: BTreeMap<Block, Reading>,
     scratch: Scratch,
     notes: Notes,
@@ -364,6 +384,7 @@ impl Notes {
 impl Texts {
     fn new(key: Key) -> Texts {
         Texts {
+            kept: Kept::default(),
             blocks: BTreeMap::new(),
             scratch: Scratch::default(),
             notes: Notes { key, found: Vec::new(), prints: Vec::new(), more: false },
@@ -397,6 +418,7 @@ impl Texts {
         if self.blocks.len() >= BLOCKS_MAX && !self.blocks.contains_key(&block) {
             return self.gap(Gap::DepthCap);
         }
+        self.kept.push(block, text);
         let reading = self.blocks.entry(block).or_insert_with(|| match block.kind {
             Kind::Arguments | Kind::Input | Kind::ToolResult => Reading::Arguments(String::new()),
             Kind::Text | Kind::Reasoning => Reading::Words(StreamScanner::new(Provenance::Assistant)),
@@ -435,8 +457,9 @@ impl Texts {
         if self.notes.more {
             self.gap(Gap::FindingsCap);
         }
-        let Texts { notes, scanned, coverage, .. } = self;
-        Seen { sight: Sight { found: notes.found, scanned, coverage }, prints: notes.prints }
+        let Texts { kept, notes, scanned, coverage, .. } = self;
+        let texts = kept.finish(coverage);
+        Seen { sight: Sight { found: notes.found, scanned, coverage }, prints: notes.prints, texts }
     }
 
     fn arguments(&mut self, guard: &Guard, organization: &str, block: Block, text: &str) {

@@ -129,7 +129,7 @@ fn where_no_policy_is_in_force_nothing_is_reported_as_looked_at() {
     let guard = Guard::new(&settings, None).unwrap();
     let scope = guard.policies.scope(&Facts::of(Surface::Gateway, &Caller::default()));
     let question: Question<'_> = serde_json::from_str(r#"{"text":"4111 1111 1111 1111"}"#).unwrap();
-    let answer = guard.examine(&scope, "acme", &question).unwrap().answer;
+    let answer = guard.examine(&scope, "acme", &question.content().unwrap()).answer;
     assert_eq!((answer.coverage, answer.decision.action), ("none", "allow"));
     assert!(answer.decision.explanation.contains("default_policies"), "{answer:?}");
 }
@@ -141,9 +141,8 @@ fn a_question_is_answered_by_engine_and_policies() {
     let scope = guard.policies.scope(&Facts::of(Surface::Gateway, &caller));
     let ask = |question: &str| {
         let question: Question<'_> = serde_json::from_str(question).unwrap();
-        guard
-            .examine(&scope, "acme", &question)
-            .map(|examined| serde_json::to_value(examined.answer).unwrap())
+        let content = question.content()?;
+        Ok::<_, &str>(serde_json::to_value(guard.examine(&scope, "acme", &content).answer).unwrap())
     };
     let answer = ask(&format!(r#"{{"text":"pay {CARD}"}}"#)).unwrap();
     assert_eq!((&answer["findings"][0]["start"], &answer["findings"][0]["end"]), (&4.into(), &23.into()));

@@ -22,6 +22,7 @@ use narrows_policy::{Action, Stage};
 use series::Series;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 /// Counters of everything. Shared by all workers; nothing in it ever makes one wait for another, except when a series
 /// is seen for the first time.
@@ -34,12 +35,16 @@ pub(crate) struct Metrics {
     rules: Names<RULES_MAX>,
     /// Webhooks that deliveries are counted by.
     webhooks: Names<WEBHOOKS_MAX>,
+    /// External guardrails that questions are counted by.
+    guardrails: Names<GUARDRAILS_MAX>,
 }
 
 /// Rules that become a label in the life of a process.
 pub(crate) const RULES_MAX: usize = 256;
 /// Webhooks that become a label in the life of a process.
 pub(crate) const WEBHOOKS_MAX: usize = 64;
+/// External guardrails that become a label in the life of a process.
+pub(crate) const GUARDRAILS_MAX: usize = 256;
 
 impl Metrics {
     /// Registers every metric.
@@ -53,6 +58,7 @@ impl Metrics {
             named_for: AtomicU64::new(0),
             rules: Names::default(),
             webhooks: Names::default(),
+            guardrails: Names::default(),
         })
     }
 
@@ -76,6 +82,16 @@ impl Metrics {
     pub(crate) fn alert_delivery(&self, webhook: &str, outcome: &'static str) {
         let webhook = self.webhooks.bounded(webhook);
         self.families.alert_deliveries.series(&[webhook, outcome]).add(1);
+    }
+
+    /// An external guardrail was asked, or would have been: what came of it, and how long that took.
+    pub(crate) fn guardrail_asked(&self, name: &str, verdict: &'static str, took: Option<Duration>) {
+        let name = self.guardrails.bounded(name);
+        self.families.guardrail_questions.series(&[name, verdict]).add(1);
+        if let Some(took) = took {
+            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.families.guardrail_duration.series(&[name]).observe(took_us);
+        }
     }
 
     /// A stream begins.

@@ -3,8 +3,10 @@
 use super::Fault;
 use super::dns::Dns;
 use super::egress::Proxy;
-use crate::config::settings::{Egress, Provider};
+use crate::config::settings::{Egress, External, Provider};
+use crate::config::url::BaseUrl;
 use crate::net::Io;
+use crate::reach::Reach;
 use anyhow::Context as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use std::io;
@@ -44,6 +46,8 @@ pub(crate) struct Connect {
     tls: Option<Tls>,
     proxy: Option<Proxy>,
     dns: Dns,
+    /// Which addresses a name may lead to.
+    reach: Reach,
 }
 
 /// TLS towards a provider. The three share their sessions, so that a connection costs a full handshake once.
@@ -67,12 +71,28 @@ impl Connect {
         } else {
             None
         };
-        let proxy = provider.egress.as_ref().map(|egress| {
-            let of = format!("provider {}: the egress proxy's", provider.name);
-            let tls = egress.proxy.url.is_tls().then(|| proxy_tls(&of, egress)).transpose()?;
-            Proxy::new(egress, tls, url.host(), url.port())
-        });
-        Ok(Connect { host: url.host().to_owned(), port: url.port(), tls, proxy: proxy.transpose()?, dns })
+        let proxy = through(&format!("provider {}", provider.name), provider.egress.as_ref(), url)?;
+        let (host, port) = (url.host().to_owned(), url.port());
+        Ok(Connect { host, port, tls, proxy, dns, reach: Reach::Anywhere })
+    }
+
+    /// The way to `url`, the guardrail's own address or another of its. What a name leads to is looked at for every
+    /// connection, but where a proxy resolves it. Fails when its trust bundle cannot be used.
+    pub(crate) fn to_guardrail(guardrail: &External, url: &BaseUrl, dns: Dns) -> anyhow::Result<Connect> {
+        let of = format!("guardrail {}", guardrail.name);
+        let tls = match url.is_tls() {
+            true => {
+                let config = trusting(&format!("{of}:"), guardrail.ca_file.as_deref())?.with_no_client_auth();
+                Some(Tls::new(config, ServerName::try_from(url.host().to_owned())?))
+            }
+            false => None,
+        };
+        let proxy = through(&of, guardrail.egress.as_ref(), url)?;
+        let reach = match guardrail.private_network || proxy.is_some() {
+            true => Reach::Anywhere,
+            false => Reach::Public,
+        };
+        Ok(Connect { host: url.host().to_owned(), port: url.port(), tls, proxy, dns, reach })
     }
 
     /// Makes a connection, handshake included, `within` the connect time-out. The word beside it says whether HTTP/2
@@ -135,7 +155,12 @@ impl Connect {
     /// The first address that accepts, in the resolver's order. A dead address may use up its share of the
     /// time-out, never all of it.
     async fn tcp(&self, host: &str, port: u16, within: Duration) -> Result<TcpStream, Fault> {
-        let addresses = self.dns.resolve(host).await?;
+        let mut addresses = self.dns.resolve(host).await?;
+        addresses.retain(|address| self.reach.permits(*address));
+        if addresses.is_empty() {
+            let cause = "it leads to a private address, which the configuration does not allow".to_owned();
+            return Err(Fault::Dns { host: host.to_owned(), cause });
+        }
         let tried = addresses.len().min(ADDRESSES_MAX);
         let share = within / u32::try_from(tried).unwrap_or(1).max(1);
         let mut last = Fault::ConnectTimeout(within);
@@ -182,6 +207,14 @@ impl Tls {
             Offer::H2 => &self.h2,
         }
     }
+}
+
+/// The proxy on the way to `url`, if there is one.
+fn through(of: &str, egress: Option<&Egress>, url: &BaseUrl) -> anyhow::Result<Option<Proxy>> {
+    let Some(egress) = egress else { return Ok(None) };
+    let of = format!("{of}: the egress proxy's");
+    let tls = egress.proxy.url.is_tls().then(|| proxy_tls(&of, egress)).transpose()?;
+    Proxy::new(egress, tls, url.host(), url.port()).map(Some)
 }
 
 /// Trust for `provider`, and who we are to it.

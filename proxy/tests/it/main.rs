@@ -23,6 +23,7 @@ mod faults;
 mod fidelity;
 mod guard;
 mod guard_streams;
+mod guardrails;
 mod headers;
 mod health;
 mod http1;

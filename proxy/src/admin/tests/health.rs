@@ -68,6 +68,11 @@ fn the_exposition_is_whole_and_valid() {
             "narrows_retries_total",
             "narrows_alerts_total",
             "narrows_alert_deliveries_total",
+            "narrows_guardrail_questions_total",
+            "narrows_guardrail_duration_seconds",
+            "narrows_guardrail_state",
+            "narrows_guardrail_connections_opened_total",
+            "narrows_guardrail_connections_reused_total",
         ];
         let may_lack = rare.contains(&metric.name)
             || (metric.name.starts_with("process_") && !cfg!(target_os = "linux"));

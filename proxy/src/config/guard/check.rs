@@ -3,12 +3,13 @@
 use super::super::document::Document;
 use super::super::path::Path;
 use super::super::problem::did_you_mean;
-use super::super::resolve::Check;
+use super::super::resolve::{Check, Way};
 use super::super::url::BaseUrl;
+use super::credential::{Credential, auth};
 use super::detection::{Detection, finds_something};
 use super::policy::{ActionWord, Policies, PolicyDocument};
 use super::{External, Guardrail};
-use narrows_guard::remote::{Remote, SettingsError};
+use narrows_guard::remote::{Auth, Remote, SettingsError};
 use narrows_policy::{Catalogue, PolicySet, Problem, Rule};
 use std::sync::Arc;
 
@@ -17,12 +18,16 @@ const NAME_BYTES_MAX: usize = 64;
 
 impl Check<'_, '_> {
     /// The external guardrails of the document, those without problems.
-    pub(in super::super) fn guardrails(&mut self, document: &Document) -> Vec<External> {
+    pub(in super::super) fn guardrails(
+        &mut self,
+        document: &Document,
+        egress: Option<&Way>,
+    ) -> Vec<External> {
         let guardrails = document.guardrails.iter();
-        guardrails.filter_map(|(name, guardrail)| self.guardrail(name, guardrail)).collect()
+        guardrails.filter_map(|(name, guardrail)| self.guardrail(name, guardrail, egress)).collect()
     }
 
-    fn guardrail(&mut self, name: &str, guardrail: &Guardrail) -> Option<External> {
+    fn guardrail(&mut self, name: &str, guardrail: &Guardrail, egress: Option<&Way>) -> Option<External> {
         let path = Path::of(&["guardrails", name]);
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(plain) {
@@ -51,16 +56,55 @@ impl Check<'_, '_> {
             return None;
         };
         self.encrypted(&path.key("url"), &url, guardrail.private_network);
+        if let Some(anonymizer) = &guardrail.anonymizer_url {
+            self.anonymizer(&path.key("anonymizer_url"), &remote, anonymizer, guardrail.private_network);
+        }
+        self.signing(&path, &remote, guardrail);
+        let ca_digest = guardrail.ca_file.as_ref().and_then(|file| self.bundle(&path, file));
+        // What is in a private network is not beyond the proxy.
+        let way = egress.filter(|way| !guardrail.private_network && !way.spares(Some(&url)));
         Some(External {
             name: Arc::from(name),
             remote,
+            anonymizer_url: guardrail.anonymizer_url.clone(),
             url,
             credential: guardrail.credential.clone(),
+            ca_file: guardrail.ca_file.clone(),
+            ca_digest,
+            egress: way.map(|way| way.egress.clone()),
             timeout: guardrail.timeout,
             on_error: guardrail.on_error,
             priority: u32::try_from(guardrail.priority).unwrap_or(u32::MAX),
             private_network: guardrail.private_network,
         })
+    }
+
+    fn anonymizer(&mut self, path: &Path, remote: &Remote, url: &BaseUrl, private_network: bool) {
+        if !matches!(remote, Remote::Presidio(_)) {
+            let message = format!("the kind {} has no anonymizer", remote.kind().name);
+            self.problem(path, message, "remove it");
+        }
+        self.encrypted(path, url, private_network);
+    }
+
+    /// Whether the credential is one that the kind can sign in with.
+    fn signing(&mut self, path: &Path, remote: &Remote, guardrail: &Guardrail) {
+        let Some(auth) = auth(remote) else { return };
+        let Some(credential) = &guardrail.credential else {
+            // Without a signature anybody could ask in our name, and without a key nothing can be signed.
+            if matches!(auth, Auth::Signature | Auth::SigV4 { .. }) && !self.given(&path.key("credential")) {
+                let suggestion = "add `credential: ${VARIABLE}` or `file:/path`";
+                self.problem(
+                    path,
+                    "what is sent is signed, and there is nothing to sign it with",
+                    suggestion,
+                );
+            }
+            return;
+        };
+        if let Err(fault) = Credential::new(&auth, credential.reveal()) {
+            self.problem(&path.key("credential"), fault, "see docs/external-guardrails.md");
+        }
     }
 
     /// Texts and credentials go in the clear only where an operator says that the network is private.

@@ -159,7 +159,45 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
             "cannot read",
         ),
         ("guard: {secrets: {gitleaks: [none.toml]}}".to_owned(), "guard.secrets.gitleaks[0]", "cannot read"),
-        ("guardrails: {a: {kind: webhook, url: \"http://x\"}}".to_owned(), "guardrails.a.url", "unencrypted"),
+    ];
+    are_refused(&table);
+}
+
+#[test]
+fn guardrails_that_cannot_be_asked_are_refused_with_their_place() {
+    are_refused(&[
+        (
+            "guardrails: {a: {kind: webhook, url: \"http://x\", credential: s}}".to_owned(),
+            "guardrails.a.url",
+            "unencrypted",
+        ),
+        ("guardrails: {a: {kind: webhook, url: \"https://x\"}}".to_owned(), "guardrails.a", "nothing to sign"),
+        (
+            "guardrails: {a: {kind: webhook, url: \"https://x\", credential: \"whsec_*\"}}".to_owned(),
+            "guardrails.a.credential",
+            "base64",
+        ),
+        (
+            "guardrails: {a: {kind: lakera, credential: \"a b\"}}".to_owned(),
+            "guardrails.a.credential",
+            "no header",
+        ),
+        (
+            "guardrails: {a: {kind: bedrock_guardrails, credential: AKIA, settings: {guardrail_id: g, region: us-east-1}}}"
+                .to_owned(),
+            "guardrails.a.credential",
+            "ID:SECRET",
+        ),
+        (
+            "guardrails: {a: {kind: lakera, credential: x, anonymizer_url: \"https://x\"}}".to_owned(),
+            "guardrails.a.anonymizer_url",
+            "no anonymizer",
+        ),
+        (
+            "guardrails: {a: {kind: lakera, credential: x, ca_file: none.pem}}".to_owned(),
+            "guardrails.a.ca_file",
+            "",
+        ),
         ("guardrails: {a: {kind: webhook}}".to_owned(), "guardrails.a", "no public address"),
         (
             "guardrails: {a: {kind: webhook, url: \"https://x\", settings: {paht: /x}}}".to_owned(),
@@ -167,13 +205,17 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
             "paht",
         ),
         (
-            "guardrails: {a: {kind: webhook, url: \"https://x\", timeout: 11s}}".to_owned(),
+            "guardrails: {a: {kind: webhook, url: \"https://x\", credential: s, timeout: 11s}}".to_owned(),
             "guardrails.a.timeout",
             "at most 10s",
         ),
-    ];
+    ]);
+}
+
+/// Each text has one problem, in this place and with these words.
+fn are_refused(table: &[(String, &str, &str)]) {
     for (text, path, message) in table {
-        let problems = bad(&text);
+        let problems = bad(text);
         assert!(
             problems.iter().any(|(at, said)| at == path && said.contains(message)),
             "{text}\nexpected {path}: {message}\n{problems:?}"
@@ -254,9 +296,35 @@ fn an_expression_has_a_longest_length() {
 }
 
 #[test]
+fn a_guardrail_without_a_credential_or_a_policy_is_warned_of() {
+    let warned = |text: &str| -> Vec<String> {
+        good(text).warnings.iter().map(|problem| format!("{} {}", problem.path, problem.message)).collect()
+    };
+    let asked = "policies: [{name: one, when: [{guardrail: a}], then: {action: block}}]";
+    let of = |text: &str| warned(&format!("guardrails: {{a: {{{text}}}}}\n{asked}"));
+    assert_eq!(of("kind: lakera, credential: x"), [""; 0]);
+    assert_eq!(of("kind: presidio, url: \"https://x\""), [""; 0]);
+    assert_eq!(of("kind: lakera"), ["guardrails.a this guardrail is asked without a credential"]);
+    let unnamed = warned("guardrails: {a: {kind: lakera, credential: x}}");
+    assert_eq!(unnamed, ["guardrails.a no policy names this guardrail, so it is never asked"]);
+}
+
+#[test]
+fn a_guardrail_is_reached_through_the_proxy_of_the_network() {
+    let reached = |text: &str| {
+        let egress = "egress: {proxy: \"http://proxy:3128\", no_proxy: [near.example]}\n";
+        let loaded = good(&format!("{egress}guardrails: {{a: {{kind: presidio, {text}}}}}"));
+        loaded.settings.guardrails[0].egress.is_some()
+    };
+    assert!(reached("url: \"https://far.example\""));
+    assert!(!reached("url: \"https://near.example\""));
+    assert!(!reached("url: \"https://far.example\", private_network: true"));
+}
+
+#[test]
 fn a_call_may_take_ten_seconds_and_no_more() {
     let text = |timeout: &str| {
-        format!("guardrails: {{a: {{kind: webhook, url: \"https://x\", timeout: {timeout}}}}}")
+        format!("guardrails: {{a: {{kind: presidio, url: \"https://x\", timeout: {timeout}}}}}")
     };
     assert!(read(&text("10s")).is_ok());
     assert!(read(&text("10001ms")).is_err());

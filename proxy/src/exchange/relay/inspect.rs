@@ -4,7 +4,7 @@ use crate::exchange::Account;
 use crate::exchange::coding;
 use crate::exchange::inspect::{Watch, admit_answer, judge, look};
 use crate::exchange::route::Target;
-use crate::guard::{Decode, Gate, Otherwise, Rewrite, Seen, Sight, Tap, Values};
+use crate::guard::{About, Consulted, Decode, Gate, Otherwise, Rewrite, Seen, Sight, Tap, Values};
 use crate::respond::Refusal;
 use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
@@ -39,7 +39,8 @@ async fn shown(
     text: Option<Bytes>,
 ) -> Result<Shown, Refusal> {
     let Some(text) = text else {
-        judge(account, watch, Stage::Response, &Sight::none(Gap::Undecodable), Values::In(""))?;
+        let (sight, nobody) = (Sight::none(Gap::Undecodable), Consulted::nobody());
+        judge(account, watch, Stage::Response, &sight, Values::In(""), &nobody)?;
         return Ok(Shown { body, is_changed: false });
     };
     let otherwise = Otherwise::Text(Provenance::Assistant);
@@ -63,7 +64,8 @@ pub(super) fn admit(account: &mut Account) -> Result<(), Refusal> {
 /// An answer that is passed on without being looked at, and why: policies that need it inspected refuse it.
 pub(super) fn unread(account: &mut Account, gap: Gap) -> Result<(), Refusal> {
     let Some(mut watch) = account.watch.take() else { return Ok(()) };
-    let judged = judge(account, &mut watch, Stage::Response, &Sight::none(gap), Values::In(""));
+    let (sight, nobody) = (Sight::none(gap), Consulted::nobody());
+    let judged = judge(account, &mut watch, Stage::Response, &sight, Values::In(""), &nobody);
     account.watch = Some(watch);
     judged.map(drop)
 }
@@ -90,7 +92,7 @@ pub(super) fn watchers(
         (true, true) => (Some(Gate::new(&watch.guard, watch.scope, &account.caller.organization)), None),
         (true, false) if ungated(watch).refuses() => {
             account.take_prompt_if_asked(true);
-            stream_seen(account, &Sight::none(Gap::Undecodable), &[])?;
+            stream_seen(account, &Sight::none(Gap::Undecodable), &[], &Consulted::nobody())?;
             (None, None)
         }
         _ => (None, tap(account, target, head)),
@@ -110,7 +112,8 @@ fn ungated(watch: &Watch) -> Decision {
 /// What looks at a stream beside the bytes that pass, if policies ask for it. What cannot be read says so.
 fn tap(account: &mut Account, target: &Target, head: &Head) -> Option<Tap> {
     let watch = account.watch.as_ref()?;
-    if watch.guard.policies.needs(&watch.scope, Stage::Stream).is_nothing() {
+    let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
+    if needs.is_nothing() {
         look_away(account, Gap::Off);
         return None;
     }
@@ -124,31 +127,41 @@ fn tap(account: &mut Account, target: &Target, head: &Head) -> Option<Tap> {
             }
         },
     };
-    Some(Tap::new(&watch.guard, &account.caller.organization, target.dialect, decode))
+    let tap = Tap::new(&watch.guard, &account.caller.organization, target.dialect, decode);
+    Some(if needs.validators.is_empty() { tap } else { tap.keeping() })
 }
 
 fn look_away(account: &mut Account, gap: Gap) {
     // It goes on: a policy that could refuse it has been asked.
-    let _ = stream_seen(account, &Sight::none(gap), &[]);
+    let _ = stream_seen(account, &Sight::none(gap), &[], &Consulted::nobody());
 }
 
 /// The stream has ended: what was seen of it beside is judged, and written down.
 pub(super) async fn tapped(account: &mut Account, tap: Option<Tap>) {
     if let Some(tap) = tap {
         let seen = tap.finish().await;
+        let consulted = match &account.watch {
+            Some(watch) => watch.guard.ask_of_stream(&About::of(account), &watch.scope, seen.texts).await,
+            None => Consulted::nobody(),
+        };
         // It is with the client already: nothing is masked, and nothing refused.
-        let _ = gated(account, &seen);
+        let _ = stream_seen(account, &seen.sight, &seen.prints, &consulted);
     }
 }
 
 /// What was seen of a stream is judged, and written down. Gives the refusal of a gated one.
 pub(super) fn gated(account: &mut Account, seen: &Seen) -> Result<(), Refusal> {
-    stream_seen(account, &seen.sight, &seen.prints)
+    stream_seen(account, &seen.sight, &seen.prints, &Consulted::nobody())
 }
 
-fn stream_seen(account: &mut Account, sight: &Sight, prints: &[u64]) -> Result<(), Refusal> {
+fn stream_seen(
+    account: &mut Account,
+    sight: &Sight,
+    prints: &[u64],
+    consulted: &Consulted,
+) -> Result<(), Refusal> {
     let Some(mut watch) = account.watch.take() else { return Ok(()) };
-    let judged = judge(account, &mut watch, Stage::Stream, sight, Values::Prints(prints));
+    let judged = judge(account, &mut watch, Stage::Stream, sight, Values::Prints(prints), consulted);
     account.watch = Some(watch);
     judged.map(drop)
 }

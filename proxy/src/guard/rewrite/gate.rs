@@ -88,7 +88,8 @@ impl Gate {
 
     /// What was seen.
     pub(super) fn seen(self) -> Seen {
-        Seen { sight: self.sight, prints: self.prints }
+        // Guardrails are not asked about what has to go on at once.
+        Seen { sight: self.sight, prints: self.prints, texts: Err(Gap::Off) }
     }
 
     /// The next piece of a text; its event waits in the queue.

@@ -36,6 +36,9 @@ pub(super) struct Families {
     pub(super) response_bytes: Family,
     pub(super) alerts: Family,
     pub(super) alert_deliveries: Family,
+    pub(super) guardrail_questions: Family,
+    /// Microseconds.
+    pub(super) guardrail_duration: Family,
     pub(super) in_flight: IntGauge,
     pub(super) streams: IntGauge,
     pub(super) probes: Arc<Series>,
@@ -73,6 +76,8 @@ impl Families {
             response_bytes: family(&table::RESPONSE_BYTES, ONE)?,
             alerts: family(&table::ALERTS, ONE)?,
             alert_deliveries: family(&table::ALERT_DELIVERIES, ONE)?,
+            guardrail_questions: family(&table::GUARDRAIL_QUESTIONS, ONE)?,
+            guardrail_duration: family(&table::GUARDRAIL_DURATION, MICROS)?,
             in_flight: gauge(&table::IN_FLIGHT)?,
             streams: gauge(&table::STREAMS)?,
             probes: family(&table::PROBES, ONE)?.series(&[]),

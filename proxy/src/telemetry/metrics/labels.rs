@@ -46,6 +46,8 @@ labels! {
     STAGE = "stage", "`request`, `response`, `stream`.";
     ACTION = "action", "The action that policies ask for: `log`, `mask`, `block`.";
     WEBHOOK = "webhook", "Names of webhooks: `webhook` is that of `alerts.webhook`.";
+    GUARDRAIL = "guardrail", "Names of external guardrails; `other` beyond 256 in the life of a process.";
+    VERDICT = "verdict", "`pass`, `flag`, `mask`, `block`; else why there is none: `timeout`, `unreachable`, `cut`, `rate_limited`, `unavailable`, `malformed`, `breaker_open`, and more words for less usual errors.";
     OUTCOME = "outcome", "`delivered`, `retried` (it will be tried again), `failed` (it will not).";
 }
 

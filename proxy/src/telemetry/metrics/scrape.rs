@@ -50,6 +50,12 @@ impl Metrics {
             samples.labelled(&table::TARGET_STATE, &health.name, state(health));
             samples.labelled(&table::TARGET_SET_ASIDE, &health.name, health.opened.load(Ordering::Relaxed));
         }
+        for guardrail in snapshot.guard.remote.iter() {
+            let (name, (opened, reused)) = (&*guardrail.settings.name, guardrail.connections());
+            samples.labelled(&table::GUARDRAIL_STATE, name, state(guardrail.health()));
+            samples.labelled(&table::GUARDRAIL_OPENED, name, opened);
+            samples.labelled(&table::GUARDRAIL_REUSED, name, reused);
+        }
         samples.add(&table::BUFFERED, shared.buffers.used());
         samples.add(&table::BUFFERED_LIMIT, snapshot.limits.buffered_bodies);
         let ledger = shared.ledger.stats();

@@ -5,8 +5,9 @@
 //! "development", seen 2026-11). They may still change; this is the only place that knows them.
 
 use super::labels::{
-    ACTION, DIALECT, ERROR_TYPE, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, OUTCOME, PROVIDER, REASON,
-    RESULT, RULE, SNAPSHOT, STAGE, STATUS_CLASS, TARGET, TOKEN_TYPE, TYPE, VERSION, WEBHOOK,
+    ACTION, DIALECT, ERROR_TYPE, GUARDRAIL, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, OUTCOME,
+    PROVIDER, REASON, RESULT, RULE, SNAPSHOT, STAGE, STATUS_CLASS, TARGET, TOKEN_TYPE, TYPE, VERDICT,
+    VERSION, WEBHOOK,
 };
 
 /// What a metric is to Prometheus.
@@ -121,6 +122,9 @@ const FIRST_TOKEN_BUCKETS: &[f64] =
     &[0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// Times per output token, as the conventions advise.
 const PER_TOKEN_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5];
+/// Time for a verdict: milliseconds when all is well, ten seconds at most.
+const GUARDRAIL_BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// What the gateway itself adds: microseconds when all is well, and room to see when it is not.
 const OVERHEAD_BUCKETS: &[f64] = &[
     0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05,
@@ -208,6 +212,18 @@ metrics! {
         "Alerts raised, repeats included, by the deciding policy rule.";
     ALERT_DELIVERIES = Recorded Kind::Counter, Count, "narrows_alert_deliveries_total", &[&WEBHOOK, &OUTCOME],
         "Tries to tell a webhook of an alert.";
+
+    GUARDRAIL_QUESTIONS = Recorded Kind::Counter, Count, "narrows_guardrail_questions_total", &[&GUARDRAIL, &VERDICT],
+        "Questions to external guardrails, by what came of them. One question may take several calls.";
+    GUARDRAIL_DURATION = Recorded Kind::Histogram(GUARDRAIL_BUCKETS), Seconds, "narrows_guardrail_duration_seconds",
+        &[&GUARDRAIL],
+        "Time from a question to its verdict, or to the error in its place; questions that an open breaker kept back are not among them.";
+    GUARDRAIL_STATE = Scraped Kind::Gauge, Count, "narrows_guardrail_state", &[&GUARDRAIL],
+        "How an external guardrail stands: 0 asked, 1 the next question decides, 2 not asked because it failed too often.";
+    GUARDRAIL_OPENED = Scraped Kind::Counter, Count, "narrows_guardrail_connections_opened_total", &[&GUARDRAIL],
+        "Connections made to an external guardrail since its settings were read.";
+    GUARDRAIL_REUSED = Scraped Kind::Counter, Count, "narrows_guardrail_connections_reused_total", &[&GUARDRAIL],
+        "Times a connection to an external guardrail was used again since its settings were read.";
 
     ALERTS_LOST = Scraped Kind::Counter, Count, "narrows_alerts_lost_total", &[],
         "Alerts that were counted and logged but not kept, because too many waited for the store.";

@@ -108,6 +108,7 @@ fn everything_recorded_is_in_the_table_with_its_labels_and_the_other_way_round()
     count(&metrics, &repeated, "openai");
     metrics.alert_raised("no-secrets", narrows_policy::Stage::Stream, narrows_policy::Action::Mask);
     metrics.alert_delivery("ops", "delivered");
+    metrics.guardrail_asked("aidr", "pass", Some(std::time::Duration::from_millis(3)));
     let read = recorded(&metrics);
     let rows = METRICS.iter().filter(|metric| metric.source == Source::Recorded);
     let table: BTreeSet<_> = rows.clone().map(|metric| (metric.name, metric.kind.word())).collect();
