@@ -7,6 +7,7 @@
 
 mod condition;
 mod derive;
+mod frequency;
 mod literal;
 mod matcher;
 

@@ -3,14 +3,15 @@
 use std::fmt::Write;
 use std::path::Path;
 
-/// All sources and documents under a directory, in a fixed order.
+/// All sources and documents under a directory, in a fixed order, without the rules: they hold every word that is looked
+/// for, and no agent sends them.
 fn files(directory: &Path, out: &mut Vec<String>) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        if path.is_dir() && !name.starts_with('.') && name != "target" {
+        if path.is_dir() && !name.starts_with('.') && name != "target" && name != "rules" {
             files(&path, out);
         } else if name.ends_with(".rs") || name.ends_with(".md") || name.ends_with(".toml") {
             out.extend(std::fs::read_to_string(&path));

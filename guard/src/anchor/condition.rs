@@ -1,5 +1,6 @@
 //! Conditions that every match of a rule meets near its literal, cheap enough to be asked thousands of times.
 
+use super::frequency::of_byte;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// A set of bytes.
@@ -40,11 +41,8 @@ impl ByteSet {
 
     /// How likely a byte of ordinary text is in the set.
     fn density(&self) -> f64 {
-        let total: f64 = (0..=127).map(|byte| super::literal::weight(byte, false).exp2()).sum();
-        let own: f64 = (0..=127)
-            .filter(|byte| self.has(*byte))
-            .map(|byte| super::literal::weight(byte, false).exp2())
-            .sum();
+        let total: f64 = (0..=127).map(|byte| of_byte(byte, false)).sum();
+        let own: f64 = (0..=127).filter(|byte| self.has(*byte)).map(|byte| of_byte(byte, false)).sum();
         own / total
     }
 }
@@ -61,6 +59,9 @@ pub(crate) struct Condition {
 /// Longest run that is asked for; a longer one says no more.
 const MAX_RUN: usize = 64;
 
+/// A run of so many bytes is looked for in so few steps that it is asked for however likely it is.
+const CHEAP_RUN: usize = 8;
+
 /// Farthest place that is looked at. A condition that could lie farther away is not made.
 const MAX_FARTHEST: usize = 256;
 
@@ -70,11 +71,13 @@ impl Condition {
     pub(crate) fn holds(&self, text: &[u8], at: usize) -> bool {
         let from = (at + self.nearest).min(text.len());
         let to = (at + self.farthest + self.run).min(text.len());
-        let mut run = 0;
-        for byte in &text[from..to] {
-            run = if self.set.has(*byte) { run + 1 } else { 0 };
-            if run == self.run {
-                return true;
+        // A byte that is not in the set ends every run around it: the next one is looked at from its end, and the farther
+        // the longer the run must be.
+        let mut start = from;
+        while let Some(run) = text[..to].get(start..start + self.run) {
+            match run.iter().rposition(|byte| !self.set.has(*byte)) {
+                Some(other) => start += other + 1,
+                None => return true,
             }
         }
         false
@@ -89,14 +92,16 @@ impl Condition {
     }
 }
 
-/// The conditions that follow from a rule's parts, of which the first begins with the literal: the best two.
-pub(crate) fn conditions(parts: &[&Hir]) -> Vec<Condition> {
+/// The conditions that follow from a rule's parts, of which the first begins with the literal: the best two. The first
+/// `known` bytes are the literal's own and are not asked for again.
+pub(crate) fn conditions(parts: &[&Hir], known: usize) -> Vec<Condition> {
     let mut all: Vec<Condition> = Vec::new();
     let (mut nearest, mut farthest) = (0_usize, 0_usize);
     for (number, part) in parts.iter().enumerate() {
         let properties = part.properties();
         let least = properties.minimum_len().unwrap_or(0);
-        if number > 0 && least > 0 {
+        let is_known = nearest == farthest && farthest + least <= known;
+        if number > 0 && least > 0 && !is_known {
             for (set, run) in [(first(part), 1), (every(part), least.min(MAX_RUN))] {
                 all.push(Condition { set, run, nearest, farthest });
             }
@@ -108,7 +113,9 @@ pub(crate) fn conditions(parts: &[&Hir]) -> Vec<Condition> {
             break;
         }
     }
-    all.retain(|condition| condition.set != ByteSet::ALL && condition.chance() < 0.9);
+    all.retain(|condition| {
+        condition.set != ByteSet::ALL && (condition.run >= CHEAP_RUN || condition.chance() < 0.9)
+    });
     all.sort_by(|a, b| a.chance().total_cmp(&b.chance()));
     all.truncate(2);
     // The nearer one is the cheaper one.
@@ -188,7 +195,7 @@ mod tests {
     fn of(pattern: &str) -> Vec<Condition> {
         let hir = crate::regex::parse(pattern).unwrap();
         let HirKind::Concat(parts) = hir.kind() else { panic!("one part") };
-        conditions(&parts.iter().collect::<Vec<_>>())
+        conditions(&parts.iter().collect::<Vec<_>>(), 0)
     }
 
     #[test]

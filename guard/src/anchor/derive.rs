@@ -18,7 +18,7 @@ pub(crate) const MIN_LITERAL: usize = 3;
 const MAX_LITERALS: usize = 96;
 
 /// Literals that stand in so few of ordinary text's places, all together, are as good as any.
-const RARE_ENOUGH: f64 = 1e-7;
+const RARE_ENOUGH: f64 = 1e-9;
 
 /// Most alternatives that get literals of their own.
 const MAX_BRANCHES: usize = 24;
@@ -32,8 +32,8 @@ pub(crate) struct Derived {
     pub(crate) before: usize,
     /// Whether the match begins with the literal.
     pub(crate) at_start: bool,
-    /// The expression from the literal on, where what stands before it may as well not: it matches at the literal's first
-    /// byte if and only if the whole expression matches around it, and is searched at one place only.
+    /// The expression from the literal on, where there is something before it: it matches at the literal's first byte
+    /// wherever the whole expression matches around it, and is searched at one place only.
     pub(crate) rest: Option<Hir>,
     /// Most bytes of the match from the literal's first byte on.
     pub(crate) reach: usize,
@@ -82,16 +82,17 @@ fn best(parts: &[&Hir]) -> Option<(f64, Derived)> {
         let before = longest(&parts[..at]);
         // A literal at the start needs no search backwards.
         let bias = if before == Some(0) { 1.0 } else { 3.0 };
-        let cost = literals.iter().map(|anchor| anchor.literal.rarity().exp2()).sum::<f64>() * bias;
+        let cost = literals.iter().map(|anchor| anchor.literal.frequency()).sum::<f64>() * bias;
         if found.as_ref().is_none_or(|(least, _)| cost < *least) {
+            let shortest = literals.iter().map(|anchor| anchor.literal.len()).min().unwrap_or(0);
             let derived = Derived {
                 literals,
                 before: before.unwrap_or(MAX_BEFORE).min(MAX_BEFORE),
                 at_start: before == Some(0),
-                rest: (before != Some(0) && parts[..at].iter().all(|part| may_go(part)))
+                rest: (before != Some(0))
                     .then(|| Hir::concat(parts[at..].iter().map(|part| (*part).clone()).collect())),
                 reach: longest(&parts[at..]).unwrap_or(MAX_REACH).min(MAX_REACH),
-                conditions: conditions(&parts[at..]),
+                conditions: conditions(&parts[at..], shortest),
             };
             found = Some((cost, derived));
         }
@@ -101,11 +102,6 @@ fn best(parts: &[&Hir]) -> Option<(f64, Derived)> {
         }
     }
     found
-}
-
-/// Whether a part may as well not stand there: it can be empty and asks for nothing around it.
-fn may_go(part: &Hir) -> bool {
-    part.properties().minimum_len() == Some(0) && part.properties().look_set().is_empty()
 }
 
 /// The literals of each alternative of the first part that has any, if all have some.
@@ -161,7 +157,7 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].before, 2);
         assert_eq!(found[1].before, 5);
-        assert!(found.iter().all(|one| one.rest.is_none()));
+        assert!(found.iter().all(|one| one.rest.is_some()));
     }
 
     #[test]

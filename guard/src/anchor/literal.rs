@@ -1,6 +1,7 @@
 //! A literal whose letters may each stand in one case or in both.
 
 use super::condition::ByteSet;
+use super::frequency::of_byte;
 use regex_syntax::hir::literal::{Extractor, Seq};
 use regex_syntax::hir::{Class, ClassBytes, ClassBytesRange, Hir, HirKind};
 
@@ -65,6 +66,11 @@ impl Literal {
         self.bytes.iter().map(|byte| byte | 0x20)
     }
 
+    /// The bytes, each with 0x20 where both cases count.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (u8, u8)> + '_ {
+        self.bytes.iter().copied().zip(self.masks.iter().copied())
+    }
+
     /// Whether it stands at `at`.
     #[inline]
     pub(crate) fn stands(&self, text: &[u8], at: usize) -> bool {
@@ -72,30 +78,9 @@ impl Literal {
         there.iter().zip(&self.bytes).zip(&self.masks).all(|((there, byte), mask)| there | mask == *byte)
     }
 
-    /// About how often it stands in a byte's place of ordinary text, as a power of two.
-    pub(crate) fn rarity(&self) -> f64 {
-        self.bytes.iter().zip(&self.masks).map(|(byte, mask)| weight(*byte, *mask != 0)).sum()
-    }
-}
-
-/// Binary logarithm of how often a byte stands in prose and source code, roughly.
-pub(crate) fn weight(byte: u8, caseless: bool) -> f64 {
-    let letter = |byte| match byte {
-        b'e' | b't' => -3.8,
-        b'a' | b'o' | b'i' | b'n' | b's' | b'r' => -4.2,
-        b'l' | b'c' | b'd' | b'u' | b'm' | b'p' => -5.2,
-        b'h' | b'f' | b'g' | b'b' | b'y' | b'w' => -6.0,
-        b'v' | b'k' | b'x' => -7.2,
-        _ => -9.5,
-    };
-    match byte {
-        b'a'..=b'z' if caseless => letter(byte) + 0.1,
-        b'a'..=b'z' => letter(byte),
-        b'A'..=b'Z' => letter(byte.to_ascii_lowercase()) - 4.0,
-        b' ' => -2.7,
-        b'_' | b'.' | b',' | b'(' | b')' | b'\n' | b'"' | b'-' | b'/' | b':' | b'=' => -6.2,
-        b'0'..=b'9' => -7.5,
-        _ => -8.5,
+    /// About how often it stands in a byte's place of ordinary text.
+    pub(crate) fn frequency(&self) -> f64 {
+        self.parts().map(|(byte, case)| of_byte(byte, case != 0)).product()
     }
 }
 

@@ -10,17 +10,22 @@
 //! searching", 1994.
 
 use super::condition::ByteSet;
-use super::literal::{Anchor, Literal, weight};
+use super::frequency::of_gram;
+use super::literal::{Anchor, Literal};
 use std::collections::HashMap;
-
-/// Bits of a gram's hash.
-const HASH_BITS: u32 = 18;
+use std::ops::Range;
 
 /// Words of the table of bits.
-const WORDS: usize = 1 << (HASH_BITS - 6);
+const WORDS: usize = 1 << WORDS_BITS;
+
+/// Bits of the number of a word.
+const WORDS_BITS: u32 = 13;
 
 /// Bytes of a gram.
 const GRAM: usize = 4;
+
+/// What it costs to look a gram up, in comparisons of a literal.
+const COST_OF_LOOK: f64 = 4.0;
 
 /// Bit 0x20 of each byte makes letters of both cases one.
 const FOLD: u32 = 0x2020_2020;
@@ -28,31 +33,99 @@ const FOLD: u32 = 0x2020_2020;
 /// Bytes of a block: eight places, the last gram of which ends two bytes beyond the next block's first byte.
 const BLOCK: usize = 16;
 
-/// Where a gram stands: in which literal, and how far behind (or, at −1, before) the literal's first byte.
+/// Blocks that are looked at together.
+const BLOCKS: usize = 8;
+
+/// Where a gram stands: in which literal, and how far behind (or, at −1, before) the literal's first byte. Four more bytes
+/// are compared before the literal itself is looked up: the folded text has `more` at `more_at`, but for bytes without a bit
+/// in `mask`.
 #[derive(Debug, Clone, Copy)]
 struct Place {
+    more: u32,
+    mask: u32,
     literal: u32,
     offset: i8,
+    /// From the gram's first byte.
+    more_at: i8,
+}
+
+impl Place {
+    fn new(literal: &Literal, number: u32, offset: i8) -> Place {
+        let bytes: Vec<u8> = literal.folded().collect();
+        let offset_of = |at: i8| usize::try_from(at).unwrap_or(0);
+        let begin = offset_of(offset);
+        // What follows the gram, or what stands before it where less follows.
+        let after = bytes.len().saturating_sub(begin + GRAM);
+        let more_at = if after >= begin.min(GRAM) { begin + GRAM } else { begin - begin.min(GRAM) };
+        let (mut more, mut mask) = ([0; 4], [0; 4]);
+        let there = bytes.get(more_at..).unwrap_or_default();
+        for (at, byte) in there.iter().take(if more_at < begin { begin - more_at } else { GRAM }).enumerate()
+        {
+            (more[at], mask[at]) = (*byte, 0xFF);
+        }
+        Place {
+            more: u32::from_le_bytes(more),
+            mask: u32::from_le_bytes(mask),
+            literal: number,
+            offset,
+            more_at: i8::try_from(more_at).unwrap_or(0).wrapping_sub(i8::try_from(begin).unwrap_or(0)),
+        }
+    }
+
+    /// Whether the literal may stand where its gram stands at `at`.
+    #[inline(always)]
+    fn may_stand(&self, text: &[u8], at: usize) -> bool {
+        let more = at.wrapping_add_signed(isize::from(self.more_at));
+        let bytes = text.get(more..).and_then(|rest| rest.first_chunk::<4>());
+        // At the end of the text the literal itself is compared.
+        bytes.is_none_or(|bytes| (u32::from_le_bytes(*bytes) | FOLD) & self.mask == self.more)
+    }
 }
 
 /// All literals.
 pub(crate) struct Matcher {
     literals: Vec<Literal>,
+    /// Of each gram two bits, both in one word.
     bits: Box<[u64; WORDS]>,
     /// By the gram's hash, open addressing: gram and the range of its places; an empty range is a free slot.
     slots: Vec<Slot>,
+    /// What of a hash is no slot's number.
+    shift: u32,
     places: Vec<Place>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     gram: u32,
-    first: u32,
-    count: u32,
+    /// In the lowest bits how many places there are, above them the number of the first.
+    places: u32,
 }
 
+/// Bits of the number of a gram's places.
+const COUNT_BITS: u32 = 12;
+
+impl Slot {
+    #[inline(always)]
+    fn is_free(self) -> bool {
+        self.places == 0
+    }
+
+    #[inline(always)]
+    fn range(self) -> Range<usize> {
+        let (first, count) = (self.places >> COUNT_BITS, self.places & ((1 << COUNT_BITS) - 1));
+        first as usize..(first + count) as usize
+    }
+}
+
+#[inline(always)]
 fn hash(gram: u32) -> u32 {
-    gram.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)
+    gram.wrapping_mul(0x9E37_79B1)
+}
+
+/// A gram's word in the table of bits, and its two bits there.
+#[inline(always)]
+fn bits_of(hashed: u32) -> (usize, u32, u32) {
+    ((hashed >> (32 - WORDS_BITS)) as usize % WORDS, hashed >> 13 & 63, hashed >> 7 & 63)
 }
 
 impl Matcher {
@@ -60,38 +133,51 @@ impl Matcher {
     pub(crate) fn new(anchors: Vec<Anchor>) -> Matcher {
         let mut grams: HashMap<u32, Vec<Place>> = HashMap::new();
         for (number, anchor) in anchors.iter().enumerate() {
-            let number = u32::try_from(number).unwrap_or(u32::MAX);
-            for (offset, gram) in grams_of(anchor) {
-                grams.entry(gram).or_default().push(Place { literal: number, offset });
+            let literal = u32::try_from(number).unwrap_or(u32::MAX);
+            for (offset, gram) in grams_of(anchor, &|gram| grams.get(&gram).map_or(0, Vec::len)) {
+                grams.entry(gram).or_default().push(Place::new(&anchor.literal, literal, offset));
             }
         }
         let literals = anchors.into_iter().map(|anchor| anchor.literal).collect();
         let mut sorted: Vec<(u32, Vec<Place>)> = grams.into_iter().collect();
-        sorted.sort_by_key(|(gram, _)| *gram);
+        sorted.sort_unstable_by_key(|(gram, _)| *gram);
+        let slots = (sorted.len() * 2).next_power_of_two().max(2);
         let mut matcher = Matcher {
             literals,
             bits: Box::new([0; WORDS]),
-            slots: vec![Slot::default(); (sorted.len() * 2).next_power_of_two().max(2)],
+            shift: 32 - slots.trailing_zeros(),
+            slots: vec![Slot::default(); slots],
             places: Vec::new(),
         };
+        let mut alone = HashMap::new();
         for (gram, places) in sorted {
-            matcher.enter(gram, &places);
+            matcher.enter(gram, &places, &mut alone);
         }
         matcher
     }
 
-    fn enter(&mut self, gram: u32, places: &[Place]) {
+    /// Enters a gram. Short literals stand under many grams, in the same place of each: `alone` has those that are entered.
+    fn enter(&mut self, gram: u32, places: &[Place], alone: &mut HashMap<(u32, i8), u32>) {
         let hashed = hash(gram);
-        self.bits[(hashed >> 6) as usize % WORDS] |= 1 << (hashed & 63);
-        let first = u32::try_from(self.places.len()).unwrap_or(u32::MAX);
-        let count = u32::try_from(places.len()).unwrap_or(u32::MAX);
-        self.places.extend_from_slice(places);
+        let (word, one, other) = bits_of(hashed);
+        self.bits[word] |= 1 << one | 1 << other;
+        // Rules are limited so that both fit (`MAX_ENGINE_RULES`); what would not is left out rather than mixed up.
+        let first = u32::try_from(self.places.len()).unwrap_or(u32::MAX).min(u32::MAX >> COUNT_BITS);
+        let places = places.get(..(1 << COUNT_BITS) - 1).unwrap_or(places);
+        let count = u32::try_from(places.len()).unwrap_or(0);
+        let first = match places {
+            [one] => *alone.entry((one.literal, one.offset)).or_insert(first),
+            _ => first,
+        };
+        if usize::try_from(first).is_ok_and(|first| first == self.places.len()) {
+            self.places.extend_from_slice(places);
+        }
         let mask = self.slots.len() - 1;
-        let mut at = hashed as usize & mask;
-        while self.slots[at].count != 0 {
+        let mut at = (hashed >> self.shift) as usize & mask;
+        while !self.slots[at].is_free() {
             at = (at + 1) & mask;
         }
-        self.slots[at] = Slot { gram, first, count };
+        self.slots[at] = Slot { gram, places: first << COUNT_BITS | count };
     }
 
     /// Bytes of memory.
@@ -106,6 +192,20 @@ impl Matcher {
     #[inline]
     pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(u32, usize)) {
         let mut at = 0;
+        // Of many places together, for what follows from a bit is hard to foresee.
+        while let Some(blocks) = text.get(at..).and_then(|rest| rest.first_chunk::<{ BLOCKS * BLOCK + 2 }>())
+        {
+            let mut set = 0_u64;
+            for number in 0..BLOCKS {
+                let block = blocks[number * BLOCK..].first_chunk::<{ BLOCK + 2 }>();
+                set |= u64::from(block.map_or(0, |block| self.test(block))) << (8 * number);
+            }
+            while set != 0 {
+                self.compare(text, at + 2 * set.trailing_zeros() as usize, &mut found);
+                set &= set - 1;
+            }
+            at += BLOCKS * BLOCK;
+        }
         while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<{ BLOCK + 2 }>()) {
             let mut set = self.test(block);
             while set != 0 {
@@ -146,8 +246,9 @@ impl Matcher {
     /// 1 if the lowest four bytes may be a gram, 0 if not.
     #[inline(always)]
     fn bit(&self, bytes: u64) -> u32 {
-        let hashed = hash((bytes & 0xFFFF_FFFF) as u32 | FOLD);
-        (self.bits[(hashed >> 6) as usize % WORDS] >> (hashed & 63) & 1) as u32
+        let (word, one, other) = bits_of(hash((bytes & 0xFFFF_FFFF) as u32 | FOLD));
+        let word = self.bits[word];
+        (word >> one & word >> other & 1) as u32
     }
 
     fn compare(&self, text: &[u8], at: usize, found: &mut impl FnMut(u32, usize)) {
@@ -155,13 +256,13 @@ impl Matcher {
         let byte = |offset: usize| text.get(at + offset).copied().unwrap_or(0);
         let gram = u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)]) | FOLD;
         let mask = self.slots.len() - 1;
-        let mut slot = hash(gram) as usize & mask;
-        while self.slots[slot].count != 0 {
-            let Slot { gram: there, first, count } = self.slots[slot];
-            if there == gram {
-                for place in &self.places[first as usize..(first + count) as usize] {
+        let mut slot = (hash(gram) >> self.shift) as usize & mask;
+        while !self.slots[slot].is_free() {
+            if self.slots[slot].gram == gram {
+                for place in &self.places[self.slots[slot].range()] {
                     let Some(start) = at.checked_add_signed(-isize::from(place.offset)) else { continue };
-                    if self.literals[place.literal as usize].stands(text, start) {
+                    if place.may_stand(text, at) && self.literals[place.literal as usize].stands(text, start)
+                    {
                         found(place.literal, start);
                     }
                 }
@@ -172,24 +273,26 @@ impl Matcher {
     }
 }
 
-/// The folded grams, of two places next to each other, under which a literal is entered.
-fn grams_of(anchor: &Anchor) -> Vec<(i8, u32)> {
+/// The folded grams, of two places next to each other, under which a literal is entered. `taken` tells how many literals
+/// are entered under a gram already: each of them is compared wherever the gram stands.
+fn grams_of(anchor: &Anchor, taken: &dyn Fn(u32) -> usize) -> Vec<(i8, u32)> {
     let bytes: Vec<u8> = anchor.literal.folded().collect();
-    let gram = |bytes: &[u8]| bytes.first_chunk::<GRAM>().map(|bytes| u32::from_le_bytes(*bytes));
     if bytes.len() > GRAM {
-        let rarity =
-            |at: &usize| -> f64 { bytes[*at..=at + GRAM].iter().map(|byte| weight(*byte, true)).sum() };
-        let rarest = (0..bytes.len() - GRAM).min_by(|a, b| rarity(a).total_cmp(&rarity(b))).unwrap_or(0);
-        let offset = |at: usize| i8::try_from(at).unwrap_or(0);
-        return [rarest, rarest + 1]
-            .iter()
-            .filter_map(|&at| Some((offset(at), gram(&bytes[at..])?)))
+        let grams: Vec<u32> = bytes
+            .windows(GRAM)
+            .filter_map(|bytes| bytes.first_chunk::<GRAM>())
+            .map(|bytes| u32::from_le_bytes(*bytes))
             .collect();
+        let cost = |gram: u32| of_gram(gram.to_le_bytes()) * (COST_OF_LOOK + taken(gram) as f64);
+        let pairs = grams.windows(2).enumerate().map(|(at, pair)| (at, cost(pair[0]) + cost(pair[1])));
+        let best = pairs.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(at, _)| at);
+        let offset = |at: usize| i8::try_from(at).unwrap_or(0);
+        return [best, best + 1].iter().map(|&at| (offset(at), grams[at])).collect();
     }
     let mut all = Vec::new();
     let Some((head, tail)) = bytes.split_first_chunk::<3>() else { return all };
     let [a, b, c] = *head;
-    let before = || folded().map(|any| (-1, u32::from_le_bytes([any, a, b, c])));
+    let before = || before(a).map(|any| (-1, u32::from_le_bytes([any, a, b, c])));
     let next: Vec<u8> = folded().filter(|byte| anchor.next.has(*byte)).collect();
     match tail.first() {
         None => {
@@ -206,6 +309,11 @@ fn grams_of(anchor: &Anchor) -> Vec<(i8, u32)> {
         }
     }
     all
+}
+
+/// The folded bytes that may stand before one in UTF-8: before ASCII no sequence is open.
+fn before(first: u8) -> impl Iterator<Item = u8> {
+    folded().filter(move |byte| !first.is_ascii() || *byte < 0xC0)
 }
 
 /// The bytes that folding gives.

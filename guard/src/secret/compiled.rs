@@ -105,6 +105,9 @@ impl Secrets {
         base: u32,
         out: &mut Vec<Hit>,
     ) {
+        if self.ready.is_empty() {
+            return;
+        }
         state.begin(self.ready.len());
         let first = out.len();
         let judge = Judge { text, patterns: &self.ready, allowlists: &self.allowlists, base };
