@@ -10,6 +10,10 @@ use narrows_ledger::{Inspection, Record};
 use narrows_llm::Family;
 use narrows_policy::{Action, Reason, Stage};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// Those that are tried in every way.
 const KINDS: [&str; 3] = ["crowdstrike_aidr", "presidio", "webhook"];
@@ -516,4 +520,43 @@ async fn a_scan_asks_guardrails_too() {
         (&answer["guardrails"][0]["verdict"], &answer["decision"]["action"]),
         (&json!("unavailable"), &json!("block"))
     );
+}
+
+/// Two webhooks that answer only when both have been asked.
+async fn waiting_for_each_other() -> [SocketAddr; 2] {
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let start = async || {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, both) = (listener.local_addr().unwrap(), Arc::clone(&both));
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The first bytes are there: it was asked.
+            stream.readable().await.unwrap();
+            both.wait().await;
+            let Act::Say(answer) = Act::json(200, "", r#"{"version": 1, "verdict": {"kind": "pass"}}"#)
+            else {
+                return;
+            };
+            stream.write_all(&answer).await.unwrap();
+            // Open until the gateway closes it.
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        });
+        address
+    };
+    [start().await, start().await]
+}
+
+#[tokio::test]
+async fn guardrails_are_asked_at_the_same_time() {
+    let [one, other] = waiting_for_each_other().await;
+    let settings = "kind: webhook, private_network: true, timeout: 10s, settings: {signed: false}";
+    let top = format!(
+        "guardrails: {{g: {{url: 'http://{one}', {settings}}}, h: {{url: 'http://{other}', {settings}}}}}\n\
+         policies: [{{name: outside, where: {{stage: request}}, when: [{{guardrail: g}}, {{guardrail: h}}], then: \
+         {{action: block}}}}]\n"
+    );
+    let (gate, _scripted) = usual(&top).await;
+    let got = gate.ask_as_key(ask("how are you?")).await;
+    assert_eq!(got.status(), 200, "one after the other they would wait for ever: {}", got.text());
 }
