@@ -191,6 +191,7 @@ pub static MEMBERS: &[Member] = &[
     row("encrypted_index", Anywhere, Nothing),
     row("thinking", Under("content"), Nothing),
     row("data", Under("content"), Media),
+    row("data", Under("content_block"), Media),
     row("reasoningContent", Anywhere, NothingBeneath),
     row("reasoning_details", Anywhere, NothingBeneath),
     // Media.

@@ -211,7 +211,7 @@ mod tests {
             wire.chunks(7).for_each(|chunk| assert_eq!(decoder.push(chunk), Ok(Vec::new())));
             decoder.finish()
         };
-        assert_eq!(decoded(1000), Ok(text.clone()));
+        assert_eq!(decoded(1000), Ok(text));
         assert_eq!(decoded(999), Err(DecodeFault::TooLarge));
         let mut decoder = Decoder::new(Coding::Zstd, 1000).unwrap();
         assert_eq!(decoder.push(&vec![0; ZSTD_WIRE_MAX]), Ok(Vec::new()));

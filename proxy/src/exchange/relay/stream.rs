@@ -65,7 +65,8 @@ impl Stream {
         // A first chunk that is here already travels with the head. A fault does not: it may have nothing to say, and
         // the head would never leave.
         let first = self.upstream.ready();
-        let more = matches!(first, Some(Ok(_)));
+        // What may have to wait is not waited for either.
+        let more = matches!(first, Some(Ok(_))) && self.rewrite.is_none();
         if let Err(lost) = self.write_head(session, account, head, more).await {
             return self.stopped(account, lost.reason()).await;
         }

@@ -18,9 +18,6 @@ use std::sync::Arc;
 /// Most findings of one gated stream. Policies are asked at each; a stream with more counts as not inspected.
 const FOUND_MAX: usize = 1_000;
 
-/// Bytes outside of the pieces of texts that an event usually has: ids, kinds, figures. In more there may be texts too.
-const USUAL_BYTES: usize = 512;
-
 /// Asks policies about a stream before it goes out.
 pub(crate) struct Gate {
     guard: Arc<Guard>,
@@ -154,10 +151,6 @@ impl Gate {
 
     /// What the event that came last says outside of the pieces of texts, at `taken`.
     pub(super) fn rest(&mut self, data: &str, taken: &[Range<usize>], queue: &mut Queue) {
-        let pieces: usize = taken.iter().map(Range::len).sum();
-        if !taken.is_empty() && data.len() - pieces.min(data.len()) <= USUAL_BYTES {
-            return;
-        }
         let sight = self.guard.search_here(&self.organization, data.as_bytes(), Otherwise::Unreadable);
         if let Some(gap) = sight.coverage.gap() {
             self.gap(gap);

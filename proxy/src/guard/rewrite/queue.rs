@@ -134,7 +134,7 @@ impl Queue {
         let local = |at: u64| usize::try_from(at.saturating_sub(base)).unwrap_or(usize::MAX);
         let part = |from: u64, to: u64| came.get(local(from)..local(to)).unwrap_or_default();
         let (mut out, mut at) = (Vec::with_capacity(local(end)), base);
-        while let Some(event) = self.events.pop_front_if(|event| event.end <= end) {
+        while let Some(event) = self.next(end) {
             if event.splices.is_empty() {
                 continue;
             }
@@ -147,8 +147,14 @@ impl Queue {
         out
     }
 
+    /// The first event, if it ends by `end`.
+    fn next(&mut self, end: u64) -> Option<Waiting> {
+        let is_due = self.events.front().is_some_and(|event| event.end <= end);
+        if is_due { self.events.pop_front() } else { None }
+    }
+
     /// Lets go of the events up to `end`, whose bytes go out as they came.
     pub(super) fn forget(&mut self, end: u64) {
-        while self.events.pop_front_if(|event| event.end <= end).is_some() {}
+        while self.next(end).is_some() {}
     }
 }

@@ -125,7 +125,7 @@ proptest! {
         let mut queues = [pieces(&masked[0], &inner), pieces(&masked[1], &inner)].map(Vec::into_iter);
         let mut events = Vec::new();
         for turn in order.into_iter().chain((0..80).map(|at| at % 2)) {
-            events.extend(queues[turn].next().map(|piece| words(dialect, turn as u32, &piece)));
+            events.extend(queues[turn].next().map(|piece| words(dialect, u32::from(turn == 1), &piece)));
         }
         let came = stream(&events);
         let went = pass(dialect, &placeholders, &came, &cuts);

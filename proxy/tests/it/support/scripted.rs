@@ -72,7 +72,7 @@ impl Scripted {
     }
 
     /// From now on every request is answered so.
-    pub(crate) fn from_now_on(&self, act: Act) {
+    pub(crate) fn answer_with(&self, act: Act) {
         *self.shared.acts.lock().unwrap() = vec![act];
     }
 
