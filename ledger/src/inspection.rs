@@ -43,6 +43,15 @@ impl Inspections {
         }
     }
 
+    /// Takes out what is known of a stage.
+    pub fn take(&mut self, stage: Stage) -> Option<Inspection> {
+        match stage {
+            Stage::Request => self.request.take(),
+            Stage::Response => self.response.take(),
+            Stage::Stream => self.stream.take(),
+        }
+    }
+
     /// Writes down a stage, in the place of what was there.
     pub fn set(&mut self, stage: Stage, inspection: Inspection) {
         let place = match stage {
@@ -114,6 +123,57 @@ impl Inspection {
             (one, other) => format!("{other} {one}").into(),
         };
         self
+    }
+}
+
+impl Inspection {
+    /// This one of a part of a stage's content, and `later` of the part behind it, as one. The strictest action stands.
+    #[must_use]
+    pub fn and(mut self, later: Inspection) -> Inspection {
+        self.bytes_scanned = self.bytes_scanned.saturating_add(later.bytes_scanned);
+        self.coverage = self.coverage.and(later.coverage);
+        let is_stricter = later.action > self.action;
+        if is_stricter {
+            (self.action, self.mode) = (later.action, later.mode);
+            (self.enforceable, self.enforced) = (later.enforceable, later.enforced);
+        } else if later.action == self.action {
+            self.enforceable &= later.enforceable;
+            self.enforced &= later.enforced;
+        }
+        self.detail = match (self.detail, later.detail) {
+            (Some(one), Some(other)) => Some(Box::new(one.and(*other, is_stricter))),
+            (one, other) => one.or(other),
+        };
+        self
+    }
+}
+
+impl Detail {
+    fn and(self, later: Detail, is_stricter: bool) -> Detail {
+        let (mut all, other) = if is_stricter { (later, self) } else { (self, later) };
+        for rule in other.rules {
+            if all.rules.len() < RULES_MAX && !all.rules.contains(&rule) {
+                all.rules.push(rule);
+            }
+        }
+        if all.explanation.is_empty() {
+            all.explanation = other.explanation;
+        }
+        all.findings_dropped = all.findings_dropped.saturating_add(other.findings_dropped);
+        for finding in other.findings {
+            let same = |known: &&mut Finding| {
+                known.rule == finding.rule && known.fingerprint == finding.fingerprint
+            };
+            if let Some(known) = all.findings.iter_mut().find(same) {
+                known.count = known.count.saturating_add(finding.count);
+                known.score = known.score.max(finding.score);
+            } else if all.findings.len() < FINDINGS_MAX {
+                all.findings.push(finding);
+            } else {
+                all.findings_dropped = all.findings_dropped.saturating_add(1);
+            }
+        }
+        all
     }
 }
 
@@ -222,6 +282,47 @@ mod tests {
         assert_eq!((all.get(Stage::Response), all.is_empty()), (None, false));
         all.set(Stage::Request, of(2));
         assert_eq!(all.get(Stage::Request).map(|inspection| inspection.bytes_scanned), Some(2));
+    }
+
+    #[test]
+    fn parts_of_a_stage_are_joined_and_the_strictest_stands() {
+        let finding = |rule: &str, count| Finding {
+            rule: rule.into(),
+            entity: "E".into(),
+            class: "pii",
+            count,
+            score: 80,
+            path: "p".into(),
+            fingerprint: Some(7),
+        };
+        let part = |action, rule: &str, explanation: &str, findings| Inspection {
+            action,
+            enforced: action.is_some(),
+            detail: Some(Box::new(Detail {
+                rules: vec![rule.into()],
+                explanation: explanation.into(),
+                findings,
+                findings_dropped: 1,
+            })),
+            ..Inspection::clean(10, Coverage::Full, Mode::Enforce)
+        };
+        let log = part(Some(Action::Log), "a", "logged", vec![finding("x", 1)]);
+        let block = part(Some(Action::Block), "b", "blocked", vec![finding("x", 2), finding("y", 1)]);
+        let clean = Inspection::clean(5, Coverage::None(Gap::NotText), Mode::Enforce);
+        for all in [log.clone().and(block.clone()).and(clean.clone()), clean.clone().and(block.clone()).and(log.clone())] {
+            assert_eq!((all.bytes_scanned, all.action, all.enforced), (25, Some(Action::Block), true));
+            assert_eq!(all.coverage, Coverage::Partial(Gap::NotText));
+            let detail = all.detail.unwrap();
+            assert_eq!((&*detail.rules[0], detail.rules.len(), &*detail.explanation), ("b", 2, "blocked"));
+            let counts: Vec<u32> = detail.findings.iter().map(|finding| finding.count).collect();
+            assert_eq!((counts, detail.findings_dropped), (vec![3, 1], 2));
+        }
+        let full = |from: usize| (0..FINDINGS_MAX).map(|at| finding(&format!("r{}", from + at), 1)).collect();
+        let (one, other) = (part(Some(Action::Log), "a", "", full(0)), part(Some(Action::Log), "a", "", full(1)));
+        let detail = one.and(other).detail.unwrap();
+        assert_eq!((detail.findings.len(), detail.findings_dropped), (FINDINGS_MAX, 3));
+        let failed = Inspection { enforced: false, ..block.clone() };
+        assert!(!block.and(failed).enforced, "what was not carried out somewhere was not carried out");
     }
 
     #[test]

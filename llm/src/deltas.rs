@@ -305,7 +305,13 @@ impl Response<'_> {
     fn give(self, to: &mut Give<'_, '_>) {
         let Some(Borrowed(name)) = &self.kind else { return };
         let (inner, kind) = match &**name {
-            "response.output_text.delta" | "response.refusal.delta" => (self.content_index, Kind::Text),
+            "response.output_text.delta"
+            | "response.refusal.delta"
+            | "response.text.delta"
+            | "response.audio_transcript.delta"
+            | "response.output_audio_transcript.delta"
+            | "conversation.item.input_audio_transcription.delta"
+            | "transcript.text.delta" => (self.content_index, Kind::Text),
             "response.reasoning_text.delta" => (self.content_index, Kind::Reasoning),
             "response.reasoning_summary_text.delta" => (self.summary_index, Kind::Reasoning),
             "response.function_call_arguments.delta" | "response.mcp_call_arguments.delta" => {
@@ -382,9 +388,39 @@ impl Message<'_> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Generated<'d> {
     #[serde(default, borrow)]
     candidates: Vec<Candidate<'d>>,
+    /// What the live API says, over a WebSocket (ai.google.dev/api/live).
+    #[serde(default, borrow)]
+    server_content: Option<Live<'d>>,
+    #[serde(default, borrow)]
+    tool_call: Option<LiveCalls<'d>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Live<'d> {
+    #[serde(default, borrow)]
+    model_turn: Option<Content<'d>>,
+    #[serde(default, borrow)]
+    input_transcription: Option<Transcription<'d>>,
+    #[serde(default, borrow)]
+    output_transcription: Option<Transcription<'d>>,
+}
+
+#[derive(Deserialize)]
+struct Transcription<'d> {
+    #[serde(default, borrow)]
+    text: Words<'d>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LiveCalls<'d> {
+    #[serde(default, borrow)]
+    function_calls: Vec<FunctionCall<'d>>,
 }
 
 /// Its `finishReason` ends nothing: some models repeat it in every event, and the stream's end follows the last one.
@@ -422,14 +458,36 @@ struct FunctionCall<'d> {
 impl Generated<'_> {
     fn give(self, to: &mut Give<'_, '_>) {
         for candidate in self.candidates {
-            let block = |inner, kind| Block { outer: candidate.index, inner, kind, shape: Shape::Candidates };
-            for part in candidate.content.iter().flat_map(|content| &content.parts) {
-                let kind = if part.thought { Kind::Reasoning } else { Kind::Text };
-                to.words(&part.text, block(0, kind));
-                // A call comes whole: one after the other they are a list of documents.
-                if let Some(args) = part.function_call.as_ref().and_then(|call| call.args) {
-                    to.value(args.get(), block(0, Kind::Arguments));
+            if let Some(content) = &candidate.content {
+                content.give(candidate.index, to);
+            }
+        }
+        let block = |inner, kind| Block { outer: 0, inner, kind, shape: Shape::Candidates };
+        if let Some(live) = &self.server_content {
+            if let Some(turn) = &live.model_turn {
+                turn.give(0, to);
+            }
+            for (inner, said) in [(1, &live.input_transcription), (2, &live.output_transcription)] {
+                if let Some(said) = said {
+                    to.words(&said.text, block(inner, Kind::Text));
                 }
+            }
+        }
+        for args in self.tool_call.iter().flat_map(|calls| &calls.function_calls).filter_map(|call| call.args) {
+            to.value(args.get(), block(0, Kind::Arguments));
+        }
+    }
+}
+
+impl Content<'_> {
+    fn give(&self, outer: u32, to: &mut Give<'_, '_>) {
+        let block = |kind| Block { outer, inner: 0, kind, shape: Shape::Candidates };
+        for part in &self.parts {
+            let kind = if part.thought { Kind::Reasoning } else { Kind::Text };
+            to.words(&part.text, block(kind));
+            // A call comes whole: one after the other they are a list of documents.
+            if let Some(args) = part.function_call.as_ref().and_then(|call| call.args) {
+                to.value(args.get(), block(Kind::Arguments));
             }
         }
     }
@@ -472,6 +530,22 @@ mod tests {
         assert_eq!(responses(data), one("output[3].arguments", "{"));
         assert_eq!(responses(r#"{"type":"response.output_text.done","output_index":1,"text":"hi"}"#), []);
         assert_eq!(responses(r#"{"type":"response.audio.delta","delta":{"x":1}}"#), []);
+    }
+
+    #[test]
+    fn realtime_and_transcripts_give_their_words() {
+        for name in [
+            "response.text.delta",
+            "response.audio_transcript.delta",
+            "response.output_audio_transcript.delta",
+            "conversation.item.input_audio_transcription.delta",
+            "transcript.text.delta",
+        ] {
+            let data = format!(r#"{{"type":"{name}","output_index":1,"delta":"hi"}}"#);
+            assert_eq!(given(Dialect::OpenaiResponses, &data), one("output[1].content[0].text", "hi"), "{name}");
+        }
+        let sound = r#"{"type":"response.output_audio.delta","delta":"UklGRg=="}"#;
+        assert_eq!(given(Dialect::OpenaiResponses, sound), []);
     }
 
     #[test]
@@ -532,6 +606,17 @@ mod tests {
         let data = r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#;
         assert_eq!(parted(Dialect::OpenaiChat, data).0, [r#""\ud83d""#]);
         assert!(!deltas(Dialect::OpenaiChat, data.as_bytes(), &mut |_, _| {}));
+    }
+
+    #[test]
+    fn the_live_api_gives_turns_transcripts_and_calls() {
+        let live = |data| given(Dialect::GeminiGenerate, data);
+        let data = r#"{"serverContent":{"modelTurn":{"parts":[{"text":"a"}]},"outputTranscription":{"text":"b"}}}"#;
+        let path = "candidates[0].content.parts.text";
+        assert_eq!(live(data), [one(path, "a"), one(path, "b")].concat());
+        let data = r#"{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{"k":"v"}}]}}"#;
+        assert_eq!(live(data), one("candidates[0].content.parts.functionCall.args", r#"{"k":"v"}"#));
+        assert_eq!(live(r#"{"setupComplete":{}}"#), []);
     }
 
     #[test]

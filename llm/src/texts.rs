@@ -198,6 +198,12 @@ pub static MEMBERS: &[Member] = &[
     row("data", Under("source"), Media),
     row("data", Under("input_audio"), Media),
     row("data", Under("audio"), Media),
+    row("data", Under("video"), Media),
+    row("data", Under("mediaChunks"), Media),
+    row("data", Under("media_chunks"), Media),
+    // Sound of a conversation over a WebSocket (`input_audio_buffer.append`).
+    row("audio", Root, Media),
+    row("audio", Under("content"), Media),
     row("data", Under("inlineData"), Media),
     row("data", Under("inline_data"), Media),
     row("bytes", Under("source"), Media),

@@ -34,20 +34,7 @@ pub struct Form {
 impl Form {
     /// For a body with this content type; `None` if it is no form with files.
     pub fn new(content_type: &str) -> Option<Form> {
-        let mut parameters = content_type.split(';').map(str::trim);
-        parameters.next().filter(|kind| kind.eq_ignore_ascii_case("multipart/form-data"))?;
-        // Two boundaries, or one in pieces (RFC 2231), are read differently by different servers.
-        let mut boundaries = parameters.filter_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("boundary")).then_some((name, value))
-        });
-        let (name, value) = boundaries.next()?;
-        let boundary = unquoted(value)?;
-        if boundaries.next().is_some() || !name.trim().eq_ignore_ascii_case("boundary") {
-            return None;
-        }
-        let fits = !boundary.is_empty() && boundary.len() <= BOUNDARY_BYTES_MAX;
-        fits.then(|| Form { delimiter: [b"--", boundary.as_bytes()].concat(), at: 0 })
+        delimiter(content_type, "multipart/form-data").map(|delimiter| Form { delimiter, at: 0 })
     }
 
     /// The next field called `field` in `form`, which holds all that was gathered so far: more than at the last call,
@@ -110,6 +97,127 @@ impl Form {
         self.at = start;
         Look::Unreadable
     }
+}
+
+/// `--boundary` of a content type that begins so.
+fn delimiter(content_type: &str, wanted: &str) -> Option<Vec<u8>> {
+    let mut parameters = content_type.split(';').map(str::trim);
+    let kind = parameters.next()?;
+    let fits = if wanted.ends_with('/') {
+        kind.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted))
+    } else {
+        kind.eq_ignore_ascii_case(wanted)
+    };
+    if !fits {
+        return None;
+    }
+    // Two boundaries, or one in pieces (RFC 2231), are read differently by different servers.
+    let mut boundaries = parameters.filter_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("boundary")).then_some((name, value))
+    });
+    let (name, value) = boundaries.next()?;
+    let boundary = unquoted(value)?;
+    if boundaries.next().is_some() || !name.trim().eq_ignore_ascii_case("boundary") {
+        return None;
+    }
+    let fits = !boundary.is_empty() && boundary.len() <= BOUNDARY_BYTES_MAX;
+    fits.then(|| [b"--", boundary.as_bytes()].concat())
+}
+
+/// Most parts of a form that are told apart.
+pub const PARTS_MAX: usize = 1_000;
+
+/// A part of a form, as its header describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The name of its field; empty where it has none, as in `multipart/related`.
+    pub name: Box<str>,
+    /// The name of the file that it is; `None` for a plain field.
+    pub file: Option<Box<str>>,
+    /// Its content type without parameters, in lower case; empty where it has none.
+    pub kind: Box<str>,
+    /// Whether its value is encoded (`content-transfer-encoding`), so that it does not read as it stands.
+    pub is_encoded: bool,
+    /// Where its value stands in the form.
+    pub value: Range<usize>,
+}
+
+/// All parts of a form that is there whole. `None` where servers could tell other parts apart than these, where it does
+/// not end as it should, or where it has more than [`PARTS_MAX`].
+pub fn parts(content_type: &str, form: &[u8]) -> Option<Vec<Part>> {
+    let delimiter = delimiter(content_type, "multipart/")?;
+    let (mut parts, mut open, mut at): (Vec<Part>, Option<Part>, usize) = (Vec::new(), None, 0);
+    loop {
+        let start = at + memmem::find(form.get(at..)?, &delimiter)?;
+        let after = start + delimiter.len();
+        let ends = match delimits(form, start, after) {
+            Line::Content => {
+                at = after;
+                continue;
+            }
+            Line::Cut | Line::Unclear => return None,
+            Line::Begins => false,
+            Line::Ends => true,
+        };
+        match open.take() {
+            // The delimiter has its line end before it.
+            Some(mut part) => {
+                part.value.end = start.saturating_sub(2).max(part.value.start);
+                parts.push(part);
+            }
+            None if start > 0 => return None,
+            None => {}
+        }
+        if ends {
+            let rest = form.get(after + 2..)?;
+            return rest.iter().all(u8::is_ascii_whitespace).then_some(parts);
+        }
+        if parts.len() >= PARTS_MAX {
+            return None;
+        }
+        let header = after + 2;
+        let length = within(form, header, PART_HEADER_BYTES_MAX, b"\r\n\r\n")?;
+        at = header + length + 4;
+        open = Some(described(form.get(header..header + length)?, at)?);
+        // An empty value has the delimiter's line end in its header's.
+        at -= 2;
+    }
+}
+
+/// What a part's header says; its value begins at `value`.
+fn described(header: &[u8], value: usize) -> Option<Part> {
+    let header = std::str::from_utf8(header).ok()?;
+    let mut part =
+        Part { name: "".into(), file: None, kind: "".into(), is_encoded: false, value: value..value };
+    for line in header.split("\r\n") {
+        if line.starts_with([' ', '\t']) || line.contains(['\r', '\n']) {
+            return None;
+        }
+        let Some((name, said)) = line.split_once(':') else { continue };
+        match name.trim().to_ascii_lowercase().as_str() {
+            "content-disposition" => {
+                for parameter in said.split(';').skip(1) {
+                    let Some((name, value)) = parameter.split_once('=') else { continue };
+                    let value = || value.trim().trim_matches('"');
+                    match name.trim().to_ascii_lowercase().as_str() {
+                        "name" => part.name = value().into(),
+                        name if name.starts_with("filename") => part.file = Some(value().into()),
+                        _ => {}
+                    }
+                }
+            }
+            "content-type" => {
+                part.kind = said.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().into();
+            }
+            "content-transfer-encoding" => {
+                let plain = ["binary", "8bit", "7bit"];
+                part.is_encoded = !plain.iter().any(|word| said.trim().eq_ignore_ascii_case(word));
+            }
+            _ => {}
+        }
+    }
+    Some(part)
 }
 
 /// What a boundary in a form is.
@@ -245,6 +353,64 @@ mod tests {
             assert_eq!(look(&form[..cut]), Look::More, "{cut}");
         }
         assert_eq!(look(&format!("{}--b-1--", file("name=\"model\"\r\n\r\nevil\r\n"))), Look::Absent);
+    }
+
+    #[test]
+    fn the_parts_of_a_form_are_told_apart() {
+        let form = format!("{}{}{}--b-1--\r\n", part("purpose", "batch"), file("{\"a\":1}\n--b-10"), part("empty", ""));
+        let parts = parts(KIND, form.as_bytes()).unwrap();
+        let values: Vec<(&str, Option<&str>, &str, &str)> = parts
+            .iter()
+            .map(|part| (&*part.name, part.file.as_deref(), &*part.kind, &form[part.value.clone()]))
+            .collect();
+        assert_eq!(values[0], ("purpose", None, "", "batch"));
+        assert_eq!((values[1].0, values[1].2, values[1].3), ("file", "audio/wav", "{\"a\":1}\n--b-10"));
+        assert!(values[1].1.is_some());
+        assert_eq!(values[2], ("empty", None, "", ""));
+        let related = "multipart/related; boundary=b-1";
+        let form = "--b-1\r\nContent-Type: application/json; charset=utf-8\r\n\r\n{}\r\n--b-1--";
+        let parts = super::parts(related, form.as_bytes()).unwrap();
+        assert_eq!((&*parts[0].kind, &form[parts[0].value.clone()]), ("application/json", "{}"));
+    }
+
+    #[test]
+    fn a_form_that_could_be_read_otherwise_has_no_parts() {
+        let good = format!("{}--b-1--", part("a", "x"));
+        assert!(parts(KIND, good.as_bytes()).is_some());
+        for (bad, why) in [
+            (part("a", "x"), "it does not end"),
+            (format!("hidden\r\n{good}"), "something stands before it"),
+            (format!("{good}\r\nhidden"), "something stands behind it"),
+            (good.replace("\r\n--b-1--", "\n--b-1--"), "another line end"),
+            (good.replace("name=", "\r\n name="), "a header in two lines"),
+        ] {
+            assert_eq!(parts(KIND, bad.as_bytes()), None, "{why}");
+        }
+        assert_eq!(parts("text/plain; boundary=b-1", good.as_bytes()), None);
+        let encoded = "--b-1\r\nContent-Transfer-Encoding: base64\r\n\r\nYQ==\r\n--b-1--";
+        assert!(parts(KIND, encoded.as_bytes()).unwrap()[0].is_encoded);
+    }
+
+    #[test]
+    fn a_form_has_a_largest_number_of_parts() {
+        let form = |count: usize| part("a", "x").repeat(count) + "--b-1--";
+        assert_eq!(parts(KIND, form(PARTS_MAX).as_bytes()).map(|parts| parts.len()), Some(PARTS_MAX));
+        assert_eq!(parts(KIND, form(PARTS_MAX + 1).as_bytes()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_of_any_bytes_lie_within_them_and_in_order(
+            pieces in proptest::collection::vec("(--b-1|\r\n|--|a: b|content-disposition: form-data; name=x|\r\n\r\n|[a-z]{0,3})", 0..12)
+        ) {
+            let form = pieces.concat();
+            let mut end = 0;
+            for part in parts(KIND, form.as_bytes()).unwrap_or_default() {
+                prop_assert!(part.value.start >= end && part.value.end >= part.value.start);
+                end = part.value.end;
+                prop_assert!(end <= form.len());
+            }
+        }
     }
 
     #[test]

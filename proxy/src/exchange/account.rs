@@ -17,7 +17,7 @@ use narrows_llm::stream::Reported;
 use narrows_llm::{Dialect, Family};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{
-    Caller, Capability, CapabilitySet, Decision, Facts, Reason, Stage, Surface, TrafficClass,
+    Caller, Capability, CapabilitySet, Coverage, Decision, Facts, Gap, Reason, Stage, Surface, TrafficClass,
 };
 use narrows_tokenizer::Vocabulary;
 use std::net::IpAddr;
@@ -201,6 +201,31 @@ impl Account {
             None => inspection,
         };
         self.inspections.set(stage, inspection);
+    }
+
+    /// Takes out what was written down of a stage, so that what comes is written down by itself.
+    pub(crate) fn take_inspection(&mut self, stage: Stage) -> Option<Inspection> {
+        self.inspections.take(stage)
+    }
+
+    /// Joins what is written down of a stage with what was written down of the part before.
+    pub(crate) fn put_before_inspection(&mut self, stage: Stage, before: Inspection) {
+        let joined = match self.inspections.take(stage) {
+            Some(now) => before.and(now),
+            None => before,
+        };
+        self.inspections.set(stage, joined);
+    }
+
+    /// Writes down that some of what a stage held was not looked at.
+    pub(crate) fn limit_inspection(&mut self, stage: Stage, gap: Gap) {
+        if let Some(mut inspection) = self.inspections.take(stage) {
+            inspection.coverage = match inspection.coverage {
+                Coverage::Full if inspection.bytes_scanned == 0 => Coverage::None(gap),
+                coverage => coverage.and(Coverage::Partial(gap)),
+            };
+            self.inspections.set(stage, inspection);
+        }
     }
 
     /// The gateway that the exchange runs in.

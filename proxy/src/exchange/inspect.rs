@@ -59,10 +59,13 @@ pub(crate) async fn inspect(account: &mut Account, admitted: Admitted) -> Result
     let Upstream { target, body, mut edits, mut choice } = admitted.0;
     let Body { wire, text, compressed, share } = body;
     if !account.snapshot.guard.is_idle() {
-        let guard = Arc::clone(&account.snapshot.guard);
-        let scope = scope(&guard, account, &target, choice.as_deref());
-        admit(account, &guard, &scope, target.stream)?;
-        account.watch = Some(Box::new(Watch { guard, scope, minter: None, restored: Vec::new() }));
+        let asked = Asked {
+            dialect: target.dialect.as_str(),
+            models: &[],
+            choice: choice.as_deref(),
+            stream: target.stream,
+        };
+        begin(account, &target, &asked)?;
         let masks = request(account, &text).await?;
         if !masks.is_empty() {
             if let Some(choice) = &mut choice {
@@ -85,11 +88,39 @@ pub(super) fn spliced(wire: Bytes, text: &Bytes, edits: Vec<Edit>) -> Result<Seg
         .map_err(|fault| Refusal::new(Reason::GatewayBug, format!("the body could not be edited: {fault}")))
 }
 
+/// What an exchange is, for those who ask which policies apply.
+pub(super) struct Asked<'a> {
+    /// The word for how the client speaks.
+    pub(super) dialect: &'a str,
+    /// Models that are asked for beside the target's.
+    pub(super) models: &'a [&'a str],
+    /// Where else it may go.
+    pub(super) choice: Option<&'a Choice>,
+    /// Whether a stream is asked for.
+    pub(super) stream: bool,
+}
+
+/// Finds the policies that apply from here on, and asks what they say by place alone.
+pub(super) fn begin(account: &mut Account, target: &Target, asked: &Asked<'_>) -> Result<(), Refusal> {
+    let guard = Arc::clone(&account.snapshot.guard);
+    let scope = scope(&guard, account, target, asked);
+    admit(account, &guard, &scope, asked.stream)?;
+    // What was masked before stays known.
+    let (minter, restored) = match account.watch.take() {
+        Some(watch) => (watch.minter, watch.restored),
+        None => (None, Vec::new()),
+    };
+    account.watch = Some(Box::new(Watch { guard, scope, minter, restored }));
+    Ok(())
+}
+
 /// The policies that apply.
-fn scope(guard: &Guard, account: &Account, target: &Target, choice: Option<&Choice>) -> Scope {
-    let mut models: Vec<&str> = vec![&target.model];
+fn scope(guard: &Guard, account: &Account, target: &Target, asked: &Asked<'_>) -> Scope {
+    // A path beside inference and a conversation may have no model, or have it in what is said later.
+    let mut models: Vec<&str> = Some(&*target.model).filter(|model| !model.is_empty()).into_iter().collect();
+    models.extend(asked.models);
     let mut providers: Vec<&str> = vec![&target.provider.name];
-    if let Some(choice) = choice {
+    if let Some(choice) = asked.choice {
         for (provider, model) in choice.places() {
             models.push(model);
             providers.push(provider);
@@ -99,7 +130,7 @@ fn scope(guard: &Guard, account: &Account, target: &Target, choice: Option<&Choi
     let facts = Facts {
         models: &models,
         providers: &providers,
-        dialect: Some(target.dialect.as_str()),
+        dialect: Some(asked.dialect),
         ..account.facts()
     };
     guard.policies.scope(&facts)

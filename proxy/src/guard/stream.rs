@@ -47,7 +47,8 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn nothing(gap: Gap) -> Seen {
+    /// Nothing was looked at.
+    pub(crate) fn nothing(gap: Gap) -> Seen {
         Seen { sight: Sight::none(gap), prints: Vec::new(), texts: Err(gap) }
     }
 }

@@ -22,6 +22,8 @@ mod failover;
 mod faults;
 mod fidelity;
 mod guard;
+mod guard_beside;
+mod guard_sockets;
 mod guard_streams;
 mod guardrails;
 mod headers;

@@ -10,11 +10,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+pub(crate) const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
                       sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nx-request-id: req_ws\r\n\r\n";
 
 /// A text frame, masked as a client's or plain as a server's.
-fn text(payload: &str, masked: bool) -> Vec<u8> {
+pub(crate) fn text(payload: &str, masked: bool) -> Vec<u8> {
     let mut wire = vec![0x81];
     let bit = if masked { 0x80 } else { 0 };
     match u8::try_from(payload.len()) {
@@ -32,8 +32,8 @@ fn text(payload: &str, masked: bool) -> Vec<u8> {
     wire
 }
 
-const CLIENT_CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8];
-const SERVER_CLOSE: [u8; 4] = [0x88, 0x02, 0x03, 0xE8];
+pub(crate) const CLIENT_CLOSE: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8];
+pub(crate) const SERVER_CLOSE: [u8; 4] = [0x88, 0x02, 0x03, 0xE8];
 
 fn done(input: u64, output: u64) -> Vec<u8> {
     let event = format!(
@@ -43,10 +43,10 @@ fn done(input: u64, output: u64) -> Vec<u8> {
 }
 
 /// What a provider was asked, and what it got after that.
-type Heard = (String, Vec<u8>);
+pub(crate) type Heard = (String, Vec<u8>);
 
 /// A provider that takes one request, answers `head` and `says`, and listens to the end.
-async fn provider(head: &'static str, says: Vec<u8>) -> (SocketAddr, JoinHandle<Heard>) {
+pub(crate) async fn provider(head: &'static str, says: Vec<u8>) -> (SocketAddr, JoinHandle<Heard>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let task = tokio::spawn(async move {
@@ -65,14 +65,14 @@ async fn provider(head: &'static str, says: Vec<u8>) -> (SocketAddr, JoinHandle<
     (address, task)
 }
 
-fn plan(address: SocketAddr) -> Plan {
+pub(crate) fn plan(address: SocketAddr) -> Plan {
     let settings = format!("base_url: 'http://{address}/v1', api_key: sk-provider-1, realtime: true");
     Gate::plan()
         .provider("talks", &format!("kind: openai, models: ['gpt-realtime*', good], {settings}"))
         .provider("lives", &format!("kind: gemini, models: [], {}", settings.replace("/v1'", "/v1beta'")))
 }
 
-fn ask(target: &str) -> Ask {
+pub(crate) fn ask(target: &str) -> Ask {
     Ask::get(target)
         .with("connection", "keep-alive, Upgrade")
         .with("upgrade", "websocket")
@@ -81,7 +81,7 @@ fn ask(target: &str) -> Ask {
         .with("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")
 }
 
-async fn open(gate: &Gate, ask: &Ask) -> Client {
+pub(crate) async fn open(gate: &Gate, ask: &Ask) -> Client {
     let mut client = gate.connect().await;
     client.send(&ask.wire()).await;
     let head = client.head().await;

@@ -1,6 +1,7 @@
 //! The answer: passed on as it comes, or held as far as something in it has to be known.
 
 use super::find::Way;
+use super::inspect;
 use super::send::Answered;
 use crate::buffers::Share;
 use crate::downstream::{Length, Session};
@@ -8,6 +9,7 @@ use crate::exchange::account::Account;
 use crate::exchange::relay::{Ending, Next, Stop, Upstream, ending_reason, send_head};
 use crate::exchange::{coding, objects};
 use crate::gateway::Gateway;
+use crate::guard::Tap;
 use crate::respond::Refusal;
 use crate::upstream::body::Framing;
 use crate::upstream::head::{Coding, Content, Head};
@@ -24,9 +26,16 @@ pub(super) async fn answer(
     account: &mut Account,
     answered: Answered,
 ) -> Result<Ending, Refusal> {
-    let Answered { target, way, object, connection, head, early, share } = answered;
+    let Answered { target, way, object, connection, mut head, early, share } = answered;
     session.set_write_timeout(target.provider.timeouts.idle);
     let mut upstream = Upstream::new(account, &target, connection);
+    account.streamed = head.status.is_success() && head.content == Content::Events;
+    if account.streamed {
+        let tap = inspect::tap(account, &way, &head)?;
+        let metered = way.row.answer == Answer::Metered;
+        return Ok(pass(session, account, upstream, head, Passing { metered, early, tap, ..Passing::default() }).await);
+    }
+    let looks = inspect::answer(account, &head)?;
     let reads = match way.row.answer {
         _ if !head.status.is_success() => false,
         Answer::Plain | Answer::Bytes => false,
@@ -37,29 +46,38 @@ pub(super) async fn answer(
             }
             false
         }
-        Answer::Metered if head.content == Content::Events => {
-            account.streamed = true;
-            return Ok(pass(session, account, upstream, head, Vec::new(), true, early).await);
-        }
         Answer::Metered | Answer::Made(_) | Answer::Seen | Answer::List => is_json(&head),
     };
-    account.streamed = head.status.is_success() && head.content == Content::Events;
-    if !reads {
-        return Ok(pass(session, account, upstream, head, Vec::new(), false, early).await);
+    if !reads && !looks {
+        return Ok(pass(session, account, upstream, head, Passing { early, ..Passing::default() }).await);
     }
     let share = share.unwrap_or_else(|| gateway.buffers.share());
     let held = hold(session, account, &mut upstream, share).await?;
     let whole = match held {
         Held::Whole(body) => body,
         Held::Part(parts) => {
-            learn_start(account, &way, &head, &parts);
-            return Ok(pass(session, account, upstream, head, parts, false, early).await);
+            if reads {
+                learn_start(account, &way, &head, &parts);
+            }
+            if looks {
+                inspect::too_large_to_hold(account)?;
+            }
+            return Ok(
+                pass(session, account, upstream, head, Passing { held: parts, early, ..Passing::default() }).await
+            );
         }
     };
-    if let Some(text) = plain(account, &head, &whole) {
+    if reads && let Some(text) = plain(account, &head, &whole) {
         learn(account, &way, object.as_deref(), &text);
     }
-    Ok(pass(session, account, upstream, head, vec![whole], false, early).await)
+    if looks && let Some(body) = inspect::shown(account, &head, &whole).await? {
+        if !early {
+            upstream.release();
+        }
+        head.forget_body();
+        return Ok(replace(session, account, &head, body).await);
+    }
+    Ok(pass(session, account, upstream, head, Passing { held: vec![whole], early, ..Passing::default() }).await)
 }
 
 /// Whether a head announces JSON.
@@ -166,16 +184,28 @@ fn learn_start(account: &mut Account, way: &Way, head: &Head, parts: &[Bytes]) {
 /// Usage beside inference stands in a member `usage` of the body or of an event, as in this dialect.
 const METERED: Dialect = Dialect::OpenaiResponses;
 
+/// How an answer is passed on.
+#[derive(Default)]
+struct Passing {
+    /// What was read of it.
+    held: Vec<Bytes>,
+    /// Whether its events say what was used.
+    metered: bool,
+    /// Whether it came before the request's end.
+    early: bool,
+    /// What looks at it.
+    tap: Option<Tap>,
+}
+
 /// Passes an answer on as it comes, behind what was read of it.
 async fn pass(
     session: &mut Session<'_>,
     account: &mut Account,
     mut upstream: Upstream,
     head: Head,
-    held: Vec<Bytes>,
-    metered: bool,
-    early: bool,
+    passing: Passing,
 ) -> Ending {
+    let Passing { held, metered, early, mut tap } = passing;
     let reason = ending_reason(account);
     let _in_flight = account.streamed.then(|| account.stream_opened());
     let so_far: u64 = held.iter().map(|part| part.len() as u64).sum();
@@ -205,6 +235,9 @@ async fn pass(
         if let Some(meter) = &mut meter {
             meter.push(part.clone(), &mut |_copy| {});
         }
+        if let Some(tap) = &mut tap {
+            tap.push(&part);
+        }
         account.first_byte();
         account.response_bytes += part.len() as u64;
         written = session.write_body(part, false).await;
@@ -213,6 +246,7 @@ async fn pass(
         let outcome = meter.finish(&mut |_copy| {});
         account.take_reported(&outcome.usage, outcome.reported, outcome.model);
     }
+    inspect::tapped(account, tap).await;
     if let Some(reason) = cut {
         return Ending { reason, clean: false };
     }

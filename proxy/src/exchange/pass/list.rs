@@ -5,6 +5,7 @@
 //! do not stop too early.
 
 use super::answer::{self, Held as Read};
+use super::inspect;
 use super::send::{Outgoing, bare_request};
 use super::{Ready, Who};
 use crate::downstream::Session;
@@ -14,7 +15,7 @@ use crate::exchange::objects::{self, Sight, Where};
 use crate::exchange::relay::{Ending, Upstream};
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
-use crate::upstream::head::Coding;
+use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
 use http::request::Parts;
 use narrows_llm::paths::list::{Page, with_parameter};
@@ -39,7 +40,7 @@ pub(super) async fn list(
         let outgoing = Outgoing { target: &target, way: &way };
         let head =
             |client: &Parts, credential: Option<&Bytes>| bare_request(client, &outgoing, credential, &query);
-        let (connection, head) = attempt::ask(session, account, &target, head, &[]).await?;
+        let (connection, mut head) = attempt::ask(session, account, &target, head, &[]).await?;
         let mut upstream = Upstream::new(account, &target, connection);
         let body = match answer::hold(session, account, &mut upstream, gateway.buffers.share()).await? {
             Read::Whole(body) => body,
@@ -47,7 +48,7 @@ pub(super) async fn list(
         };
         upstream.release();
         if !head.status.is_success() {
-            return Ok(answer::replace(session, account, &head, body).await);
+            return shown(session, account, &mut head, body).await;
         }
         if head.coding != Coding::Identity {
             return Err(unfiltered("it is compressed"));
@@ -71,9 +72,23 @@ pub(super) async fn list(
             continue;
         }
         let body = if keep.contains(&false) { page.keeping(&keep).into() } else { body.clone() };
-        return Ok(answer::replace(session, account, &head, body).await);
+        return shown(session, account, &mut head, body).await;
     }
     Err(unfiltered("none of the first pages holds an object of the caller's; ask for larger pages, or by id"))
+}
+
+/// Sends a list as policies let it be seen.
+async fn shown(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    head: &mut Head,
+    body: Bytes,
+) -> Result<Ending, Refusal> {
+    let masked = if inspect::answer(account, head)? { inspect::shown(account, head, &body).await? } else { None };
+    if masked.is_some() {
+        head.forget_body();
+    }
+    Ok(answer::replace(session, account, head, masked.unwrap_or(body)).await)
 }
 
 fn unfiltered(cause: &str) -> Refusal {

@@ -1,11 +1,12 @@
 //! Paths beside inference: files, batches, audio and the like, as far as the configuration allows them for a provider.
 //!
 //! The same nine steps with other leaves: whoever calls is identified before anything else, objects are reached by
-//! their owners only, what is buffered can be inspected and what streams through says that it was not, and the account
-//! settles once.
+//! their owners only, what is held is inspected and what streams through says that it was not, and the account settles
+//! once.
 
 mod answer;
 mod find;
+mod inspect;
 mod list;
 mod place;
 mod read;
@@ -43,9 +44,9 @@ impl Who {
 
 /// The body of a request.
 enum Payload {
-    /// Held, as inference holds it. A later step can look at all of it.
+    /// Held, as inference holds it.
     Held(read::Held),
-    /// Streams through. Nobody has looked at it, nor will.
+    /// Streams through. What was not read of it nobody has looked at, and the record says so.
     Streams(read::Stream),
 }
 
@@ -126,6 +127,7 @@ pub(super) async fn run(
         asks_for_usage: false,
         place: None,
     };
+    let payload = inspect::request(session, account, &target, &way, payload).await?;
     let share = room(gateway, &way)?;
     let ready = Ready { target, way, object, payload, share };
     if ready.way.row.answer == Answer::List {

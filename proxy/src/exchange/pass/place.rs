@@ -259,7 +259,7 @@ fn runs_models(way: &Way, who: &Who, payload: &Payload) -> Result<(), Refusal> {
 
 /// All models that a request starts work for, where its path says where they stand: in a batch of messages. A member
 /// of the same name on another path means nothing, and a batch that names none tells nothing.
-fn models_in(way: &Way, text: &[u8]) -> Option<Vec<Box<str>>> {
+pub(super) fn models_in(way: &Way, text: &[u8]) -> Option<Vec<Box<str>>> {
     let is_batch = way.family == Family::Anthropic && way.rule == Rule::Group("message_batches");
     ids::batch_models(text).filter(|models| is_batch && !models.is_empty())
 }

@@ -72,7 +72,7 @@ pub(super) async fn send(
             (connection, head, false)
         }
         Payload::Streams(stream) => {
-            tracing::debug!(exchange = %account.id_text(), "the body streams through and is not inspected");
+            tracing::debug!(exchange = %account.id_text(), "the body streams through");
             upload::upload(session, account, &outgoing, stream).await?
         }
     };

@@ -183,6 +183,34 @@ fn parse_head(head: &[u8]) -> Option<Frame> {
     (known && plain && fits).then_some(Frame { left, mask, at: 0, opcode, last })
 }
 
+/// A message as one frame, with the opcode and the mask of the frame that it takes the place of. `None` if that is no
+/// frame's beginning.
+pub(super) fn like(first: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    let head = first.get(..head_length(first))?;
+    let frame = parse_head(head)?;
+    let masked = if frame.mask.is_some() { 0x80 } else { 0 };
+    let mut wire = vec![0x80 | frame.opcode];
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(length @ 0..=125), _) => wire.push(masked | length),
+        (_, Ok(length)) => {
+            wire.push(masked | 126);
+            wire.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            wire.push(masked | 127);
+            wire.extend_from_slice(&(payload.len() as u64).to_be_bytes());
+        }
+    }
+    match frame.mask {
+        None => wire.extend_from_slice(payload),
+        Some(mask) => {
+            wire.extend_from_slice(&mask);
+            wire.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        }
+    }
+    Some(wire)
+}
+
 /// A close frame as a server sends it. The reason has at most 123 bytes.
 pub(super) fn close(code: u16, reason: &str) -> Vec<u8> {
     let reason = reason.get(..reason.len().min(123)).unwrap_or_default();
@@ -254,6 +282,18 @@ mod tests {
             (&b"hello"[..], 70_000, 0)
         );
         assert!(events[2].1.iter().all(|byte| *byte == 7));
+    }
+
+    #[test]
+    fn another_payload_goes_in_a_frame_like_the_first() {
+        for mask in [None, Some([1, 2, 3, 4])] {
+            for length in [0, 125, 126, 65_535, 65_536] {
+                let payload = vec![b'x'; length];
+                let first = frame(1, false, mask, b"something else");
+                assert_eq!(like(&first, &payload), Some(frame(1, true, mask, &payload)), "{length}");
+            }
+        }
+        assert_eq!(like(b"", b"x"), None);
     }
 
     #[test]

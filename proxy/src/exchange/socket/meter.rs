@@ -1,9 +1,12 @@
 //! What is read of a conversation while it passes: usage in one direction, models in the other.
 
 use super::frames::{Event, Frames, NotWebSocket};
+use super::inspect::Ear;
 use narrows_llm::Family;
 use narrows_llm::realtime::{self, Asks, ClientEvent};
 use narrows_meter::Usage;
+use narrows_policy::Gap;
+use std::ops::Range;
 
 /// Longest message that is read for usage, in bytes. Events with usage repeat the answer's text, not its audio.
 const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -18,11 +21,13 @@ pub(super) struct Answers {
     open: u64,
     /// Whether something passed that could not be read.
     pub(super) missed: bool,
+    /// What looks at it, if policies ask for it.
+    pub(super) ear: Option<Ear>,
     pub(super) closed: bool,
 }
 
 impl Answers {
-    pub(super) fn new(family: Family) -> Answers {
+    pub(super) fn new(family: Family, ear: Option<Ear>) -> Answers {
         Answers {
             family,
             frames: Some(Frames::new(EVENT_BYTES_MAX)),
@@ -30,6 +35,7 @@ impl Answers {
             model: None,
             open: 0,
             missed: false,
+            ear,
             closed: false,
         }
     }
@@ -42,11 +48,20 @@ impl Answers {
                 Ok(None) => return,
                 Ok(Some(Event::Close)) => self.closed = true,
                 Ok(Some(Event::Control)) => {}
-                Ok(Some(Event::LongMessage)) => self.missed = true,
+                Ok(Some(Event::LongMessage)) => {
+                    self.missed = true;
+                    self.ear.iter_mut().for_each(|ear| ear.miss(Gap::TooLarge));
+                }
                 Ok(Some(Event::Message)) => {
-                    let Some(event) = realtime::server_event(self.family, &frames.take_message()) else {
-                        continue;
-                    };
+                    let message = frames.take_message();
+                    let event = realtime::server_event(self.family, &message);
+                    if let Some(ear) = &mut self.ear {
+                        ear.hear(&message);
+                        if event.as_ref().is_some_and(|event| event.ends) {
+                            ear.turn();
+                        }
+                    }
+                    let Some(event) = event else { continue };
                     self.model = event.model.or(self.model.take());
                     self.open = (self.open + u64::from(event.begins)).saturating_sub(u64::from(event.ends));
                     if let Some(usage) = event.usage {
@@ -55,6 +70,7 @@ impl Answers {
                 }
                 Err(NotWebSocket) => {
                     (self.frames, self.missed) = (None, true);
+                    self.ear.iter_mut().for_each(|ear| ear.miss(Gap::Undecodable));
                     return;
                 }
             }
@@ -70,6 +86,18 @@ impl Answers {
     pub(super) fn between_frames(&self) -> bool {
         self.frames.as_ref().is_some_and(Frames::between_frames)
     }
+}
+
+/// A message of a client that is to be looked at before it passes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    /// Where it stands in what is held: from the end of what passes before it, to its own.
+    pub(super) place: Range<usize>,
+    pub(super) text: Vec<u8>,
+    /// The models that it names.
+    pub(super) models: Vec<Box<str>>,
+    /// Whether control frames stand between its fragments.
+    pub(super) is_mixed: bool,
 }
 
 /// Why a client's message does not pass.
@@ -119,6 +147,12 @@ pub(super) struct Questions<'k> {
     pub(super) closed: bool,
     /// What does not pass, behind messages that do.
     refused: Option<Refused>,
+    /// Whether messages are given out to be looked at.
+    inspects: bool,
+    /// Those that pass, if they do, with the last bytes that came.
+    messages: Vec<Message>,
+    /// Whether a control frame stood between the fragments of the message that is being read.
+    is_mixed: bool,
 }
 
 impl<'k> Questions<'k> {
@@ -127,8 +161,9 @@ impl<'k> Questions<'k> {
         limit: usize,
         allows: Option<&'k (dyn Fn(&str) -> bool + Send + Sync)>,
         settled: bool,
+        inspects: bool,
     ) -> Questions<'k> {
-        let limit = if allows.is_some() { limit } else { EVENT_BYTES_MAX };
+        let limit = if allows.is_some() || inspects { limit } else { EVENT_BYTES_MAX };
         Questions {
             family,
             frames: Some(Frames::new(limit)),
@@ -136,7 +171,15 @@ impl<'k> Questions<'k> {
             model: None,
             closed: false,
             refused: None,
+            inspects,
+            messages: Vec::new(),
+            is_mixed: false,
         }
+    }
+
+    /// The messages among what may pass now, in order.
+    pub(super) fn messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
     }
 
     /// What does not pass, once what stands before it has passed.
@@ -159,7 +202,7 @@ impl<'k> Questions<'k> {
 
     fn read(&mut self, before: usize, bytes: &[u8], passes: &mut usize) -> Result<(), Refused> {
         let all = before + bytes.len();
-        let holds = self.permit.allows.is_some();
+        let holds = self.permit.allows.is_some() || self.inspects;
         if !holds {
             *passes = all;
         }
@@ -169,14 +212,21 @@ impl<'k> Questions<'k> {
             match frames.next(&mut rest) {
                 Ok(None) => break,
                 Ok(Some(Event::Close)) => self.closed = true,
-                Ok(Some(Event::Control)) => {}
+                Ok(Some(Event::Control)) => self.is_mixed |= !frames.between_messages(),
                 Ok(Some(Event::LongMessage)) if holds => return Err(Refused::TooLong),
                 Ok(Some(Event::LongMessage)) => {}
                 Ok(Some(Event::Message)) => {
-                    let event = realtime::client_event(self.family, &frames.take_message());
+                    let text = frames.take_message();
+                    let event = realtime::client_event(self.family, &text);
                     self.permit.check(event.as_ref())?;
+                    let models = event.map(|event| event.models).unwrap_or_default();
                     if self.model.is_none() {
-                        self.model = event.and_then(|event| event.models.into_iter().next());
+                        self.model = models.first().cloned();
+                    }
+                    let is_mixed = std::mem::take(&mut self.is_mixed);
+                    if self.inspects {
+                        let place = *passes..all - rest.len();
+                        self.messages.push(Message { place, text, models, is_mixed });
                     }
                 }
                 Err(NotWebSocket) if holds => return Err(Refused::Malformed),
@@ -209,13 +259,13 @@ mod tests {
         let begun = r#"{"type":"response.created","response":{"model":"m"}}"#;
         let wire = [text(begun), text(done), text(begun), text(done)].concat();
         for cut in 0..wire.len() {
-            let mut answers = Answers::new(Family::Openai);
+            let mut answers = Answers::new(Family::Openai, None);
             answers.note(&wire[..cut]);
             answers.note(&wire[cut..]);
             assert_eq!((answers.usage.input(), answers.usage.output()), (Some(6), Some(8)));
             assert!(answers.is_complete() && answers.model.as_deref() == Some("m"));
         }
-        let mut cut = Answers::new(Family::Openai);
+        let mut cut = Answers::new(Family::Openai, None);
         cut.note(&text(begun));
         assert!(!cut.is_complete());
     }
@@ -227,16 +277,16 @@ mod tests {
         let bad = text(r#"{"type":"response.create","model":"bad"}"#);
         let unnamed = text(r#"{"type":"response.create"}"#);
         for cut in 1..good.len() {
-            let mut questions = Questions::new(Family::Openai, 100, Some(&allows), false);
+            let mut questions = Questions::new(Family::Openai, 100, Some(&allows), false, false);
             assert_eq!(questions.note(0, &good[..cut]), Ok(0), "nothing passes before it is known");
             assert_eq!(questions.note(cut, &good[cut..]), Ok(good.len()));
             assert_eq!(questions.note(0, &bad), Err(Refused::Model));
         }
         // What stands before a message that does not pass, passes.
-        let mut both = Questions::new(Family::Openai, 100, Some(&allows), false);
+        let mut both = Questions::new(Family::Openai, 100, Some(&allows), false, false);
         assert_eq!(both.note(0, &[good.clone(), bad].concat()), Ok(good.len()));
         assert_eq!(both.refused(), Some(Refused::Model));
-        let new = |settled| Questions::new(Family::Openai, 100, Some(&allows), settled);
+        let new = |settled| Questions::new(Family::Openai, 100, Some(&allows), settled, false);
         assert_eq!(new(false).note(0, &unnamed), Err(Refused::Model));
         assert_eq!(new(true).note(0, &unnamed), Ok(unnamed.len()));
         assert_eq!(new(true).note(0, &text("{")), Err(Refused::Malformed));
@@ -247,10 +297,10 @@ mod tests {
             assert_eq!(new(settled).note(0, &text(beside)), Err(Refused::Model));
             assert_eq!(new(settled).note(0, &text(twice)), Err(Refused::Malformed));
         }
-        let mut short = Questions::new(Family::Openai, 10, Some(&allows), false);
+        let mut short = Questions::new(Family::Openai, 10, Some(&allows), false, false);
         assert_eq!(short.note(0, &good), Err(Refused::TooLong));
         // Without limits of the key nothing waits.
-        let mut open = Questions::new(Family::Openai, 10, None, false);
+        let mut open = Questions::new(Family::Openai, 10, None, false, false);
         assert_eq!(open.note(0, &good[..5]), Ok(5));
         open.note(0, &good[5..]).unwrap();
         assert_eq!(open.model.as_deref(), Some("good"));
@@ -259,7 +309,7 @@ mod tests {
     #[test]
     fn nothing_is_answered_before_the_model_that_answers_was_checked() {
         let allows = |model: &str| model == "good";
-        let new = |family, settled| Questions::new(family, 100, Some(&allows), settled);
+        let new = |family, settled| Questions::new(family, 100, Some(&allows), settled, false);
         let audio = text(r#"{"type":"input_audio_buffer.append","audio":"AA=="}"#);
         let item = text(r#"{"type":"conversation.item.create","item":{}}"#);
         let session = text(r#"{"type":"session.update","session":{"model":"good"}}"#);
@@ -282,5 +332,28 @@ mod tests {
         assert_eq!(live.note(0, &setup), Ok(setup.len()));
         assert_eq!(live.note(0, &turn), Ok(turn.len()));
         assert_eq!(new(Family::Gemini, false).note(0, &turn), Err(Refused::Model));
+    }
+
+    #[test]
+    fn messages_are_given_out_with_their_places_before_they_pass() {
+        let one = text(r#"{"type":"response.create","model":"m"}"#);
+        let mut ping = vec![0x89, 2];
+        ping.extend_from_slice(b"hi");
+        let (mut first, mut last) = (text("{\"a\":"), text("1}"));
+        (first[0], last[0]) = (0x01, 0x80);
+        let fragments = [first, ping.clone(), last].concat();
+        let wire = [ping.clone(), one.clone(), fragments].concat();
+        let mut questions = Questions::new(Family::Openai, 100, None, false, true);
+        assert_eq!(questions.note(0, &wire), Ok(wire.len()));
+        let messages = questions.messages();
+        let places: Vec<_> = messages.iter().map(|message| message.place.clone()).collect();
+        let (begin, end) = (ping.len(), ping.len() + one.len());
+        assert_eq!(places, [begin..end, end..wire.len()]);
+        assert_eq!((&*messages[0].models[0], messages[0].is_mixed), ("m", false));
+        assert_eq!((messages[1].text.as_slice(), messages[1].is_mixed), (&b"{\"a\":1}"[..], true));
+        assert!(questions.messages().is_empty());
+        // Nothing passes before it is whole.
+        let mut questions = Questions::new(Family::Openai, 100, None, false, true);
+        assert_eq!(questions.note(0, &one[..5]), Ok(0));
     }
 }

@@ -5,6 +5,7 @@
 //! and a refusal of the provider is relayed with its body, so that a client can fall back as it would without us.
 
 mod frames;
+mod inspect;
 mod meter;
 mod pump;
 
@@ -14,6 +15,7 @@ use super::attempt::{
     put_header, refuses_us,
 };
 use super::identify::Identified;
+use super::inspect::{Asked, begin};
 use super::relay::{self, Ending};
 use super::route::{Target, allow, check_prefix, in_use};
 use crate::downstream::Session;
@@ -46,6 +48,11 @@ pub(crate) async fn serve(
     let (target, query) = route(session.head(), account, &identified)?;
     super::admit::check(gateway, account)?;
     account.streamed = true;
+    if !account.snapshot.guard.is_idle() {
+        let dialect = target.dialect.as_str();
+        begin(account, &target, &Asked { dialect, models: &[], choice: None, stream: true })?;
+        inspect::gate(account)?;
+    }
     let (mut upstream, answer) = ask(session, account, &target, &query).await?;
     account.provider_request_id.clone_from(&answer.request_id);
     if answer.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -57,8 +64,7 @@ pub(crate) async fn serve(
     let allows = restricted.map(|key| move |model: &str| key.allows_model(model));
     let settled = !target.model.is_empty();
     let pump = pump::Pump {
-        family: target.dialect.family(),
-        timeouts: &target.provider.timeouts,
+        target: &target,
         message_bytes_max: account.snapshot.limits.request_body,
         allows: allows.as_ref().map(|allows| allows as &(dyn Fn(&str) -> bool + Send + Sync)),
         settled,

@@ -1,15 +1,17 @@
 //! Bytes in both directions, until one side says that it is over.
 
-use super::frames::close;
-use super::meter::{Answers, Questions, Refused};
+use super::frames::{close, like};
+use super::inspect::{Ear, Inspector};
+use super::meter::{Answers, Message, Questions, Refused};
 use crate::buffers::Buffers;
-use crate::config::settings::Timeouts;
 use crate::downstream::Session;
 use crate::exchange::account::Account;
 use crate::exchange::relay::Ending;
+use crate::exchange::route::Target;
+use crate::gateway::CutSignal;
+use crate::respond::Refusal;
 use crate::upstream::h1::H1;
 use bytes::BytesMut;
-use narrows_llm::Family;
 use narrows_llm::stream::Reported;
 use narrows_policy::Reason;
 use std::future::poll_fn;
@@ -28,8 +30,7 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What the relaying needs to know.
 pub(super) struct Pump<'p> {
-    pub(super) family: Family,
-    pub(super) timeouts: &'p Timeouts,
+    pub(super) target: &'p Target,
     /// Longest message of a client that is held to be looked at, in bytes.
     pub(super) message_bytes_max: usize,
     pub(super) allows: Option<&'p (dyn Fn(&str) -> bool + Send + Sync)>,
@@ -64,6 +65,8 @@ enum Stop {
     /// The side that speaks closed its connection, or the other does not read any more.
     Gone(Reason),
     Refused(Refused),
+    /// A policy refuses a message.
+    Blocked(Refusal),
 }
 
 impl Pump<'_> {
@@ -90,18 +93,24 @@ impl Pump<'_> {
             writing: AtomicBool::new(false),
             goodbyes: Default::default(),
         };
-        let mut answers = Answers::new(self.family);
-        let mut questions = Questions::new(self.family, self.message_bytes_max, self.allows, self.settled);
+        let family = self.target.dialect.family();
+        let mut answers = Answers::new(family, Ear::new(account, self.target.dialect));
+        let inspects = account.watch.is_some();
+        let mut questions =
+            Questions::new(family, self.message_bytes_max, self.allows, self.settled, inspects);
+        let clock = Clock { started: account.started, cut: account.cut_signal() };
         let outcome = {
             let (client_read, client_write) = tokio::io::split(&mut *client);
             let (wire_read, wire_write) = tokio::io::split(&mut *wire);
             let down = down(wire_read, client_write, ahead, &flow, &mut answers);
             let room = Room { buffers: self.buffers, message_bytes_max: self.message_bytes_max };
-            let up = up(client_read, wire_write, early, &flow, &mut questions, &room);
-            self.both(account, &flow, down, up).await
+            let inspector = Inspector::new(account, self.target);
+            let up = up(client_read, wire_write, early, &flow, &mut questions, &room, inspector);
+            self.both(clock, &flow, down, up).await
         };
         // One side said goodbye: nothing is missing, whoever closed first.
         let said = answers.closed || questions.closed;
+        let blocked;
         let (reason, farewell) = match outcome {
             Stop::Gone(Reason::ProviderCut | Reason::ClientGone) if said => (Reason::Completed, None),
             Stop::Gone(reason @ (Reason::ClientGone | Reason::Completed)) => (reason, None),
@@ -111,6 +120,10 @@ impl Pump<'_> {
             Stop::Refused(refused) => {
                 let (reason, code, words) = ending(&refused);
                 (reason, Some((code, words)))
+            }
+            Stop::Blocked(refusal) => {
+                blocked = refusal.message().to_owned();
+                (refusal.reason, Some((1008, shortened(&blocked))))
             }
         };
         let whole = answers.between_frames() && !flow.writing.load(Ordering::Relaxed);
@@ -123,6 +136,9 @@ impl Pump<'_> {
             let _ = tokio::time::timeout(CLOSE_TIME_MAX, goodbye).await;
         }
         let _ = tokio::time::timeout(CLOSE_TIME_MAX, wire.shutdown()).await;
+        if let Some(ear) = answers.ear.take() {
+            ear.finish(account).await;
+        }
         settle(account, &flow, answers, questions.model);
         Ending { reason, clean: true }
     }
@@ -130,16 +146,17 @@ impl Pump<'_> {
     /// Both directions, the clocks and the end of the gateway, in one wait.
     async fn both(
         &self,
-        account: &Account,
+        clock: Clock,
         flow: &Flow,
         down: impl Future<Output = Stop>,
         up: impl Future<Output = Stop>,
     ) -> Stop {
         let (mut down, mut up) = (pin!(down), pin!(up));
-        let total = Instant::from_std(account.started) + self.timeouts.total;
-        let cut = account.cut_signal();
+        let Clock { started, cut } = clock;
+        let timeouts = &self.target.provider.timeouts;
+        let total = Instant::from_std(started) + timeouts.total;
         let mut first: Option<(Stop, bool)> = None;
-        let mut timer = pin!(tokio::time::sleep_until(total.min(flow.begun + self.timeouts.idle)));
+        let mut timer = pin!(tokio::time::sleep_until(total.min(flow.begun + timeouts.idle)));
         poll_fn(|cx| {
             let ended_down = matches!(first, Some((_, true)));
             let ended_up = matches!(first, Some((_, false)));
@@ -172,7 +189,7 @@ impl Pump<'_> {
                     return Poll::Ready(stop);
                 }
                 let last = flow.begun + Duration::from_millis(flow.last_ms.load(Ordering::Relaxed));
-                let (now, idle) = (Instant::now(), last + self.timeouts.idle);
+                let (now, idle) = (Instant::now(), last + timeouts.idle);
                 if now >= total {
                     return Poll::Ready(Stop::Gone(Reason::TotalTimeout));
                 }
@@ -185,6 +202,20 @@ impl Pump<'_> {
         })
         .await
     }
+}
+
+/// When a conversation has to end.
+struct Clock {
+    started: std::time::Instant,
+    cut: CutSignal,
+}
+
+/// As much of a reason as a frame that says goodbye has room for (RFC 6455 §5.5), in bytes.
+const FAREWELL_BYTES_MAX: usize = 123;
+
+fn shortened(words: &str) -> &str {
+    let end = (0..=FAREWELL_BYTES_MAX.min(words.len())).rev().find(|at| words.is_char_boundary(*at));
+    words.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 /// What becomes of a conversation with such a message: for the record, and for the client.
@@ -253,6 +284,7 @@ async fn up(
     flow: &Flow,
     questions: &mut Questions<'_>,
     room: &Room<'_>,
+    mut inspector: Option<Inspector<'_>>,
 ) -> Stop {
     let mut held = early;
     let mut share = room.buffers.share();
@@ -266,6 +298,7 @@ async fn up(
             };
             let part = held.split_to(passes);
             known = held.len();
+            let (part, blocked) = inspected(&mut inspector, part, questions.messages()).await;
             let written = async {
                 to.write_all(&part).await?;
                 to.flush().await
@@ -274,6 +307,9 @@ async fn up(
                 return Stop::Gone(Reason::ProviderCut);
             }
             flow.passed(&flow.up, part.len());
+            if let Some(refusal) = blocked {
+                return Stop::Blocked(refusal);
+            }
             if let Some(refused) = questions.refused() {
                 return Stop::Refused(refused);
             }
@@ -299,6 +335,35 @@ async fn up(
     }
 }
 
+/// What may pass of bytes with these messages in them, and what does not.
+async fn inspected(
+    inspector: &mut Option<Inspector<'_>>,
+    part: BytesMut,
+    messages: Vec<Message>,
+) -> (BytesMut, Option<Refusal>) {
+    let Some(inspector) = inspector.as_mut().filter(|_| !messages.is_empty()) else { return (part, None) };
+    let (mut passing, mut at) = (BytesMut::new(), 0);
+    for message in messages {
+        let (start, end) = (message.place.start, message.place.end);
+        passing.extend_from_slice(part.get(at..start).unwrap_or_default());
+        let came = part.get(start..end).unwrap_or_default();
+        match inspector.look(message).await {
+            Ok(None) => passing.extend_from_slice(came),
+            Ok(Some(masked)) => match like(came, &masked) {
+                Some(frame) => passing.extend_from_slice(&frame),
+                None => {
+                    let message = "a masked message could not be put into a frame";
+                    return (passing, Some(Refusal::new(Reason::GatewayBug, message)));
+                }
+            },
+            Err(refusal) => return (passing, Some(refusal)),
+        }
+        at = end;
+    }
+    passing.extend_from_slice(part.get(at..).unwrap_or_default());
+    (passing, None)
+}
+
 fn settle(account: &mut Account, flow: &Flow, answers: Answers, model: Option<Box<str>>) {
     account.request_bytes += flow.up.load(Ordering::Relaxed);
     account.response_bytes += flow.down.load(Ordering::Relaxed);
@@ -316,6 +381,7 @@ fn settle(account: &mut Account, flow: &Flow, answers: Answers, model: Option<Bo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use narrows_llm::Family;
 
     /// A binary frame; masked with zeros, which changes nothing.
     fn frame(payload: &[u8]) -> Vec<u8> {
@@ -349,12 +415,12 @@ mod tests {
             (1 << 20, 50_000, Some((1009, Reason::BodyTooLarge))),
         ] {
             let (buffers, flow) = (Buffers::new(bytes), flow());
-            let mut questions = Questions::new(Family::Openai, limit, Some(&allows), false);
+            let mut questions = Questions::new(Family::Openai, limit, Some(&allows), false, false);
             let room = Room { buffers: &buffers, message_bytes_max: limit };
             let (client, near) = tokio::io::duplex(1 << 20);
             let (mut far, provider) = tokio::io::duplex(1 << 20);
             let (from, _) = tokio::io::split(near);
-            let relaying = up(from, provider, BytesMut::new(), &flow, &mut questions, &room);
+            let relaying = up(from, provider, BytesMut::new(), &flow, &mut questions, &room, None);
             let talking = async {
                 let mut client = client;
                 let (first, rest) = wire.split_at(60_000);
@@ -396,10 +462,10 @@ mod tests {
     #[tokio::test]
     async fn without_limits_of_the_key_nothing_is_held_and_no_room_taken() {
         let (buffers, flow) = (Buffers::new(0), flow());
-        let mut questions = Questions::new(Family::Openai, 10, None, false);
+        let mut questions = Questions::new(Family::Openai, 10, None, false, false);
         let room = Room { buffers: &buffers, message_bytes_max: 10 };
         let (wire, mut heard) = (frame(&[b'x'; 50_000]), Vec::new());
-        let stop = up(&wire[..], &mut heard, BytesMut::new(), &flow, &mut questions, &room).await;
+        let stop = up(&wire[..], &mut heard, BytesMut::new(), &flow, &mut questions, &room, None).await;
         assert!(matches!(stop, Stop::Gone(Reason::ClientGone)) && heard == wire);
     }
 }

@@ -1,0 +1,204 @@
+//! What policies say to a conversation over a WebSocket: each message of the client before it goes on, as a request; what
+//! the provider says beside the bytes that pass, as a stream.
+
+use super::meter::Message;
+use crate::exchange::account::Account;
+use crate::exchange::inspect::{Asked, Watch, begin, judge, look};
+use crate::exchange::route::Target;
+use crate::guard::{Consulted, Guard, Otherwise, Seen, Sight, Tap, Values};
+use crate::respond::Refusal;
+use bytes::Bytes;
+use memchr::memmem;
+use narrows_guard::body::{FOUND_MAX, splice};
+use narrows_llm::Dialect;
+use narrows_policy::{Coverage, Gap, Reason, Stage};
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// What a provider says over a WebSocket is not gated: a policy that wants that refuses the conversation, or lets it pass
+/// uninspected.
+pub(super) fn gate(account: &mut Account) -> Result<(), Refusal> {
+    let Some(mut watch) = account.watch.take() else { return Ok(()) };
+    let said = match watch.guard.policies.needs(&watch.scope, Stage::Stream).hold {
+        true => {
+            let nothing = Sight::none(Gap::Websocket);
+            judge(account, &mut watch, Stage::Stream, &nothing, Values::In(""), &Consulted::nobody()).map(drop)
+        }
+        false => Ok(()),
+    };
+    account.watch = Some(watch);
+    said
+}
+
+/// Looks at the client's messages, one after the other.
+pub(super) struct Inspector<'a> {
+    account: &'a mut Account,
+    target: &'a Target,
+    /// The models that were asked for last: policies may differ by them.
+    models: Vec<Box<str>>,
+    /// Whether a message was looked at already.
+    has_looked: bool,
+}
+
+impl<'a> Inspector<'a> {
+    /// `None` where no policy is in force.
+    pub(super) fn new(account: &'a mut Account, target: &'a Target) -> Option<Inspector<'a>> {
+        account.watch.is_some().then(|| Inspector { account, target, models: Vec::new(), has_looked: false })
+    }
+
+    /// What goes on in the place of a message; nothing where it goes on as it came.
+    pub(super) async fn look(&mut self, message: Message) -> Result<Option<Vec<u8>>, Refusal> {
+        let Message { text, models, is_mixed, .. } = message;
+        if !models.is_empty() && models != self.models {
+            let named: Vec<&str> = models.iter().map(|model| &**model).collect();
+            let asked = Asked {
+                dialect: self.target.dialect.as_str(),
+                models: &named,
+                choice: None,
+                stream: true,
+            };
+            begin(self.account, self.target, &asked)?;
+            gate(self.account)?;
+            self.models = models;
+        }
+        let Some(mut watch) = self.account.watch.take() else { return Ok(None) };
+        let masked = self.masked(&mut watch, Bytes::from(text)).await;
+        self.account.watch = Some(watch);
+        match masked {
+            Ok(Some(_)) if is_mixed => Err(Refusal::new(
+                Reason::ContentBlocked,
+                "a message that is to be masked came in fragments with control frames between them",
+            )),
+            masked => masked,
+        }
+    }
+
+    async fn masked(&mut self, watch: &mut Watch, text: Bytes) -> Result<Option<Vec<u8>>, Refusal> {
+        let before = self.has_looked.then(|| self.account.take_inspection(Stage::Request)).flatten();
+        self.has_looked = true;
+        let looked = look(self.account, watch, Stage::Request, &text, Otherwise::Unreadable).await;
+        if speaks(&text) {
+            self.account.limit_inspection(Stage::Request, Gap::NotText);
+        }
+        if let Some(before) = before {
+            self.account.put_before_inspection(Stage::Request, before);
+        }
+        looked.map(|splices| (!splices.is_empty()).then(|| splice(&text, splices)))
+    }
+}
+
+/// Whether a client's message carries sound or pictures: these are no text, and nobody looks at them.
+fn speaks(text: &[u8]) -> bool {
+    const WORDS: [&[u8]; 4] =
+        [b"\"input_audio_buffer.append\"", b"\"realtimeInput\"", b"\"realtime_input\"", b"\"input_audio\""];
+    WORDS.iter().any(|word| memmem::find(text, word).is_some())
+}
+
+/// Hears what the provider says.
+pub(super) struct Ear {
+    guard: Arc<Guard>,
+    organization: Box<str>,
+    dialect: Dialect,
+    /// Looks at the answer that is being given.
+    tap: Option<Tap>,
+    /// What was seen of those before.
+    before: Option<JoinHandle<Seen>>,
+    /// What was not text, or was missed.
+    gap: Option<Gap>,
+}
+
+impl Ear {
+    /// `None` where no policy looks at streams; the record says so.
+    pub(super) fn new(account: &mut Account, dialect: Dialect) -> Option<Ear> {
+        let mut watch = account.watch.take()?;
+        let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
+        if needs.hold {
+            // What became of it was written down already.
+            account.watch = Some(watch);
+            return None;
+        }
+        let is_off = needs.is_nothing();
+        if is_off {
+            let _ = judge(account, &mut watch, Stage::Stream, &Sight::none(Gap::Off), Values::In(""), &Consulted::nobody());
+        }
+        let guard = Arc::clone(&watch.guard);
+        account.watch = Some(watch);
+        let organization = account.caller.organization.as_str().into();
+        (!is_off).then_some(Ear { guard, organization, dialect, tap: None, before: None, gap: None })
+    }
+
+    /// Hears a whole message.
+    pub(super) fn hear(&mut self, message: &[u8]) {
+        const SOUND: [&[u8]; 3] = [b"audio.delta\"", b"\"inlineData\"", b"\"inline_data\""];
+        if SOUND.iter().any(|word| memmem::find(message, word).is_some()) {
+            self.miss(Gap::NotText);
+        }
+        // A message is what an event's data is; lines do not matter in JSON.
+        let mut event = Vec::with_capacity(message.len() + 8);
+        event.extend_from_slice(b"data: ");
+        event.extend(message.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+        event.extend_from_slice(b"\n\n");
+        let tap = self.tap.get_or_insert_with(|| Tap::new(&self.guard, &self.organization, self.dialect, None));
+        tap.push(&Bytes::from(event));
+    }
+
+    /// Something passed that was not heard.
+    pub(super) fn miss(&mut self, gap: Gap) {
+        self.gap = self.gap.or(Some(gap));
+    }
+
+    /// An answer has ended: the next one's texts are others.
+    pub(super) fn turn(&mut self) {
+        let Some(tap) = self.tap.take() else { return };
+        let before = self.before.take();
+        self.before = Some(tokio::spawn(async move {
+            let seen = tap.finish().await;
+            match before {
+                Some(before) => join(lost(before.await), seen),
+                None => seen,
+            }
+        }));
+    }
+
+    /// The conversation has ended: what was seen of it is judged, and written down.
+    pub(super) async fn finish(mut self, account: &mut Account) {
+        self.turn();
+        let mut seen = match self.before {
+            Some(before) => lost(before.await),
+            // Nobody said anything.
+            None => Seen {
+                sight: Sight { found: Vec::new(), scanned: 0, coverage: Coverage::Full },
+                ..Seen::nothing(Gap::Off)
+            },
+        };
+        if let Some(gap) = self.gap {
+            let nothing = seen.sight.scanned == 0 && seen.sight.coverage == Coverage::Full;
+            let missing = if nothing { Coverage::None(gap) } else { Coverage::Partial(gap) };
+            seen.sight.coverage = if nothing { missing } else { seen.sight.coverage.and(missing) };
+        }
+        if let Some(mut watch) = account.watch.take() {
+            // It is with the client already: nothing is masked, and nothing refused.
+            let values = Values::Prints(&seen.prints);
+            let _ = judge(account, &mut watch, Stage::Stream, &seen.sight, values, &Consulted::nobody());
+            account.watch = Some(watch);
+        }
+    }
+}
+
+fn lost(seen: Result<Seen, tokio::task::JoinError>) -> Seen {
+    seen.unwrap_or_else(|_panic| Seen::nothing(Gap::Error))
+}
+
+/// What was seen of two answers, one after the other.
+fn join(mut one: Seen, mut other: Seen) -> Seen {
+    one.sight.scanned += other.sight.scanned;
+    one.sight.coverage = one.sight.coverage.and(other.sight.coverage);
+    one.sight.found.append(&mut other.sight.found);
+    one.prints.append(&mut other.prints);
+    if one.sight.found.len() > FOUND_MAX {
+        one.sight.found.truncate(FOUND_MAX);
+        one.prints.truncate(FOUND_MAX);
+        one.sight.coverage = one.sight.coverage.and(Coverage::Partial(Gap::FindingsCap));
+    }
+    one
+}
