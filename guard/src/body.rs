@@ -10,7 +10,7 @@ pub use mask::{Splice, compose, disjoint, splice};
 pub use passage::{Passage, Passages};
 
 use crate::engine::{Engine, Scratch};
-use crate::finding::{Hit, Provenance, RuleIndex};
+use crate::finding::{Class, Hit, Provenance, RuleIndex};
 use crate::json::{self, Malformed, Spot, Table, Text, Unit, Walk};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,6 +18,12 @@ use std::sync::Arc;
 
 /// Most findings of one body that are kept. The body is full of them; more would say nothing new.
 pub const FOUND_MAX: usize = 10_000;
+
+/// Longest value that is read with the name of its member before it, in bytes.
+const NAMED_VALUE_BYTES_MAX: usize = 128;
+
+/// Longest name of a member that is read before its value, in bytes: it must lie where words of context count.
+const NAME_BYTES_MAX: usize = 32;
 
 /// Something that was found in a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +140,7 @@ pub struct Room {
     scratch: Scratch,
     text: String,
     inner_text: String,
+    named: String,
     hits: Vec<Hit>,
 }
 
@@ -210,6 +217,30 @@ impl Report {
     }
 }
 
+/// Whether the name of a member can say what a value is. Most texts of a body are longer, or have no digit.
+fn may_be_named(name: &str, read: &str) -> bool {
+    (2..=NAME_BYTES_MAX).contains(&name.len())
+        && read.len() <= NAMED_VALUE_BYTES_MAX
+        && !matches!(name, "content" | "text" | "type" | "role" | "id" | "name" | "input" | "output")
+        && read.bytes().any(|byte| byte.is_ascii_digit())
+        && name.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80)
+}
+
+/// A name as people write its words: `taxId` and `tax_id` are `tax Id` and `tax id`. The name itself stands before it.
+fn spell(name: &str, out: &mut String) {
+    out.push_str(name);
+    out.push(' ');
+    let mut before = ' ';
+    for c in name.chars() {
+        match c {
+            '_' | '-' | '.' => out.push(' '),
+            c if c.is_ascii_uppercase() && before.is_ascii_lowercase() => out.extend([' ', c]),
+            c => out.push(c),
+        }
+        before = c;
+    }
+}
+
 /// One part of a body that is not known.
 struct Searching<'a> {
     engine: &'a Engine,
@@ -245,7 +276,8 @@ impl Searching<'_> {
 
     /// A text: it is searched as it reads.
     fn text(&mut self, at: usize, text: &Text, read: &str) {
-        let mut hits = self.scan(text.provenance, read);
+        let name = self.walk.name(self.body, text);
+        let mut hits = self.scan(text.provenance, name, read);
         let spot = if text.spot == Spot::Json { Spot::Value } else { text.spot };
         for hit in hits.drain(..) {
             let mut ends = [hit.range.start, hit.range.end];
@@ -295,7 +327,7 @@ impl Searching<'_> {
         } else {
             raw
         };
-        let mut hits = self.scan(text.provenance, innermost);
+        let mut hits = self.scan(text.provenance, inner.name(read, nested), innermost);
         for hit in hits.drain(..) {
             let mut ends = [hit.range.start, hit.range.end];
             if nested.escaped {
@@ -317,13 +349,49 @@ impl Searching<'_> {
         self.room.inner_text = decoded;
     }
 
-    fn scan(&mut self, provenance: Option<Provenance>, read: &str) -> Vec<Hit> {
+    fn scan(&mut self, provenance: Option<Provenance>, name: &str, read: &str) -> Vec<Hit> {
         let mut hits = std::mem::take(&mut self.room.hits);
         hits.clear();
-        let seen = self.engine.scan(read, provenance.unwrap_or_default(), &mut self.room.scratch, &mut hits);
+        let provenance = provenance.unwrap_or_default();
+        let seen = self.engine.scan(read, provenance, &mut self.room.scratch, &mut hits);
         self.scanned += seen.bytes;
         self.more |= seen.capped;
+        if may_be_named(name, read) {
+            self.scan_named(provenance, name, read, &mut hits);
+        }
         hits
+    }
+
+    /// Adds personal data that only the name of its member says to be such: `{"passport_number": "…"}`.
+    fn scan_named(&mut self, provenance: Provenance, name: &str, read: &str, hits: &mut Vec<Hit>) {
+        let known = hits.len();
+        let mut named = std::mem::take(&mut self.room.named);
+        named.clear();
+        spell(name, &mut named);
+        named.push_str(": ");
+        let from = named.len();
+        named.push_str(read);
+        self.engine.scan(&named, provenance, &mut self.room.scratch, hits);
+        let more: Vec<Hit> = hits
+            .drain(known..)
+            .filter(|hit| hit.range.start >= from && self.is_personal(hit))
+            .map(|hit| Hit { range: hit.range.start - from..hit.range.end - from, ..hit })
+            .collect();
+        for hit in more {
+            // With its name it is surer, and may be more than it seemed without.
+            let within = |old: &Hit| old.range.start >= hit.range.start && old.range.end <= hit.range.end;
+            hits.retain(|old| !(within(old) && self.is_personal(old)));
+            let covered = |old: &Hit| old.range.start <= hit.range.start && old.range.end >= hit.range.end;
+            if !hits.iter().any(|old| covered(old) && self.is_personal(old)) {
+                hits.push(hit);
+            }
+        }
+        hits.sort_by_key(|hit| (hit.range.start, hit.range.end));
+        self.room.named = named;
+    }
+
+    fn is_personal(&self, hit: &Hit) -> bool {
+        self.engine.rule(hit.rule).is_some_and(|rule| rule.class == Class::Pii)
     }
 
     fn keep(&mut self, text: &Text, mut kept: Kept) {

@@ -83,6 +83,33 @@ fn escapes_hide_nothing() {
 }
 
 #[test]
+fn the_name_of_a_member_says_what_its_value_is() {
+    let found = |body: &str| -> Vec<(String, String, String)> {
+        let rule = |found: &Found| engine().rule(found.rule).unwrap().entity.to_string();
+        report(body)
+            .found
+            .iter()
+            .map(|found| (rule(found), found.value(body).into_owned(), found.path.to_string()))
+            .collect()
+    };
+    let of = |entity: &str, value: &str, path: &str| vec![(entity.to_owned(), value.to_owned(), path.to_owned())];
+    for name in ["ssn", "social_security_number", "socialSecurityNumber", "social-security"] {
+        let body = format!(r#"{{"customer":{{"{name}":"536221845"}}}}"#);
+        assert_eq!(found(&body), of("US_SSN", "536221845", &format!("customer.{name}")), "{body}");
+    }
+    assert_eq!(found(r#"{"list":[{"ssns":["x","536221845"]}]}"#), of("US_SSN", "536221845", "list[0].ssns[1]"));
+    let arguments = r#"{"messages":[{"arguments":"{\"ssn\":\"5362\\u00321845\"}"}]}"#;
+    let nested = found(arguments);
+    assert_eq!((&*nested[0].0, &*nested[0].1), ("US_SSN", "536221845"));
+    // Nothing is found twice, and a name says nothing of what is no value of it.
+    assert_eq!(found(&format!(r#"{{"card":"{CARD}"}}"#)).len(), 1);
+    assert_eq!(found(r#"{"build":"536221845"}"#), []);
+    let long = |blanks: usize| format!(r#"{{"ssn":"{}536221845"}}"#, " ".repeat(blanks));
+    assert_eq!(found(&long(20)).len(), 1);
+    assert_eq!(found(&long(NAMED_VALUE_BYTES_MAX - 10)), [], "too long to be read with its name");
+}
+
+#[test]
 fn a_body_that_is_no_json_is_not_searched() {
     assert!(search(engine(), "{\"a\":", &table(), &Forgetful, &mut Room::default()).is_err());
 }

@@ -55,7 +55,7 @@ pub fn may_continue(byte: u8) -> bool {
 }
 
 /// Counts up with every change of what is found.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// The entities that parsers of their own find, in this order, before all others.
 const PARSED: [&Entity; 12] = [

@@ -175,6 +175,21 @@ pub fn walk(body: &str, table: &Table, out: &mut Walk) -> Result<(), Malformed> 
 }
 
 impl Walk {
+    /// The name of the member that a string is the value of, or that the lists are which it stands in; raw, and empty where
+    /// there is none.
+    pub fn name<'b>(&self, body: &'b str, text: &Text) -> &'b str {
+        let (mut step, mut at) = (text.step, text.parent);
+        loop {
+            match step {
+                Step::Name { start, end } => return body.get(start..end).unwrap_or_default(),
+                Step::Outermost => return "",
+                Step::Index(_) => {}
+            }
+            let Some(node) = usize::try_from(at).ok().and_then(|at| self.nodes.get(at)) else { return "" };
+            (step, at) = (node.step, node.parent);
+        }
+    }
+
     /// The path of a string, as people write it: `messages[3].content[1].text`. A name of a member that may itself hold
     /// what is looked for stands in it as `(name)`: a path is written into records.
     pub fn path(&self, body: &str, text: &Text) -> String {

@@ -38,6 +38,9 @@ pub(super) const fn c(layout: &'static str, check: Check) -> Form {
     Form { tier: Tier::C, layout, check }
 }
 
+/// The layout of most cards.
+const FOUR_BY_FOUR: &[u8] = b"9999 9999 9999 9999";
+
 /// Bytes of the longest layout.
 pub(super) const MAX_LAYOUT: usize = 32;
 
@@ -135,8 +138,15 @@ impl Layout {
 
     /// Whether the value in a range is no part of something longer.
     pub(super) fn alone(&self, text: &[u8], range: &Range<usize>) -> bool {
-        !text::joined_right(text, range.end, self.groups.1)
-            && !text::joined_left(text, range.start, self.groups.0)
+        let left = text::joined_left(text, range.start, self.groups.0);
+        let right = text::joined_right(text, range.end, self.groups.1);
+        if !left && !right {
+            return true;
+        }
+        // A year or a code beside a card looks like one more of its groups. More than one are a table.
+        let by_blank = (!left || text::before(text, range.start) == b' ')
+            && (!right || text::at(text, range.end) == b' ');
+        *self.body == *FOUR_BY_FOUR && by_blank && text::groups_beside(text, range, 4) == 1
     }
 
     /// Whether the value in a range is valid.

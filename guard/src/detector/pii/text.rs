@@ -136,9 +136,44 @@ pub(super) fn joined_right(text: &[u8], end: usize, group: usize) -> bool {
     false
 }
 
+/// Most groups beside a value that are counted.
+const GROUPS_MAX: usize = 2;
+
+/// How many groups of so many digits stand before and behind a value, each behind one blank; counted to [`GROUPS_MAX`] on
+/// each side.
+pub(super) fn groups_beside(text: &[u8], value: &std::ops::Range<usize>, group: usize) -> usize {
+    let (mut left, mut right) = (0, 0);
+    let mut start = value.start;
+    while left < GROUPS_MAX && before(text, start) == b' ' {
+        let (from, seen) = run_back(text, start - 1);
+        if start - 1 - from != group || seen != DIGIT {
+            break;
+        }
+        (left, start) = (left + 1, from);
+    }
+    let mut end = value.end;
+    while right < GROUPS_MAX && at(text, end) == b' ' {
+        let (to, seen) = run(text, end + 1);
+        if to - end - 1 != group || seen != DIGIT {
+            break;
+        }
+        (right, end) = (right + 1, to);
+    }
+    left + right
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_beside_a_value_are_counted() {
+        let text = b"1 22 3333 4444 VVVV 5555 66";
+        assert_eq!(groups_beside(text, &(15..19), 4), 3);
+        assert_eq!(groups_beside(text, &(15..19), 3), 0);
+        assert_eq!(groups_beside(b"1111 2222 3333 VVVV", &(15..19), 4), GROUPS_MAX);
+        assert_eq!(groups_beside(b"VVVV", &(0..4), 4), 0);
+    }
 
     #[test]
     fn a_part_of_something_longer_is_no_value() {

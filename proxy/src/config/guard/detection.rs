@@ -229,7 +229,17 @@ impl Check<'_, '_> {
                     Tier::B => all.b,
                     Tier::C => all.c,
                 };
-                if mode == Mode::Off {
+                // An entity that is looked for already needs no weaker rule for it: who means that one names it.
+                let named = !found.rules.any.is_empty() || found.tiers.contains(&rule.tier);
+                let other = |other: &Rule| {
+                    let mode = match other.tier {
+                        Tier::A => all.a,
+                        Tier::B => all.b,
+                        Tier::C => all.c,
+                    };
+                    other.entity == rule.entity && mode != Mode::Off
+                };
+                if mode == Mode::Off && (named || !rules.iter().any(other)) {
                     all.rules.entry(rule.id.clone()).or_insert(Mode::InContext);
                 }
             }

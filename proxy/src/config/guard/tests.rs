@@ -373,3 +373,18 @@ fn the_engine_numbers_rules_as_policies_do_and_is_kept() {
     assert_eq!(find(&other.settings, text), [""; 0]);
     assert_ne!(one.detection, other.settings.detection);
 }
+
+#[test]
+fn attributions_of_works_are_no_addresses_unless_they_are_named() {
+    let find = |policy: &str| {
+        let loaded = good(&format!("policies: [{{name: a, when: [{policy}], then: {{action: log}}}}]"));
+        let engine = loaded.settings.detection.engine().unwrap();
+        let (mut hits, text) = (Vec::new(), "Author (e-mail): Jane Roe <jane.roe@corp.com>");
+        engine.scan(text, narrows_guard::Provenance::User, &mut narrows_guard::Scratch::default(), &mut hits);
+        hits.iter().map(|hit| engine.rules()[hit.rule.0 as usize].id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(find("{entity: EMAIL}"), [""; 0]);
+    assert_eq!(find("{class: pii}"), [""; 0]);
+    assert_eq!(find("{rule: email-attribution}"), ["email-attribution"]);
+    assert_eq!(find("{entity: EMAIL, tier: C}"), ["email-attribution"]);
+}
