@@ -1,8 +1,8 @@
 //! The structural checks that rules name (`check = "jwt"`).
 //!
 //! A check sees the secret that a rule's expression captured and says whether it can be one. Published examples often
-//! carry a wrong checksum, so no checksum decides alone: what a checksum would prove is left to the shape where the
-//! shape is unmistakable (GitHub, npm, Cloudflare, GitLab), and encodings decide where the shape is common (JSON Web
+//! carry a wrong checksum, so no checksum refuses alone: a right one proves a token (GitHub, npm), what a checksum would
+//! disprove is left to the shape where that is unmistakable (GitHub, npm, Cloudflare, GitLab), and encodings decide where the shape is common (JSON Web
 //! Tokens, Base64 of keys and logins, Discord).
 
 use super::{header, keys, password, randomness, vendor};
@@ -20,6 +20,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("base64-pem-private", keys::base64_pem_private),
     ("base64-text-secret", password::base64_text_secret),
     ("base64-userinfo", password::base64_userinfo),
+    ("checksummed-token", vendor::checksummed_token),
     ("db-url-password", password::database_password),
     ("der-private-key", keys::der_private_key),
     ("discord-token", vendor::discord_token),

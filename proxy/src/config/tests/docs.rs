@@ -116,6 +116,60 @@ fn the_example_in_the_reference_loads() {
     assert!(parse("reference", FilePath::new("."), text, &|_| Some("value".to_owned())).is_ok());
 }
 
+/// A row for each rule of a detector. `default` says when it reports.
+fn rows(rules: &[narrows_guard::Rule], default: impl Fn(&narrows_guard::Rule) -> &'static str) -> String {
+    let mut table = String::from("| rule | entity | tier | default | what |\n|---|---|---|---|---|\n");
+    for rule in rules {
+        let what = rule.description.replace('|', "\\|");
+        let (tier, default) = (format!("{:?}", rule.tier), default(rule));
+        table.push_str(&format!("| `{}` | `{}` | {tier} | {default} | {what} |\n", rule.id, rule.entity));
+    }
+    table
+}
+
+/// The page of all rules.
+fn detectors() -> String {
+    use narrows_guard::detector::{injection, pii, secret};
+    use narrows_guard::{Detector, Rule, Tier};
+    let secrets = secret::built_in().unwrap().patterns.into_iter().filter(|pattern| !pattern.silent);
+    let secrets: Vec<Rule> = secrets.map(|pattern| pattern.rule).collect();
+    let personal = pii::Pii::new(pii::Settings::default()).rules();
+    let injection = injection::Injection::new(injection::Settings::default()).rules();
+    let by_tier = |rule: &Rule| match rule.tier {
+        Tier::A => "always",
+        Tier::B => "in context",
+        Tier::C => "where a policy names it",
+    };
+    let of_secrets = |rule: &Rule| match rule.tier {
+        Tier::A | Tier::B => "always",
+        Tier::C => "where a policy names it",
+    };
+    format!(
+        "# Detectors\n\n\
+         Every rule of our own detectors, as it is built in. A policy means a rule by `rule`, by `entity`, by `class` or by \
+         `tier` ([policies](policies.md)); what is looked for at all is set under [`guard`](configuration.md#guard). The \
+         tier says how much a match says by itself: A, a checksum or an unmistakable shape; B, with a word of context nearby \
+         or a shape that is likely; C, without any check. A value of tier A that is written in a way that says less counts as \
+         one of a lower tier. Where a policy is in force, rules report as the column *default* says. What you name yourself \
+         (`guard.custom`) has the class `custom` and tier A.\n\n\
+         This page is generated; a test compares it with the rules.\n\n\
+         ## `secret`: credentials ({} rules)\n\n{}\n\
+         ## `pii`: data about people ({} rules)\n\n{}\n\
+         ## `injection`: text that tries to take the model over ({} rules)\n\n{}",
+        secrets.len(),
+        rows(&secrets, of_secrets),
+        personal.len(),
+        rows(&personal, by_tier),
+        injection.len(),
+        rows(&injection, |_| "from the threshold on"),
+    )
+}
+
+#[test]
+fn the_page_of_detectors_is_up_to_date() {
+    check("docs/detectors.md", &detectors());
+}
+
 /// The table of groups, as it stands in the page about paths beside inference.
 fn groups() -> String {
     use narrows_llm::paths::{Answer, GROUPS};
