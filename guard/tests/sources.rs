@@ -1,7 +1,11 @@
 //! Ordinary source code and documentation hold few findings: what cries wolf is switched off. Run with
 //! `cargo nextest run -p narrows-guard --run-ignored all sources`; what is read is whatever sources this machine has.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a test fails by panicking, and this one reports")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and this one reports"
+)]
 
 use narrows_guard::detector::pii::{Pii, Settings};
 use narrows_guard::detector::secret;
@@ -18,8 +22,25 @@ const FILE_BYTES_MAX: u64 = 200_000;
 /// Fewest bytes that say anything.
 const BYTES_MIN: usize = 4 * UNIT;
 
-const ENDINGS: &[&str] =
-    &["rs", "md", "toml", "txt", "c", "h", "py", "js", "ts", "json", "go", "java", "html", "yml", "yaml", "sh", "copyright"];
+const ENDINGS: &[&str] = &[
+    "rs",
+    "md",
+    "toml",
+    "txt",
+    "c",
+    "h",
+    "py",
+    "js",
+    "ts",
+    "json",
+    "go",
+    "java",
+    "html",
+    "yml",
+    "yaml",
+    "sh",
+    "copyright",
+];
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
@@ -99,7 +120,13 @@ fn sources_of_ordinary_programs_hold_few_findings() {
             if std::env::var_os("SHOW").is_some() {
                 let line = text[..hit.range.start].rfind('\n').map_or(0, |at| at + 1);
                 let end = text[hit.range.end..].find('\n').map_or(text.len(), |at| hit.range.end + at);
-                println!("{} {} {:?}: {}", rule.id, path.display(), &text[hit.range.clone()], &text[line..end]);
+                println!(
+                    "{} {} {:?}: {}",
+                    rule.id,
+                    path.display(),
+                    &text[hit.range.clone()],
+                    &text[line..end]
+                );
             }
         }
     }

@@ -161,9 +161,8 @@ impl Detail {
         }
         all.findings_dropped = all.findings_dropped.saturating_add(other.findings_dropped);
         for finding in other.findings {
-            let same = |known: &&mut Finding| {
-                known.rule == finding.rule && known.fingerprint == finding.fingerprint
-            };
+            let same =
+                |known: &&mut Finding| known.rule == finding.rule && known.fingerprint == finding.fingerprint;
             if let Some(known) = all.findings.iter_mut().find(same) {
                 known.count = known.count.saturating_add(finding.count);
                 known.score = known.score.max(finding.score);
@@ -309,7 +308,10 @@ mod tests {
         let log = part(Some(Action::Log), "a", "logged", vec![finding("x", 1)]);
         let block = part(Some(Action::Block), "b", "blocked", vec![finding("x", 2), finding("y", 1)]);
         let clean = Inspection::clean(5, Coverage::None(Gap::NotText), Mode::Enforce);
-        for all in [log.clone().and(block.clone()).and(clean.clone()), clean.clone().and(block.clone()).and(log.clone())] {
+        for all in [
+            log.clone().and(block.clone()).and(clean.clone()),
+            clean.clone().and(block.clone()).and(log.clone()),
+        ] {
             assert_eq!((all.bytes_scanned, all.action, all.enforced), (25, Some(Action::Block), true));
             assert_eq!(all.coverage, Coverage::Partial(Gap::NotText));
             let detail = all.detail.unwrap();
@@ -318,7 +320,8 @@ mod tests {
             assert_eq!((counts, detail.findings_dropped), (vec![3, 1], 2));
         }
         let full = |from: usize| (0..FINDINGS_MAX).map(|at| finding(&format!("r{}", from + at), 1)).collect();
-        let (one, other) = (part(Some(Action::Log), "a", "", full(0)), part(Some(Action::Log), "a", "", full(1)));
+        let (one, other) =
+            (part(Some(Action::Log), "a", "", full(0)), part(Some(Action::Log), "a", "", full(1)));
         let detail = one.and(other).detail.unwrap();
         assert_eq!((detail.findings.len(), detail.findings_dropped), (FINDINGS_MAX, 3));
         let failed = Inspection { enforced: false, ..block.clone() };

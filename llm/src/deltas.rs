@@ -473,7 +473,8 @@ impl Generated<'_> {
                 }
             }
         }
-        for args in self.tool_call.iter().flat_map(|calls| &calls.function_calls).filter_map(|call| call.args) {
+        for args in self.tool_call.iter().flat_map(|calls| &calls.function_calls).filter_map(|call| call.args)
+        {
             to.value(args.get(), block(0, Kind::Arguments));
         }
     }
@@ -542,7 +543,11 @@ mod tests {
             "transcript.text.delta",
         ] {
             let data = format!(r#"{{"type":"{name}","output_index":1,"delta":"hi"}}"#);
-            assert_eq!(given(Dialect::OpenaiResponses, &data), one("output[1].content[0].text", "hi"), "{name}");
+            assert_eq!(
+                given(Dialect::OpenaiResponses, &data),
+                one("output[1].content[0].text", "hi"),
+                "{name}"
+            );
         }
         let sound = r#"{"type":"response.output_audio.delta","delta":"UklGRg=="}"#;
         assert_eq!(given(Dialect::OpenaiResponses, sound), []);
@@ -611,7 +616,8 @@ mod tests {
     #[test]
     fn the_live_api_gives_turns_transcripts_and_calls() {
         let live = |data| given(Dialect::GeminiGenerate, data);
-        let data = r#"{"serverContent":{"modelTurn":{"parts":[{"text":"a"}]},"outputTranscription":{"text":"b"}}}"#;
+        let data =
+            r#"{"serverContent":{"modelTurn":{"parts":[{"text":"a"}]},"outputTranscription":{"text":"b"}}}"#;
         let path = "candidates[0].content.parts.text";
         assert_eq!(live(data), [one(path, "a"), one(path, "b")].concat());
         let data = r#"{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{"k":"v"}}]}}"#;

@@ -92,12 +92,16 @@ fn the_name_of_a_member_says_what_its_value_is() {
             .map(|found| (rule(found), found.value(body).into_owned(), found.path.to_string()))
             .collect()
     };
-    let of = |entity: &str, value: &str, path: &str| vec![(entity.to_owned(), value.to_owned(), path.to_owned())];
+    let of =
+        |entity: &str, value: &str, path: &str| vec![(entity.to_owned(), value.to_owned(), path.to_owned())];
     for name in ["ssn", "social_security_number", "socialSecurityNumber", "social-security"] {
         let body = format!(r#"{{"customer":{{"{name}":"536221845"}}}}"#);
         assert_eq!(found(&body), of("US_SSN", "536221845", &format!("customer.{name}")), "{body}");
     }
-    assert_eq!(found(r#"{"list":[{"ssns":["x","536221845"]}]}"#), of("US_SSN", "536221845", "list[0].ssns[1]"));
+    assert_eq!(
+        found(r#"{"list":[{"ssns":["x","536221845"]}]}"#),
+        of("US_SSN", "536221845", "list[0].ssns[1]")
+    );
     let arguments = r#"{"messages":[{"arguments":"{\"ssn\":\"5362\\u00321845\"}"}]}"#;
     let nested = found(arguments);
     assert_eq!((&*nested[0].0, &*nested[0].1), ("US_SSN", "536221845"));

@@ -357,7 +357,12 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_form_are_told_apart() {
-        let form = format!("{}{}{}--b-1--\r\n", part("purpose", "batch"), file("{\"a\":1}\n--b-10"), part("empty", ""));
+        let form = format!(
+            "{}{}{}--b-1--\r\n",
+            part("purpose", "batch"),
+            file("{\"a\":1}\n--b-10"),
+            part("empty", "")
+        );
         let parts = parts(KIND, form.as_bytes()).unwrap();
         let values: Vec<(&str, Option<&str>, &str, &str)> = parts
             .iter()

@@ -127,12 +127,8 @@ fn scope(guard: &Guard, account: &Account, target: &Target, asked: &Asked<'_>) -
         }
     }
     models.extend(account.model_requested.as_deref());
-    let facts = Facts {
-        models: &models,
-        providers: &providers,
-        dialect: Some(asked.dialect),
-        ..account.facts()
-    };
+    let facts =
+        Facts { models: &models, providers: &providers, dialect: Some(asked.dialect), ..account.facts() };
     guard.policies.scope(&facts)
 }
 

@@ -111,7 +111,8 @@ impl Pieces {
         }
         let mut view = vec![b' '; body.len()];
         for piece in &self.pieces {
-            if let (Some(to), Some(from)) = (view.get_mut(piece.range.clone()), body.get(piece.range.clone())) {
+            if let (Some(to), Some(from)) = (view.get_mut(piece.range.clone()), body.get(piece.range.clone()))
+            {
                 to.copy_from_slice(from);
             }
         }
@@ -134,8 +135,7 @@ impl Guard {
             return self.search_pieces_here(organization, pieces);
         }
         let (guard, organization, pieces) = (Arc::clone(self), organization.to_owned(), Arc::clone(pieces));
-        let searching =
-            tokio::task::spawn_blocking(move || guard.search_pieces_here(&organization, &pieces));
+        let searching = tokio::task::spawn_blocking(move || guard.search_pieces_here(&organization, &pieces));
         // It does not come back only if it panics or the runtime ends: then nothing was inspected.
         searching.await.unwrap_or_else(|_lost| Sight::none(Gap::Error))
     }
@@ -233,9 +233,7 @@ impl Gathered {
                 sight
             }
             (Some(sight), None) => sight,
-            (None, rest) => {
-                Sight { found: Vec::new(), scanned: 0, coverage: rest.unwrap_or(Coverage::Full) }
-            }
+            (None, rest) => Sight { found: Vec::new(), scanned: 0, coverage: rest.unwrap_or(Coverage::Full) },
         }
     }
 }
@@ -264,7 +262,8 @@ mod tests {
     #[test]
     fn a_form_is_its_texts_and_says_what_is_none() {
         let field = "content-disposition: form-data; name=\"prompt\"";
-        let sound = "content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\ncontent-type: audio/wav";
+        let sound =
+            "content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\ncontent-type: audio/wav";
         let body = form(&[(field, "Grüße".as_bytes()), (sound, &[b'R', 0, 0xFF, b'F'])]);
         let pieces = Pieces::of(BOUNDARY, &body, Provenance::Document);
         assert_eq!(pieces.rest, Some(Coverage::None(Gap::NotText)));

@@ -40,7 +40,8 @@ fn form(kind: &str, name: &str, content: &[u8]) -> Ask {
 
 fn line(words: &str) -> String {
     let body = serde_json::json!({"model": "m", "messages": [{"role": "user", "content": words}]});
-    let line = serde_json::json!({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body});
+    let line =
+        serde_json::json!({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body});
     format!("{line}\n")
 }
 
@@ -150,7 +151,8 @@ async fn a_json_body_beside_inference_is_masked_and_blocked() {
 /// An answer of this type.
 fn says(kind: &str, body: &[u8]) -> Act {
     let length = body.len();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\netag: x\r\ncontent-length: {length}\r\n\r\n");
+    let head =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\netag: x\r\ncontent-length: {length}\r\n\r\n");
     Act::Say([head.into_bytes(), body.to_vec()].concat())
 }
 
@@ -218,7 +220,8 @@ async fn a_list_is_masked() {
     let list = format!(
         r#"{{"object":"list","data":[{{"id":"file-1","object":"file","filename":"{CARD}.txt"}}],"has_more":false}}"#
     );
-    let (gate, _scripted) = downloads(&policy("response", "mask"), says("application/json", list.as_bytes())).await;
+    let (gate, _scripted) =
+        downloads(&policy("response", "mask"), says("application/json", list.as_bytes())).await;
     let got = gate.ask_as_key(Ask::get("/beside/v1/files")).await;
     assert!(got.text().contains("[CARD_") && !got.text().contains("1111"), "{}", got.text());
 }
@@ -241,7 +244,8 @@ async fn a_stream_of_a_transcription_is_looked_at_and_passes_untouched() {
 
 #[tokio::test]
 async fn a_policy_by_place_holds_beside_inference_too() {
-    let top = "policies: [{name: no-files, where: {dialect: openai.files, team: blue}, then: {action: block}}]";
+    let top =
+        "policies: [{name: no-files, where: {dialect: openai.files, team: blue}, then: {action: block}}]";
     let (gate, scripted) = gate(top, Act::json(200, "", FILE)).await;
     let got = gate.ask_as_key(batch()).await;
     assert_eq!((got.status(), scripted.connections()), (403, 0), "{}", got.text());

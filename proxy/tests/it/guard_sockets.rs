@@ -32,7 +32,8 @@ fn unmasked(wire: &[u8]) -> String {
     };
     let mask = &wire[at..at + 4];
     let payload = &wire[at + 4..at + 4 + length];
-    String::from_utf8(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect()).unwrap()
+    String::from_utf8(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect())
+        .unwrap()
 }
 
 #[tokio::test]
@@ -51,8 +52,14 @@ async fn a_message_is_logged_masked_or_blocked() {
             Action::Log => assert_eq!(heard, [first, second, CLIENT_CLOSE.to_vec()].concat()),
             Action::Mask => {
                 let said = unmasked(&heard[first.len()..]);
-                assert!(said.contains("pay [CARD_") && said.contains("] now") && !said.contains("1111"), "{said}");
-                assert!(serde_json::from_str::<serde_json::Value>(&said).is_ok() && heard.ends_with(&CLIENT_CLOSE));
+                assert!(
+                    said.contains("pay [CARD_") && said.contains("] now") && !said.contains("1111"),
+                    "{said}"
+                );
+                assert!(
+                    serde_json::from_str::<serde_json::Value>(&said).is_ok()
+                        && heard.ends_with(&CLIENT_CLOSE)
+                );
             }
             Action::Block => {
                 assert_eq!((heard.len(), record.reason), (first.len(), Reason::ContentBlocked));
@@ -63,7 +70,11 @@ async fn a_message_is_logged_masked_or_blocked() {
             }
         }
         let seen = record.inspections.get(Stage::Request).unwrap();
-        assert_eq!((seen.action, seen.coverage, seen.enforced), (Some(action), Coverage::Full, true), "{word}");
+        assert_eq!(
+            (seen.action, seen.coverage, seen.enforced),
+            (Some(action), Coverage::Full, true),
+            "{word}"
+        );
         let finding = &seen.detail.as_ref().unwrap().findings[0];
         assert_eq!((&*finding.entity, finding.count), ("CARD", 1));
         assert!(!format!("{record:?}").contains("1111 1111"));
@@ -89,9 +100,15 @@ async fn the_messages_of_a_conversation_are_recorded_together() {
 
 #[tokio::test]
 async fn what_a_provider_says_is_looked_at_and_passes_untouched() {
-    let done = text(r#"{"type":"response.done","response":{"usage":{"input_tokens":1,"output_tokens":2}}}"#, false);
+    let done =
+        text(r#"{"type":"response.done","response":{"usage":{"input_tokens":1,"output_tokens":2}}}"#, false);
     let says = [
-        delta("it is 4111"), delta(" 1111 1111"), delta(" 1111, ok"), done.clone(), delta("bye"), done,
+        delta("it is 4111"),
+        delta(" 1111 1111"),
+        delta(" 1111, ok"),
+        done.clone(),
+        delta("bye"),
+        done,
         SERVER_CLOSE.to_vec(),
     ]
     .concat();
@@ -130,7 +147,8 @@ async fn sound_is_said_not_to_have_been_looked_at() {
 #[tokio::test]
 async fn a_model_that_only_a_message_names_is_denied_by_its_place() {
     let (address, heard) = provider(SWITCH, SERVER_CLOSE.to_vec()).await;
-    let top = "policies: [{name: no-good, where: {model: good}, then: {action: block, message: Not this one.}}]";
+    let top =
+        "policies: [{name: no-good, where: {model: good}, then: {action: block, message: Not this one.}}]";
     let gate = plan(address).top(top).start();
     let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
     client.send(&text(r#"{"type":"response.create","model":"good","input":"hi"}"#, true)).await;
@@ -144,7 +162,8 @@ async fn a_model_that_only_a_message_names_is_denied_by_its_place() {
 #[tokio::test]
 async fn a_handshake_is_denied_by_its_place() {
     let (address, _heard) = provider(SWITCH, SERVER_CLOSE.to_vec()).await;
-    let gate = plan(address).top("policies: [{name: no, where: {team: blue}, then: {action: block}}]").start();
+    let gate =
+        plan(address).top("policies: [{name: no, where: {team: blue}, then: {action: block}}]").start();
     let mut client = gate.connect().await;
     client.send(&ask("/v1/realtime?model=gpt-realtime").key(&gate.key).wire()).await;
     assert_eq!(client.answer(false).await.status(), 403);

@@ -36,7 +36,8 @@ fn has_crc(value: &[u8]) -> bool {
     let payload = value.get(prefix + 1..).unwrap_or_default();
     let Some(end) = payload.len().checked_sub(CRC_CHARS).filter(|end| *end > 0) else { return false };
     let (random, sum) = payload.split_at(end);
-    let digit = |byte: &u8| BASE_62.iter().position(|known| known == byte).and_then(|at| u64::try_from(at).ok());
+    let digit =
+        |byte: &u8| BASE_62.iter().position(|known| known == byte).and_then(|at| u64::try_from(at).ok());
     // Six digits of base 62 are less than 2^36.
     let sum = sum.iter().try_fold(0u64, |sum, byte| Some(sum * 62 + digit(byte)?));
     sum == Some(u64::from(crc32(random)))

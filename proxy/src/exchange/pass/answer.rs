@@ -33,7 +33,14 @@ pub(super) async fn answer(
     if account.streamed {
         let tap = inspect::tap(account, &way, &head)?;
         let metered = way.row.answer == Answer::Metered;
-        return Ok(pass(session, account, upstream, head, Passing { metered, early, tap, ..Passing::default() }).await);
+        return Ok(pass(
+            session,
+            account,
+            upstream,
+            head,
+            Passing { metered, early, tap, ..Passing::default() },
+        )
+        .await);
     }
     let looks = inspect::answer(account, &head)?;
     let reads = match way.row.answer {
@@ -62,9 +69,14 @@ pub(super) async fn answer(
             if looks {
                 inspect::too_large_to_hold(account)?;
             }
-            return Ok(
-                pass(session, account, upstream, head, Passing { held: parts, early, ..Passing::default() }).await
-            );
+            return Ok(pass(
+                session,
+                account,
+                upstream,
+                head,
+                Passing { held: parts, early, ..Passing::default() },
+            )
+            .await);
         }
     };
     if reads && let Some(text) = plain(account, &head, &whole) {
@@ -77,7 +89,8 @@ pub(super) async fn answer(
         head.forget_body();
         return Ok(replace(session, account, &head, body).await);
     }
-    Ok(pass(session, account, upstream, head, Passing { held: vec![whole], early, ..Passing::default() }).await)
+    Ok(pass(session, account, upstream, head, Passing { held: vec![whole], early, ..Passing::default() })
+        .await)
 }
 
 /// Whether a head announces JSON.

@@ -95,7 +95,8 @@ async fn complete(
 ) -> Result<Payload, Refusal> {
     let coding = session.head().headers.get(header::CONTENT_ENCODING);
     let coding = coding.filter(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let decoded = coding.map(|coding| coding::decode_body(coding.as_bytes(), &stream.ahead, watch.guard.body_max));
+    let decoded =
+        coding.map(|coding| coding::decode_body(coding.as_bytes(), &stream.ahead, watch.guard.body_max));
     let decoded = match decoded {
         None => None,
         Some(Ok(text)) => Some(Bytes::from(text)),
@@ -115,8 +116,7 @@ async fn complete(
     if compressed && !share.grow_to(wire.len() + text.len()) {
         return Err(read::buffers_full());
     }
-    let splices =
-        look_at_pieces(account, watch, Stage::Request, &text, (kind, Provenance::Document)).await?;
+    let splices = look_at_pieces(account, watch, Stage::Request, &text, (kind, Provenance::Document)).await?;
     let mut edits = Vec::new();
     mask(&mut edits, splices);
     let body = read::Body { wire, text, compressed, share };
@@ -295,7 +295,14 @@ pub(super) async fn tapped(account: &mut Account, tap: Option<Tap>) {
     let seen = tap.finish().await;
     if let Some(mut watch) = account.watch.take() {
         // It is with the client already: nothing is masked, and nothing refused.
-        let _ = judge(account, &mut watch, Stage::Stream, &seen.sight, Values::Prints(&seen.prints), &Consulted::nobody());
+        let _ = judge(
+            account,
+            &mut watch,
+            Stage::Stream,
+            &seen.sight,
+            Values::Prints(&seen.prints),
+            &Consulted::nobody(),
+        );
         account.watch = Some(watch);
     }
 }

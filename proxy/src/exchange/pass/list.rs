@@ -84,7 +84,8 @@ async fn shown(
     head: &mut Head,
     body: Bytes,
 ) -> Result<Ending, Refusal> {
-    let masked = if inspect::answer(account, head)? { inspect::shown(account, head, &body).await? } else { None };
+    let masked =
+        if inspect::answer(account, head)? { inspect::shown(account, head, &body).await? } else { None };
     if masked.is_some() {
         head.forget_body();
     }

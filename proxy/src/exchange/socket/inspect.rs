@@ -22,7 +22,8 @@ pub(super) fn gate(account: &mut Account) -> Result<(), Refusal> {
     let said = match watch.guard.policies.needs(&watch.scope, Stage::Stream).hold {
         true => {
             let nothing = Sight::none(Gap::Websocket);
-            judge(account, &mut watch, Stage::Stream, &nothing, Values::In(""), &Consulted::nobody()).map(drop)
+            judge(account, &mut watch, Stage::Stream, &nothing, Values::In(""), &Consulted::nobody())
+                .map(drop)
         }
         false => Ok(()),
     };
@@ -51,12 +52,8 @@ impl<'a> Inspector<'a> {
         let Message { text, models, is_mixed, .. } = message;
         if !models.is_empty() && models != self.models {
             let named: Vec<&str> = models.iter().map(|model| &**model).collect();
-            let asked = Asked {
-                dialect: self.target.dialect.as_str(),
-                models: &named,
-                choice: None,
-                stream: true,
-            };
+            let asked =
+                Asked { dialect: self.target.dialect.as_str(), models: &named, choice: None, stream: true };
             begin(self.account, self.target, &asked)?;
             gate(self.account)?;
             self.models = models;
@@ -119,7 +116,14 @@ impl Ear {
         }
         let is_off = needs.is_nothing();
         if is_off {
-            let _ = judge(account, &mut watch, Stage::Stream, &Sight::none(Gap::Off), Values::In(""), &Consulted::nobody());
+            let _ = judge(
+                account,
+                &mut watch,
+                Stage::Stream,
+                &Sight::none(Gap::Off),
+                Values::In(""),
+                &Consulted::nobody(),
+            );
         }
         let guard = Arc::clone(&watch.guard);
         account.watch = Some(watch);
@@ -138,7 +142,8 @@ impl Ear {
         event.extend_from_slice(b"data: ");
         event.extend(message.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
         event.extend_from_slice(b"\n\n");
-        let tap = self.tap.get_or_insert_with(|| Tap::new(&self.guard, &self.organization, self.dialect, None));
+        let tap =
+            self.tap.get_or_insert_with(|| Tap::new(&self.guard, &self.organization, self.dialect, None));
         tap.push(&Bytes::from(event));
     }
 
