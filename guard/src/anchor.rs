@@ -11,7 +11,7 @@ mod frequency;
 mod literal;
 mod matcher;
 
-pub(crate) use condition::ByteSet;
+pub(crate) use condition::{ByteSet, Condition};
 pub(crate) use derive::{Derived, MAX_REACH, MIN_LITERAL, derive};
 pub(crate) use literal::{Anchor, Literal, MAX_BYTES as MAX_LITERAL};
 pub(crate) use matcher::Matcher;

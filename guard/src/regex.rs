@@ -115,6 +115,11 @@ impl Expression {
         Ok(Expression { pattern: pattern.into(), groups, compiled: OnceLock::new() })
     }
 
+    /// Of a pattern that was read before, with so many groups.
+    pub(crate) fn known(pattern: &str, groups: usize) -> Expression {
+        Expression { pattern: pattern.into(), groups, compiled: OnceLock::new() }
+    }
+
     /// The pattern.
     pub fn as_str(&self) -> &str {
         &self.pattern

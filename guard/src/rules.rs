@@ -2,6 +2,7 @@
 
 mod allow;
 mod load;
+pub(crate) mod prepared;
 mod syntax;
 
 pub(crate) use allow::Views;
@@ -9,8 +10,10 @@ pub use allow::{Allowlist, Condition, Target};
 pub use load::{LoadError, MAX_FILE_BYTES, MAX_RULES};
 pub use syntax::from_go;
 
+use crate::anchor::Derived;
 use crate::finding::{Class, Rule, Tier};
 use crate::regex::Expression;
+use std::sync::Arc;
 
 /// A structural check of a secret's bytes: a checksum, a header that decodes.
 pub type Check = fn(&[u8]) -> bool;
@@ -49,6 +52,8 @@ pub struct Pattern {
     pub check: Option<Check>,
     /// Whether it serves other rules only and reports nothing by itself.
     pub silent: bool,
+    /// What it is found by, where that was derived beforehand.
+    pub(crate) found_by: Option<Arc<Vec<Derived>>>,
 }
 
 /// Something in a file that has no meaning here, or another one than where the file comes from.

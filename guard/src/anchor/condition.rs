@@ -17,6 +17,26 @@ impl ByteSet {
     pub(crate) const EMPTY: ByteSet = ByteSet([0; 4]);
     pub(crate) const ALL: ByteSet = ByteSet([u64::MAX; 4]);
 
+    /// Of ranges, both ends included.
+    pub(crate) fn of_ranges(ranges: &[(u8, u8)]) -> ByteSet {
+        let mut set = ByteSet::EMPTY;
+        ranges.iter().flat_map(|(first, last)| *first..=*last).for_each(|byte| set.add(byte));
+        set
+    }
+
+    /// The set as ranges, both ends included.
+    #[cfg(test)]
+    pub(crate) fn ranges(self) -> Vec<(u8, u8)> {
+        let mut ranges: Vec<(u8, u8)> = Vec::new();
+        for byte in (0..=u8::MAX).filter(|byte| self.has(*byte)) {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == byte => *last = byte,
+                _ => ranges.push((byte, byte)),
+            }
+        }
+        ranges
+    }
+
     pub(crate) fn add(&mut self, byte: u8) {
         self.0[usize::from(byte >> 6)] |= 1 << (byte & 63);
     }
@@ -50,10 +70,10 @@ impl ByteSet {
 /// `run` bytes of `set` in a row, of which the first stands `nearest` to `farthest` bytes after the literal's first byte.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Condition {
-    set: ByteSet,
-    run: usize,
-    nearest: usize,
-    farthest: usize,
+    pub(crate) set: ByteSet,
+    pub(crate) run: usize,
+    pub(crate) nearest: usize,
+    pub(crate) farthest: usize,
 }
 
 /// Longest run that is asked for; a longer one says no more.

@@ -44,6 +44,13 @@ impl Literal {
         Literal { bytes, masks }
     }
 
+    /// Of bytes, with a bit for each letter, from the lowest bit on, that stands in both cases.
+    pub(crate) fn new(bytes: impl Iterator<Item = u8>, cases: u32) -> Literal {
+        let bytes: Vec<u8> = bytes.take(MAX_BYTES).collect();
+        let masks = (0..bytes.len()).map(|at| if cases >> at & 1 == 1 { 0x20 } else { 0 }).collect();
+        Literal { bytes, masks }
+    }
+
     /// From what an extraction over [`encode`]d structure found.
     fn decode(encoded: &[u8]) -> Literal {
         let both = |byte: &u8| CASELESS.contains(byte);

@@ -1,7 +1,7 @@
 //! Allowlists: matches that are no findings.
 
+use crate::regex::Expression;
 use aho_corasick::AhoCorasick;
-use regex_automata::meta::Regex;
 
 /// Whether all or any of an allowlist's parts must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Allowlist {
     /// What its expressions look at.
     pub target: Target,
     /// Expressions.
-    pub regexes: Vec<Regex>,
+    pub regexes: Vec<Expression>,
     /// Words inside of the secret, in any case.
     pub stopwords: Option<AhoCorasick>,
     /// Whether it also asks for paths or commits, which no text of a conversation has.
@@ -54,8 +54,8 @@ impl Allowlist {
             Target::Match => views.whole,
             Target::Line => views.lines,
         };
-        let regexes =
-            (!self.regexes.is_empty()).then(|| self.regexes.iter().any(|regex| regex.is_match(text)));
+        let matches = |regex: &Expression| regex.compiled().is_ok_and(|regex| regex.is_match(text));
+        let regexes = (!self.regexes.is_empty()).then(|| self.regexes.iter().any(matches));
         let words = self.stopwords.as_ref().map(|words| words.is_match(views.secret));
         match self.condition {
             Condition::Any => regexes == Some(true) || words == Some(true),

@@ -7,7 +7,7 @@
 use super::allow::{Allowlist, Condition, Target};
 use super::{Check, Note, Pattern, Required, RuleSet, from_go, secret_rule};
 use crate::finding::Tier;
-use crate::regex::{self, Expression};
+use crate::regex::Expression;
 use aho_corasick::AhoCorasick;
 use std::collections::HashMap;
 use toml_edit::{Document, Item, TableLike, Value};
@@ -194,6 +194,7 @@ impl Reader<'_> {
             context: words(table, "context")?,
             check,
             silent: boolean(table, "skipReport")?,
+            found_by: None,
         });
         Ok(())
     }
@@ -282,10 +283,10 @@ impl Reader<'_> {
         };
         let mut regexes = Vec::new();
         for regex in words_as_written(table, "regexes")? {
-            regexes.push(
-                regex::compile(&from_go(&regex))
-                    .map_err(|cause| format!("an allowlist's expression: {cause}"))?,
-            );
+            let wrong = |cause: String| format!("an allowlist's expression: {cause}");
+            let expression = Expression::new(&from_go(&regex)).map_err(wrong)?;
+            expression.compiled().map_err(|cause| wrong(cause.to_owned()))?;
+            regexes.push(expression);
         }
         let stopwords = words(table, "stopwords")?;
         let stopwords = match stopwords.is_empty() {

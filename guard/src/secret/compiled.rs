@@ -2,9 +2,7 @@
 
 use super::evaluate::{Judge, Span};
 use super::state::State;
-use crate::anchor::{
-    Anchor, ByteSet, Derived, Literal, MAX_LITERAL, MAX_REACH, MIN_LITERAL, Matcher, derive,
-};
+use crate::anchor::{Anchor, ByteSet, Derived, Literal, MAX_LITERAL, MIN_LITERAL, Matcher, derive};
 use crate::finding::{Hit, Rule};
 use crate::regex;
 use crate::rules::{Allowlist, Note, Pattern, RuleSet};
@@ -12,16 +10,30 @@ use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// A pattern ready for search.
 pub(crate) struct Ready {
     pub(crate) pattern: Pattern,
-    /// The branches by which it is found, each with what its `rest` compiles to.
-    derived: Vec<(Derived, OnceLock<Option<Regex>>)>,
+    /// The branches by which it is found.
+    derived: Arc<Vec<Derived>>,
+    /// By branch: the expression from its literal on, compiled when it is asked for first.
+    rests: Vec<OnceLock<Option<Regex>>>,
 }
 
 impl Ready {
+    /// The expression from a branch's literal on, where anything stands before it.
+    fn rest(&self, branch: usize) -> Option<&Regex> {
+        if self.derived.get(branch)?.at_start {
+            return None;
+        }
+        let compile = || {
+            let hir = regex::parse(self.pattern.regex.as_str()).ok()?;
+            derive(&hir).get(branch)?.rest.as_ref().and_then(regex::compile_part)
+        };
+        self.rests.get(branch)?.get_or_init(compile).as_ref()
+    }
+
     /// The expression. One that cannot be compiled was refused when the rules were read, or by our tests.
     pub(crate) fn regex(&self) -> Option<&Regex> {
         self.pattern.regex.compiled().ok()
@@ -64,15 +76,15 @@ impl Secrets {
         let mut ready = Vec::with_capacity(set.patterns.len());
         for (number, pattern) in set.patterns.into_iter().enumerate() {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
-            let derived = if pattern.silent { Vec::new() } else { derive_of(&pattern) };
+            let derived = if pattern.silent { Arc::default() } else { derive_of(&pattern) };
             if derived.is_empty() && !pattern.silent {
                 let text = index.enter_keywords(number, &pattern);
                 notes.push(Note { rule: pattern.rule.id.clone(), text: text.into() });
             } else {
                 index.enter(number, &derived);
             }
-            let derived = derived.into_iter().map(|one| (one, OnceLock::new())).collect();
-            ready.push(Ready { pattern, derived });
+            let rests = derived.iter().map(|_| OnceLock::new()).collect();
+            ready.push(Ready { pattern, derived, rests });
         }
         let mut sorted: Vec<(Literal, (ByteSet, Vec<Use>))> = index.literals.into_iter().collect();
         sorted.sort_by(|a, b| a.0.cmp(&b.0));
@@ -148,7 +160,7 @@ impl Secrets {
         out: &mut Vec<Hit>,
     ) {
         let ready = &self.ready[pattern as usize];
-        let (derived, rest) = &ready.derived[branch as usize];
+        let derived = &ready.derived[branch as usize];
         let text = judge.text.as_bytes();
         if !derived.conditions.iter().all(|condition| condition.holds(text, at)) {
             return;
@@ -159,9 +171,8 @@ impl Secrets {
         if !state.spend(pattern, to - from, budget) {
             return;
         }
-        if let Some(part) = &derived.rest
-            && let Some(regex) = rest.get_or_init(|| regex::compile_part(part))
-            && regex
+        if let Some(rest) = ready.rest(branch as usize)
+            && rest
                 .search_half(&Input::new(text).range(at..to).anchored(Anchored::Yes).earliest(true))
                 .is_none()
         {
@@ -239,10 +250,8 @@ impl Index {
 }
 
 /// The branches by which a pattern is found.
-fn derive_of(pattern: &Pattern) -> Vec<Derived> {
-    let mut derived = regex::parse(pattern.regex.as_str()).map(|hir| derive(&hir)).unwrap_or_default();
-    for one in &mut derived {
-        one.reach = one.reach.min(MAX_REACH);
-    }
-    derived
+fn derive_of(pattern: &Pattern) -> Arc<Vec<Derived>> {
+    let derive =
+        || regex::parse(pattern.regex.as_str()).map(|hir| Arc::new(derive(&hir))).unwrap_or_default();
+    pattern.found_by.clone().unwrap_or_else(derive)
 }

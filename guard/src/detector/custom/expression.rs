@@ -139,6 +139,7 @@ fn searched(rule: &CustomRule, pattern: &str, group: usize) -> Result<Pattern, C
         context: Vec::new(),
         check: None,
         silent: false,
+        found_by: None,
     })
 }
 
