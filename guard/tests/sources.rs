@@ -1,12 +1,6 @@
 //! Ordinary source code and documentation hold few findings: what cries wolf is switched off. Run with
 //! `cargo nextest run -p narrows-guard --run-ignored all sources`; what is read is whatever sources this machine has.
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and this one reports"
-)]
-
 use narrows_guard::detector::pii::{Pii, Settings};
 use narrows_guard::detector::secret;
 use narrows_guard::{Class, Engine, Provenance, Scratch, Tier};
@@ -49,7 +43,10 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     for path in paths {
         let Ok(about) = std::fs::symlink_metadata(&path) else { continue };
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if about.is_dir() {
+        // Tables of telephone numbers (the `phonenumber` crate's, by carrier) are found, as they should be, and are no program:
+        // they were 873 of the 881 hits of a sample.
+        let is_table = path.ends_with("assets/carrier") || path.ends_with("assets/geocoding");
+        if about.is_dir() && !is_table {
             files(&path, out);
         } else if about.is_file() && about.len() <= FILE_BYTES_MAX {
             let ending = name.rsplit('.').next().unwrap_or_default();
