@@ -25,6 +25,8 @@ pub(super) enum Figure {
 pub(super) struct Bar {
     /// The work.
     pub work: &'static str,
+    /// The gateway, or the gateway with detectors.
+    pub proxy: &'static str,
     /// Whom the gateway is compared with.
     pub peer: &'static str,
     /// What is compared.
@@ -34,7 +36,12 @@ pub(super) struct Bar {
 }
 
 const fn bar(work: &'static str, peer: &'static str, figure: Figure, most: f64) -> Bar {
-    Bar { work, peer, figure, most }
+    Bar { work, proxy: "narrows", peer, figure, most }
+}
+
+/// A bar of the gateway with all detectors that are on by default.
+const fn guarded(work: &'static str, peer: &'static str, most: f64) -> Bar {
+    Bar { work, proxy: "guarded", peer, figure: Figure::Cpu, most }
 }
 
 /// Every bar of `docs/performance.md`.
@@ -52,6 +59,9 @@ pub(super) const BARS: &[Bar] = &[
     bar("small-tls", "nginx", Figure::TlsCpu, 1.25),
     bar("agent-tls", "nginx", Figure::TlsCpu, 1.25),
     bar("stream-tls", "nginx", Figure::TlsCpu, 1.25),
+    guarded("small-chat", "bare", 1.1),
+    guarded("small-chat", "nginx", 2.2),
+    guarded("agent-body", "nginx", 2.2),
 ];
 
 /// Works with TLS on both sides, and the same works without.
@@ -111,8 +121,9 @@ fn find<'p>(points: &'p [Point], work: &str, proxy: &str, round: usize) -> Optio
 pub(super) fn judge(points: &[Point]) -> Vec<Verdict> {
     BARS.iter()
         .filter_map(|bar| {
-            let found = Interval::of(&per_round(points, bar.work, "narrows", bar.peer, bar.figure))?;
+            let found = Interval::of(&per_round(points, bar.work, bar.proxy, bar.peer, bar.figure))?;
             let what = match bar.figure {
+                Figure::Cpu if bar.proxy == "guarded" => format!("CPU with detectors / {}", bar.peer),
                 Figure::Cpu => format!("CPU / {}", bar.peer),
                 Figure::TlsCpu => format!("CPU of TLS / {}", bar.peer),
                 Figure::AddedP50 => format!("p50 − {} (µs)", bar.peer),

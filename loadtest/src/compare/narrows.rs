@@ -1,6 +1,6 @@
 //! Starting the gateway for a comparison: its configuration, its key.
 
-use super::peers::{Process, Programs, Provider, Running, free_address, running, wait_ready};
+use super::peers::{Peer, Process, Programs, Provider, Running, free_address, running, wait_ready};
 use crate::bodies::SMALL_MODEL;
 use crate::scenario::FAILOVER_MODEL;
 use crate::tls::{Identity, SERVER_NAME};
@@ -11,9 +11,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// The gateway's configuration for a comparison. Everything it has is on; there is one worker because there is one
-/// core.
+/// The gateway's configuration for a comparison. Everything it has is on, detectors if `peer` has them; there is one
+/// worker because there is one core.
 fn config(
+    peer: Peer,
     [plain, secured]: [SocketAddr; 2],
     metrics: SocketAddr,
     admin: SocketAddr,
@@ -24,10 +25,12 @@ fn config(
     let store = folder.join("narrows.db");
     let Identity { certificate, key, authority, .. } = identity;
     let (fake, port) = (provider.plain, provider.tls.port());
+    let guarded = peer == Peer::Guarded;
     format!(
         "version: 1\nlisten:\n  gateway: [{{address: \"{plain}\"}}, {{address: \"{secured}\", tls: {{cert: {certificate:?}, \
          key: {key:?}}}}}]\n  metrics: {{address: \"{metrics}\"}}\n  \
-         admin: {{address: \"{admin}\"}}\nworkers: 1\nstore: {{path: {store:?}}}\nproviders:\n  openai: {{kind: openai, \
+         admin: {{address: \"{admin}\"}}\nworkers: 1\nstore: {{path: {store:?}}}\n\
+         guard: {{default_policies: {guarded}}}\nproviders:\n  openai: {{kind: openai, \
          base_url: \"http://{fake}/v1\", api_key: \"sk-fake-upstream\", models: [\"*\"]}}\n  anthropic: {{kind: \
          anthropic, base_url: \"http://{fake}\", api_key: \"sk-ant-fake\", models: [\"claude-*\"]}}\n  over-tls: {{kind: \
          openai, base_url: \"https://{SERVER_NAME}:{port}/v1\", api_key: \"sk-fake-upstream\", ca_file: {authority:?}, \
@@ -38,16 +41,17 @@ fn config(
 }
 
 pub(super) fn start(
-    program: &Path,
+    peer: Peer,
     provider: Provider,
     listen: [SocketAddr; 2],
     folder: &Path,
     programs: &Programs,
     identity: &Identity,
 ) -> Result<Running> {
+    let program = programs.narrows.as_deref().context("--narrows names no program")?;
     let file = folder.join("narrows.yaml");
     let (metrics, admin) = (free_address()?, free_address()?);
-    std::fs::write(&file, config(listen, metrics, admin, provider, folder, identity))?;
+    std::fs::write(&file, config(peer, listen, metrics, admin, provider, folder, identity))?;
     let mut command = Command::new(program);
     command.arg("run").arg("--config").arg(&file).current_dir(folder);
     let log = folder.join("log.txt");
@@ -56,7 +60,7 @@ pub(super) fn start(
     let key = create_key(program, &file, folder)?;
     // The key counts once the gateway lets it in.
     wait_ready(&mut process, &log, || is_let_in(listen[0], &key))?;
-    Ok(running(listen, key, process))
+    Ok(running(peer, listen, key, process))
 }
 
 /// Creates a virtual key in the store of a configuration.

@@ -25,8 +25,10 @@ pub(super) enum Peer {
     Bare,
     /// nginx: credential replaced, connections reused, answers unbuffered, no log.
     Nginx,
-    /// The gateway, everything on.
+    /// The gateway, everything on but detectors.
     Narrows,
+    /// The gateway with its default policies: every detector that is on by default looks at every request and answer.
+    Guarded,
 }
 
 impl Peer {
@@ -37,6 +39,7 @@ impl Peer {
             Peer::Bare => "bare",
             Peer::Nginx => "nginx",
             Peer::Narrows => "narrows",
+            Peer::Guarded => "guarded",
         }
     }
 }
@@ -185,9 +188,8 @@ pub(super) fn start(
             command.arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log")).arg("-c").arg(&file);
             command
         }
-        Peer::Direct | Peer::Narrows => {
-            let program = programs.narrows.as_deref().context("--narrows names no program")?;
-            return narrows::start(program, provider, [address, secured], &folder, programs, identity);
+        Peer::Direct | Peer::Narrows | Peer::Guarded => {
+            return narrows::start(peer, provider, [address, secured], &folder, programs, identity);
         }
     };
     let mut process = Process::start(command, programs, &log)?;
@@ -196,9 +198,14 @@ pub(super) fn start(
     Ok(Running { peer, address, secured, key: Some("sk-client".to_owned()), process: Some(process) })
 }
 
-pub(super) fn running([address, secured]: [SocketAddr; 2], key: String, process: Process) -> Running {
+pub(super) fn running(
+    peer: Peer,
+    [address, secured]: [SocketAddr; 2],
+    key: String,
+    process: Process,
+) -> Running {
     let secured = Some(secured);
-    Running { peer: Peer::Narrows, address, secured, key: Some(key), process: Some(process) }
+    Running { peer, address, secured, key: Some(key), process: Some(process) }
 }
 
 /// Waits until `ready` holds.
