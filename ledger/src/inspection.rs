@@ -308,10 +308,7 @@ mod tests {
         let log = part(Some(Action::Log), "a", "logged", vec![finding("x", 1)]);
         let block = part(Some(Action::Block), "b", "blocked", vec![finding("x", 2), finding("y", 1)]);
         let clean = Inspection::clean(5, Coverage::None(Gap::NotText), Mode::Enforce);
-        for all in [
-            log.clone().and(block.clone()).and(clean.clone()),
-            clean.clone().and(block.clone()).and(log.clone()),
-        ] {
+        for all in [log.clone().and(block.clone()).and(clean.clone()), clean.and(block.clone()).and(log)] {
             assert_eq!((all.bytes_scanned, all.action, all.enforced), (25, Some(Action::Block), true));
             assert_eq!(all.coverage, Coverage::Partial(Gap::NotText));
             let detail = all.detail.unwrap();

@@ -256,26 +256,14 @@ async fn guarded(talks: std::net::SocketAddr, webhook: &Scripted) -> (Gate, Vec<
     (plan.top(policies.trim_end()).start(), providers)
 }
 
-#[tokio::test]
-async fn nothing_that_guardrails_find_is_shown_anywhere() {
-    let log = listen();
-    let says = [
-        frame(
-            &serde_json::json!({"type": "response.output_text.delta", "output_index": 0, "delta": found()})
-                .to_string(),
-            false,
-        ),
-        SERVER_CLOSE.to_vec(),
-    ];
-    let (talks, heard) = talker(SWITCH, says.concat()).await;
-    let webhook = Scripted::start(vec![Act::json(200, "", "{}")]).await;
-    let (mut gate, _providers) = guarded(talks, &webhook).await;
+/// Sends values that are found through every policy, as bodies, as broken bodies and as files. Gives the answers that are
+/// the gateway's own: what a policy lets pass, and what a provider says, is the client's.
+async fn send_everywhere(gate: &Gate) -> Vec<Answer> {
     let mut refused = Vec::new();
     for name in ["logs", "masks", "blocks", "shows", "hides", "holds", "streams", "fails", "breaks"] {
         let path = format!("/{name}/v1/chat/completions");
         for body in [chat("gpt-4o", &found()), chat("gpt-4o", &found()).replacen(':', "", 1)] {
             let answer = gate.ask_as_key(Ask::post(&path, body)).await;
-            // What a policy lets pass, and what a provider says, is the client's.
             if answer.status() == 403 || name == "hides" {
                 refused.push(answer);
             }
@@ -292,15 +280,38 @@ async fn nothing_that_guardrails_find_is_shown_anywhere() {
         let upload = Ask { body: file.into_bytes(), ..Ask::new("POST", &format!("/{name}/v1/files")) };
         gate.ask_as_key(upload.with("content-type", "multipart/form-data; boundary=b-1")).await;
     }
-    for body in [serde_json::json!({"text": found()}).to_string(), format!("{{\"text\": {}", found())] {
-        let answer = gate.ask_as_key(Ask::post("/v1/guard/scan", body)).await;
-        assert!(matches!(answer.status(), 200 | 400), "{}", answer.text());
-    }
-    let mut client = open(&gate, &socket("/talks/v1/realtime").key(&gate.key)).await;
+    refused
+}
+
+/// Says a value over a WebSocket.
+async fn talk(gate: &Gate) {
+    let mut client = open(gate, &socket("/talks/v1/realtime").key(&gate.key)).await;
     let item =
         serde_json::json!({"type": "conversation.item.create", "item": {"content": [{"text": found()}]}});
     client.send(&[frame(&item.to_string(), true), CLIENT_CLOSE.to_vec()].concat()).await;
     client.all().await;
+}
+
+#[tokio::test]
+async fn nothing_that_guardrails_find_is_shown_anywhere() {
+    let log = listen();
+    let says = [
+        frame(
+            &serde_json::json!({"type": "response.output_text.delta", "output_index": 0, "delta": found()})
+                .to_string(),
+            false,
+        ),
+        SERVER_CLOSE.to_vec(),
+    ];
+    let (talks, heard) = talker(SWITCH, says.concat()).await;
+    let webhook = Scripted::start(vec![Act::json(200, "", "{}")]).await;
+    let (mut gate, _providers) = guarded(talks, &webhook).await;
+    let refused = send_everywhere(&gate).await;
+    for body in [serde_json::json!({"text": found()}).to_string(), format!("{{\"text\": {}", found())] {
+        let answer = gate.ask_as_key(Ask::post("/v1/guard/scan", body)).await;
+        assert!(matches!(answer.status(), 200 | 400), "{}", answer.text());
+    }
+    talk(&gate).await;
     let (_, heard) = crate::support::patient("the provider", heard).await.unwrap();
     assert!(!heard.is_empty());
     assert!(refused.len() >= 4, "{}", refused.len());
