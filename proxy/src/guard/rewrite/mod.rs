@@ -95,7 +95,11 @@ impl Rewrite {
         }
         match self.body {
             _ if self.refuses() => {}
-            Body::Other => out.push(chunk),
+            Body::Other => {
+                // A blank that came before it was known.
+                out.extend(self.release(self.framer.position()));
+                out.push(chunk);
+            }
             Body::Undecided | Body::Events => self.pass(chunk, out),
         }
     }
