@@ -41,6 +41,14 @@ pub struct Block {
     shape: Shape,
 }
 
+/// Texts of a choice beside its first of a kind. Some servers write reasoning under both of its names (vLLM, while one
+/// takes the place of the other): as one text each piece would stand in it twice.
+const OTHER_REASONING: u32 = 1;
+const REFUSAL: u32 = 1;
+const TRANSCRIPT: u32 = 2;
+/// The call of the time before there were tools; it has no number.
+const FUNCTION_CALL: u32 = u32::MAX;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Shape {
     Choices,
@@ -62,8 +70,20 @@ impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Block { outer, inner, .. } = self;
         match (self.shape, self.kind) {
+            (Shape::Choices, Kind::Arguments) if *inner == FUNCTION_CALL => {
+                write!(f, "choices[{outer}].message.function_call.arguments")
+            }
             (Shape::Choices, Kind::Arguments) => {
                 write!(f, "choices[{outer}].message.tool_calls[{inner}].function.arguments")
+            }
+            (Shape::Choices, Kind::Reasoning) if *inner == OTHER_REASONING => {
+                write!(f, "choices[{outer}].message.reasoning")
+            }
+            (Shape::Choices, Kind::Text) if *inner == REFUSAL => {
+                write!(f, "choices[{outer}].message.refusal")
+            }
+            (Shape::Choices, Kind::Text) if *inner == TRANSCRIPT => {
+                write!(f, "choices[{outer}].message.audio.transcript")
             }
             (Shape::Choices, Kind::Reasoning) => write!(f, "choices[{outer}].message.reasoning_content"),
             (Shape::Choices, _) => write!(f, "choices[{outer}].message.content"),
@@ -247,7 +267,18 @@ struct ChatDelta<'d> {
     #[serde(default, borrow)]
     reasoning: Words<'d>,
     #[serde(default, borrow)]
+    audio: Option<Transcript<'d>>,
+    #[serde(default, borrow)]
+    function_call: Option<Function<'d>>,
+    #[serde(default, borrow)]
     tool_calls: Option<Vec<ToolCall<'d>>>,
+}
+
+/// What is said in sound, as words.
+#[derive(Deserialize)]
+struct Transcript<'d> {
+    #[serde(default, borrow)]
+    transcript: Words<'d>,
 }
 
 #[derive(Deserialize)]
@@ -271,9 +302,15 @@ impl Chat<'_> {
             to.words(&choice.text, block(0, Kind::Text));
             if let Some(delta) = &choice.delta {
                 to.words(&delta.content, block(0, Kind::Text));
-                to.words(&delta.refusal, block(1, Kind::Text));
+                to.words(&delta.refusal, block(REFUSAL, Kind::Text));
                 to.words(&delta.reasoning_content, block(0, Kind::Reasoning));
-                to.words(&delta.reasoning, block(0, Kind::Reasoning));
+                to.words(&delta.reasoning, block(OTHER_REASONING, Kind::Reasoning));
+                if let Some(audio) = &delta.audio {
+                    to.words(&audio.transcript, block(TRANSCRIPT, Kind::Text));
+                }
+                if let Some(function) = &delta.function_call {
+                    to.words(&function.arguments, block(FUNCTION_CALL, Kind::Arguments));
+                }
                 for call in delta.tool_calls.iter().flatten() {
                     let Some(function) = &call.function else { continue };
                     to.words(&function.arguments, block(call.index, Kind::Arguments));
@@ -520,6 +557,26 @@ mod tests {
         assert_eq!(chat("[DONE]"), []);
         let data = r#"{"choices":[{"text":"old","index":0}]}"#;
         assert_eq!(given(Dialect::OpenaiCompletions, data), one("choices[0].message.content", "old"));
+    }
+
+    #[test]
+    fn each_text_of_a_choice_is_one_of_its_own() {
+        let data = r#"{"choices":[{"delta":{"content":"a","refusal":"b","reasoning_content":"c","reasoning":"c",
+            "audio":{"id":"x","transcript":"d","data":"AA=="},"function_call":{"name":"f","arguments":"{"},
+            "tool_calls":[{"function":{"arguments":"["}}]}}]}"#;
+        let wanted = [
+            ("content", "a"),
+            ("refusal", "b"),
+            ("reasoning_content", "c"),
+            ("reasoning", "c"),
+            ("audio.transcript", "d"),
+            ("function_call.arguments", "{"),
+            ("tool_calls[0].function.arguments", "["),
+        ];
+        let wanted = wanted.map(|(path, text)| (format!("choices[0].message.{path}"), text.to_owned()));
+        assert_eq!(given(Dialect::OpenaiChat, data), wanted);
+        let data = r#"{"choices":[{"delta":{"audio":{"data":"AA=="},"function_call":null}}]}"#;
+        assert_eq!(given(Dialect::OpenaiChat, data), []);
     }
 
     #[test]

@@ -207,7 +207,9 @@ impl Decoder {
     pub(crate) fn finish(self) -> Result<Vec<u8>, DecodeFault> {
         match self.0 {
             Machine::Zstd(held, limit) if !held.is_empty() => decode_body(b"zstd", &held, limit),
-            Machine::Gzip(_) | Machine::Deflate(_) | Machine::Brotli(..) | Machine::Zstd(..) => Ok(Vec::new()),
+            Machine::Gzip(_) | Machine::Deflate(_) | Machine::Brotli(..) | Machine::Zstd(..) => {
+                Ok(Vec::new())
+            }
         }
     }
 }
