@@ -40,6 +40,8 @@ pub(crate) struct Watch {
     /// Placeholders that were made, and what they stand for.
     pub(crate) minter: Option<Minter>,
     /// Entities whose placeholders are put back into the answer.
+    /// Those that were made of answers: what was masked there is never put back.
+    pub(crate) answered: Option<Minter>,
     pub(crate) restored: Vec<Box<str>>,
 }
 
@@ -106,11 +108,11 @@ pub(super) fn begin(account: &mut Account, target: &Target, asked: &Asked<'_>) -
     let scope = scope(&guard, account, target, asked);
     admit(account, &guard, &scope, asked.stream)?;
     // What was masked before stays known.
-    let (minter, restored) = match account.watch.take() {
-        Some(watch) => (watch.minter, watch.restored),
-        None => (None, Vec::new()),
+    let (minter, answered, restored) = match account.watch.take() {
+        Some(watch) => (watch.minter, watch.answered, watch.restored),
+        None => (None, None, Vec::new()),
     };
-    account.watch = Some(Box::new(Watch { guard, scope, minter, restored }));
+    account.watch = Some(Box::new(Watch { guard, scope, minter, answered, restored }));
     Ok(())
 }
 
@@ -197,7 +199,8 @@ pub(super) async fn look(
     text: &Bytes,
     otherwise: Otherwise,
 ) -> Result<Vec<Splice>, Refusal> {
-    let Watch { guard, scope, minter, .. } = watch;
+    let Watch { guard, scope, minter, answered, .. } = watch;
+    let minter = if stage == Stage::Request { minter } else { answered };
     let subject = Subject { scope, stage, text, reading: Reading::Body(otherwise) };
     let (sight, consulted) = guard.look(&About::of(account), &subject, minter).await;
     let values = Values::In(std::str::from_utf8(text).unwrap_or_default());
@@ -213,7 +216,8 @@ pub(super) fn judge(
     values: Values<'_>,
     consulted: &Consulted,
 ) -> Result<Vec<Splice>, Refusal> {
-    let Watch { guard, scope, minter, restored } = watch;
+    let Watch { guard, scope, minter, answered, restored } = watch;
+    let minter = if stage == Stage::Request { minter } else { answered };
     if guard.policies.needs(scope, stage).is_nothing() {
         let nothing = Inspection::clean(0, Coverage::None(Gap::Off), Mode::Enforce);
         account.note_inspection(guard, stage, nothing, None);

@@ -317,6 +317,23 @@ async fn masked_values_come_back_into_the_answer_where_the_rule_says_so() {
     assert!(got.text().contains(&format!("paid {CARD}.")), "{}", got.text());
 }
 
+#[tokio::test]
+async fn values_come_back_into_an_answer_and_others_stay_masked() {
+    let other = "5500 0000 0000 0004";
+    let both = "policies: [{name: out, where: {stage: request}, when: [{entity: CARD}], then: {action: mask, restore: true}}, \
+                {name: back, where: {stage: response}, when: [{entity: CARD}], then: {action: mask}}]";
+    let (gate, scripted) = gate_of(both, vec![Act::json(200, "", &answer(&CHAT, "fine"))]).await;
+    gate.ask_as_key(ask(&CHAT, false, &format!("pay {CARD}"))).await;
+    let request = scripted.requests().remove(0);
+    let placeholder = request[request.find("[CARD_").unwrap()..].split_inclusive(']').next().unwrap();
+    let said = answer(&CHAT, &format!("not {other} but {placeholder}."));
+    scripted.answer_with(Act::json(200, "", &said));
+    let got = gate.ask_as_key(ask(&CHAT, false, &format!("pay {CARD}"))).await;
+    let text = got.text();
+    assert!(!text.contains(other) && text.contains("not [CARD_"), "{text}");
+    assert!(text.contains(&format!("] but {CARD}.")), "{text}");
+}
+
 async fn gate_of(policy: &str, acts: Vec<Act>) -> (Gate, Scripted) {
     gate(policy, &CHAT, acts).await
 }
