@@ -341,6 +341,7 @@ impl<'d> Judge<'d> {
                     continue;
                 }
                 Outcome::Flagged { categories, score } => (categories, score, false),
+                Outcome::Blocked { categories } => (categories, None, false),
                 Outcome::Rewritten { categories, score, .. } => (categories, score, true),
             };
             if !meets(demand, categories, score) || self.is_exempt(at, guardrail, categories, score) {
@@ -349,6 +350,10 @@ impl<'d> Judge<'d> {
             match (action, rule.operation, rewritten) {
                 (Action::Mask | Action::Block, Operation::Mutate, true) => {
                     self.fire(rule, Action::Mask, Cause::Verdict(guardrail));
+                }
+                // It is no error: leniency towards errors does not let it pass.
+                (Action::Mask, _, _) if matches!(outcome, Outcome::Blocked { .. }) => {
+                    self.fire(rule, Action::Block, Cause::Verdict(guardrail));
                 }
                 (Action::Mask, _, _) => {
                     let action = if on_error == OnError::Allow { Action::Log } else { Action::Block };

@@ -79,6 +79,11 @@ pub enum Outcome<'a> {
         /// How sure it is, 0 to 100, if it says.
         score: Option<u8>,
     },
+    /// Something, and the word that the text must not go on, whatever is put in its place.
+    Blocked {
+        /// What it found.
+        categories: &'a [&'a str],
+    },
     /// Something, and a text to use instead.
     Rewritten {
         /// What it found.

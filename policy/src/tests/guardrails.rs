@@ -6,6 +6,7 @@ fn rewritten(after: u32) -> Outcome<'static> {
     Outcome::Rewritten { categories: &["pii"], score: None, after }
 }
 
+const BLOCKED: Outcome<'static> = Outcome::Blocked { categories: &["jailbreak"] };
 const FLAGGED: Outcome<'static> = Outcome::Flagged { categories: &["jailbreak"], score: Some(70) };
 
 /// The decision when guardrails said so, all of them having been asked.
@@ -36,6 +37,11 @@ fn verdicts_by_action_and_operation() {
         // There is nothing to put in its place.
         (Then::act(Action::Mask), FLAGGED, Some(Action::Block)),
         (Then { on_error: Some(OnError::Allow), ..Then::act(Action::Mask) }, FLAGGED, Some(Action::Log)),
+        // A block is no error.
+        (Then { on_error: Some(OnError::Allow), ..Then::act(Action::Mask) }, BLOCKED, Some(Action::Block)),
+        (Then { mode: Mode::EnforceIgnoreErrors, ..Then::act(Action::Mask) }, BLOCKED, Some(Action::Block)),
+        (Then::act(Action::Block), BLOCKED, Some(Action::Block)),
+        (Then::act(Action::Log), BLOCKED, Some(Action::Log)),
     ];
     for (then, outcome, expected) in table {
         let set = one(then.clone());

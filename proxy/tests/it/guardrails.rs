@@ -198,8 +198,8 @@ async fn what_is_flagged_with_its_place_gets_a_placeholder_of_ours() {
 #[tokio::test]
 async fn a_block_of_the_guardrail_is_no_mask() {
     for kind in ["crowdstrike_aidr", "webhook"] {
-        for action in ["mask", "block"] {
-            let top = guardrail(kind, "") + &policy("request", &format!("action: {action}"));
+        for then in ["action: mask", "action: block", "action: mask, on_error: allow"] {
+            let top = guardrail(kind, "") + &policy("request", then);
             let (gate, scripted) = usual(&top).await;
             refused(&gate.ask_as_key(ask("so [[block]] it is")).await, Reason::ContentBlocked);
             assert_eq!(scripted.connections(), 0);

@@ -38,6 +38,8 @@ pub(crate) struct Said {
 pub(super) enum Came {
     Passed,
     Flagged,
+    /// The text must not go on.
+    Blocked,
     /// What goes and what comes in its place, in the text that was through so many rewritings.
     Rewritten(Vec<Splice>, u32),
     Failed(Gap),
@@ -73,7 +75,8 @@ impl Said {
         let found = verdict.findings();
         let outcome = match (&verdict, rewriting) {
             (Verdict::Pass, _) => Came::Passed,
-            (Verdict::Block { .. }, _) | (_, None) => Came::Flagged,
+            (Verdict::Block { .. }, _) => Came::Blocked,
+            (_, None) => Came::Flagged,
             (Verdict::Flag { .. }, Some(rewriting)) => shown.rewritten(&[], found, rewriting),
             (Verdict::Masked { replacements, .. }, Some(rewriting)) => {
                 shown.rewritten(replacements, found, rewriting)
@@ -116,6 +119,7 @@ impl Said {
         let outcome = match &self.outcome {
             Came::Passed => Outcome::Passed,
             Came::Flagged => Outcome::Flagged { categories, score },
+            Came::Blocked => Outcome::Blocked { categories },
             Came::Rewritten(_, after) => Outcome::Rewritten { categories, score, after: *after },
             Came::Failed(gap) => Outcome::Failed(*gap),
         };
