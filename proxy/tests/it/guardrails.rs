@@ -364,6 +364,9 @@ async fn an_answer_has_a_limit() {
     }
 }
 
+    // Where there is nothing to ask, nothing is learnt of it.
+    assert_eq!(gate.ask_as_key(ask(" ")).await.status(), 200);
+    assert_eq!((gate.gauge(state).await, guardrail.requests().len()), (1.0, 5));
 #[tokio::test]
 async fn a_guardrail_that_is_not_there_or_hangs_up_gives_no_verdict() {
     let body = r#"{"version": 1, "verdict": {"kind": "pass"}}"#;

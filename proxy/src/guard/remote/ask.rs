@@ -84,25 +84,29 @@ impl Guardrail {
         let Some(pass) = self.health.admit(now_ms()) else { return Err(Failure::Open) };
         let mut telling = Telling { health: &self.health, pass, event: Event::Abandoned };
         let limit = self.settings.timeout;
-        let asked = match tokio::time::timeout(limit, self.inquire(about, stage, passages)).await {
+        let mut sent = false;
+        let inquiring = self.inquire(about, stage, passages, &mut sent);
+        let asked = match tokio::time::timeout(limit, inquiring).await {
             Ok(asked) => asked,
             Err(_elapsed) => Err(Failure::Late(limit)),
         };
         telling.event = match &asked {
-            Ok(_) => Event::Success,
             Err(failure) if failure.is_outage() => Event::Failure,
+            // Where there was nothing to ask, or it could not be sent, nothing is learnt.
+            _ if !sent => Event::Abandoned,
             // It is there and answers; that the answer makes no sense does not get better by waiting.
-            Err(_) => Event::Success,
+            Ok(_) | Err(_) => Event::Success,
         };
         asked
     }
 
-    /// Drives the question over its calls, as many at once as may be open.
+    /// Drives the question over its calls, as many at once as may be open. Notes whether any was `sent`.
     async fn inquire(
         &self,
         about: &About<'_>,
         stage: Stage,
         passages: &[Passage],
+        sent: &mut bool,
     ) -> Result<Verdict, Failure> {
         let segments: Vec<Segment<'_>> = passages
             .iter()
@@ -131,6 +135,7 @@ impl Guardrail {
             }
             // What is open already may still say block, and that holds whatever became of another call.
             let Some((call, answered)) = open.next().await else { break };
+            *sent |= !matches!(answered, Err(Failure::Unsendable(_)));
             let read = answered.and_then(|answer| {
                 let answer = Answer { status: answer.status, body: &answer.body };
                 Ok(inquiry.answer(&call, &answer)?)
