@@ -196,6 +196,22 @@ async fn what_is_flagged_with_its_place_gets_a_placeholder_of_ours() {
 }
 
 #[tokio::test]
+async fn what_a_guardrail_found_is_not_put_back_beside_what_we_found() {
+    let policies = "policies: [{name: ours, where: {stage: request}, when: [{entity: NAME}], then: {action: mask, restore: true}}, \
+                    {name: outside, where: {stage: request}, when: [{guardrail: g}], then: {action: mask}}]\n\
+                    guard: {custom: {people: {entity: NAME, words: [Zoltan]}}}\n";
+    let (gate, scripted) = usual(&(guardrail("webhook", "") + policies)).await;
+    let words = "tell Zoltan of [[flag]] now";
+    assert_eq!(gate.ask_as_key(ask(words)).await.status(), 200);
+    let masked = sent(&scripted)["messages"][0]["content"].as_str().unwrap().to_owned();
+    assert_eq!(masked.matches("[NAME_").count(), 2, "{masked}");
+    scripted.answer_with(Act::json(200, "", &SAID.replace("WORDS", &masked)));
+    let got = gate.ask_as_key(ask(words)).await;
+    let theirs = &masked[masked.rfind("[NAME_").unwrap()..];
+    assert!(got.text().contains(&format!("tell Zoltan of {theirs}")), "{}", got.text());
+}
+
+#[tokio::test]
 async fn a_block_of_the_guardrail_is_no_mask() {
     for kind in ["crowdstrike_aidr", "webhook"] {
         for then in ["action: mask", "action: block", "action: mask, on_error: allow"] {

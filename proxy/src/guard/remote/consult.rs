@@ -190,16 +190,16 @@ impl Mutating<'_, '_> {
         }
         let (mut after, mut passages) = (u32::from(!decision.masks.is_empty()), passages);
         // Whoever rewrites reads what we have masked, and not what stood there.
-        let mut current = Bytes::copy_from_slice(body.as_bytes());
+        let mut current = self.subject.text.clone();
         if !masks.is_empty() {
             current = Bytes::from(splice(&current, masks));
             passages = self.guard.passages(&current, self.subject.reading).await;
         }
+        // What is put in for guardrails is not kept: it is never put back.
+        let mut theirs = Minter::new(self.guard.keys.of(self.about.organization()));
         for index in mutators.iter() {
             let text = std::str::from_utf8(&current).unwrap_or_default();
-            let key = self.guard.keys.of(self.about.organization());
-            let minter = self.minter.get_or_insert_with(|| Minter::new(key));
-            let rewriting = Some(Rewriting { after, minter });
+            let rewriting = Some(Rewriting { after, minter: &mut theirs });
             let stage = self.subject.stage;
             let said = self.guard.ask_one(self.about, stage, index, text, &passages, rewriting).await;
             self.consulted.said.push(said);
