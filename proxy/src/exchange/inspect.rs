@@ -7,6 +7,7 @@ use super::choice::Choice;
 use super::read::Body;
 use super::route::{Target, Upstream};
 use crate::buffers::Share;
+use crate::downstream::Session;
 use crate::guard::{
     About, Consulted, Guard, Judged, Judging, Otherwise, Reading, Sight, Subject, Values, content_of,
 };
@@ -37,11 +38,11 @@ pub(crate) struct Inspected {
 pub(crate) struct Watch {
     pub(crate) guard: Arc<Guard>,
     pub(crate) scope: Scope,
-    /// Placeholders that were made, and what they stand for.
+    /// Placeholders that were made of requests, and what they stand for.
     pub(crate) minter: Option<Minter>,
-    /// Entities whose placeholders are put back into the answer.
     /// Those that were made of answers: what was masked there is never put back.
     pub(crate) answered: Option<Minter>,
+    /// Entities whose placeholders are put back into the answer.
     pub(crate) restored: Vec<Box<str>>,
 }
 
@@ -57,7 +58,14 @@ impl Watch {
 
 /// Inspects the request and settles the bytes to send. Edits are spliced into the text; a body without edits goes on as
 /// it came, compressed or not.
-pub(crate) async fn inspect(account: &mut Account, admitted: Admitted) -> Result<Inspected, Refusal> {
+///
+/// # Errors
+/// Policies refuse it, or the client has gone while guardrails were asked: then nothing is sent.
+pub(crate) async fn inspect(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    admitted: Admitted,
+) -> Result<Inspected, Refusal> {
     let Upstream { target, body, mut edits, mut choice } = admitted.0;
     let Body { wire, text, compressed, share } = body;
     if !account.snapshot.guard.is_idle() {
@@ -68,7 +76,11 @@ pub(crate) async fn inspect(account: &mut Account, admitted: Admitted) -> Result
             stream: target.stream,
         };
         begin(account, &target, &asked)?;
-        let masks = request(account, &text).await?;
+        let masks = tokio::select! {
+            biased;
+            masks = request(account, &text) => masks?,
+            () = session.gone() => return Err(Refusal::new(Reason::ClientGone, "the client is gone")),
+        };
         if !masks.is_empty() {
             if let Some(choice) = &mut choice {
                 choice.masks.clone_from(&masks);

@@ -108,7 +108,7 @@ async fn steps(
         route::Routed::Upstream(routed) => routed,
     };
     let admitted = admit::admit(gateway, account, routed)?;
-    let inspected = inspect::inspect(account, admitted).await?;
+    let inspected = inspect::inspect(session, account, admitted).await?;
     let answered = attempt::attempt(session, account, inspected).await?;
     relay::relay(gateway, session, account, answered).await
 }

@@ -380,9 +380,18 @@ async fn an_answer_has_a_limit() {
     }
 }
 
-    // Where there is nothing to ask, nothing is learnt of it.
-    assert_eq!(gate.ask_as_key(ask(" ")).await.status(), 200);
-    assert_eq!((gate.gauge(state).await, guardrail.requests().len()), (1.0, 5));
+#[tokio::test]
+async fn a_client_that_leaves_while_a_guardrail_is_asked_costs_nothing() {
+    let (gate, guardrail, scripted) = scripted_guardrail(vec![Act::Hold], ", timeout: 10s").await;
+    let mut client = gate.connect().await;
+    client.send(&ask("hi").key(&gate.key).wire()).await;
+    until("the question", async || (guardrail.connections() == 1).then_some(())).await;
+    drop(client);
+    let record = gate.record().await;
+    assert_eq!((record.reason, scripted.connections()), (Reason::ClientGone, 0), "{record:#?}");
+    assert_eq!(gate.gauge("narrows_guardrail_state{guardrail=\"g\"}").await, 0.0);
+}
+
 #[tokio::test]
 async fn a_guardrail_that_is_not_there_or_hangs_up_gives_no_verdict() {
     let body = r#"{"version": 1, "verdict": {"kind": "pass"}}"#;
