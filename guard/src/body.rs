@@ -7,7 +7,7 @@ mod passage;
 mod tests;
 
 pub use mask::{Splice, compose, disjoint, splice};
-pub use passage::{Passage, Passages};
+pub use passage::{Passage, Passages, locate};
 
 use crate::engine::{Engine, Scratch};
 use crate::finding::{Class, Hit, Provenance, RuleIndex};

@@ -76,41 +76,6 @@ impl Passage {
         Passage { path: path.into(), provenance, raw: 0..text.len(), text, inner: None, levels: 0 }
     }
 
-    /// Turns places in the text into places in the body: what is to be replaced there. Places are character boundaries.
-    pub fn locate(&self, body: &str, ranges: &mut [Range<usize>]) {
-        let mut ends: Vec<usize> = ranges.iter().flat_map(|range| [range.start, range.end]).collect();
-        ends.sort_unstable();
-        ends.dedup();
-        let places = self.located(body, ends.clone());
-        let place = |end: &mut usize| {
-            let at = ends.binary_search(end).ok();
-            if let Some(place) = at.and_then(|at| places.get(at)) {
-                *end = *place;
-            }
-        };
-        for range in ranges {
-            place(&mut range.start);
-            place(&mut range.end);
-        }
-    }
-
-    /// Places in rising order.
-    fn located(&self, body: &str, mut places: Vec<usize>) -> Vec<usize> {
-        let raw = body.get(self.raw.clone()).unwrap_or_default();
-        if self.levels == 0 {
-            return places;
-        }
-        if let Some(inner) = &self.inner {
-            let mut outer = String::with_capacity(raw.len());
-            json::decode(raw, &mut outer);
-            json::locate(outer.get(inner.clone()).unwrap_or_default(), &mut places);
-            places.iter_mut().for_each(|place| *place += inner.start);
-        }
-        json::locate(raw, &mut places);
-        places.iter_mut().for_each(|place| *place += self.raw.start);
-        places
-    }
-
     /// A text as it must stand in the body, in the place of a part of this one.
     pub fn written(&self, text: &str) -> String {
         let mut written = text.to_owned();
@@ -120,6 +85,62 @@ impl Passage {
         }
         written
     }
+}
+
+/// A place in one of several passages: which one, where in its text, and whose end it is.
+struct End {
+    passage: usize,
+    place: usize,
+    of: usize,
+}
+
+/// Turns places in texts of a body, each with the index of its passage, into places in the body: what is to be replaced
+/// there. Places are character boundaries. Every string of the body is read once, however many texts are within it.
+pub fn locate(body: &str, passages: &[Passage], places: &mut [(usize, Range<usize>)]) {
+    let both = |(at, (passage, range)): (usize, &(usize, Range<usize>))| {
+        let end = |side, place| End { passage: *passage, place, of: 2 * at + side };
+        [end(0, range.start), end(1, range.end)]
+    };
+    let mut ends: Vec<End> = places.iter().enumerate().flat_map(both).collect();
+    let stands = |end: &End| passages.get(end.passage).map(|of| (of.raw.start, inner_start(of)));
+    ends.sort_by_key(|end| (stands(end), end.passage, end.place));
+    let string = |end: &End| stands(end).map(|(raw, _)| raw);
+    for ends in ends.chunk_by_mut(|one, other| string(one) == string(other)) {
+        in_string(body, passages, ends);
+    }
+    for End { place, of, .. } in ends {
+        if let Some((_, range)) = places.get_mut(of / 2) {
+            *(if of % 2 == 0 { &mut range.start } else { &mut range.end }) = place;
+        }
+    }
+}
+
+/// [`locate`] for places in one string of the body, in rising order.
+fn in_string(body: &str, passages: &[Passage], ends: &mut [End]) {
+    let of = |end: &End| passages.get(end.passage);
+    let Some(first) = ends.first().and_then(of).filter(|first| first.levels > 0) else { return };
+    let raw = body.get(first.raw.clone()).unwrap_or_default();
+    let mut places: Vec<usize> = Vec::with_capacity(ends.len());
+    let mut outer = String::new();
+    if first.inner.is_some() {
+        outer.reserve(raw.len());
+        json::decode(raw, &mut outer);
+    }
+    for ends in ends.chunk_by(|one, other| one.passage == other.passage) {
+        let begin = places.len();
+        places.extend(ends.iter().map(|end| end.place));
+        let inner = ends.first().and_then(of).and_then(|passage| passage.inner.clone());
+        if let (Some(inner), Some(places)) = (inner, places.get_mut(begin..)) {
+            json::locate(outer.get(inner.clone()).unwrap_or_default(), places);
+            places.iter_mut().for_each(|place| *place += inner.start);
+        }
+    }
+    json::locate(raw, &mut places);
+    ends.iter_mut().zip(places).for_each(|(end, place)| end.place = place + first.raw.start);
+}
+
+fn inner_start(passage: &Passage) -> usize {
+    passage.inner.as_ref().map_or(0, |inner| inner.start)
 }
 
 /// Passages in the making.
@@ -240,9 +261,9 @@ mod tests {
     fn what_is_no_json_is_one_text() {
         let text = "say \\ \"what\"";
         let list = Passages::whole(text, Provenance::Assistant).list;
-        let mut ranges = [4..5, 0..text.len()];
-        list[0].locate(text, &mut ranges);
-        assert_eq!(ranges, [4..5, 0..text.len()]);
+        let mut places = [(0, 4..5), (0, 0..text.len())];
+        locate(text, &list, &mut places);
+        assert_eq!(places, [(0, 4..5), (0, 0..text.len())]);
         assert_eq!(list[0].written("\"\\"), "\"\\");
         assert!(Passages::whole(" \n", Provenance::User).list.is_empty());
         assert!(Passages::of("{", &table()).is_err());
@@ -266,19 +287,46 @@ mod tests {
             }
             prop_assume!(!text.trim().is_empty());
             let list = of(&body);
-            let passage = list.iter().find(|one| one.path.ends_with(['c', 't'])).unwrap();
+            let at = list.iter().position(|one| one.path.ends_with(['c', 't'])).unwrap();
+            let passage = &list[at];
             prop_assert_eq!(list.len(), if nested { 3 } else { 2 });
             let bounds: Vec<usize> = (0..=passage.text.len()).filter(|at| passage.text.is_char_boundary(*at)).collect();
             let (from, to) = (bounds[cut.0 % bounds.len()], bounds[cut.1 % bounds.len()]);
             let range = from.min(to)..from.max(to);
-            let mut raw = [range.clone()];
-            passage.locate(&body, &mut raw);
-            let splices = vec![Splice { range: raw[0].clone(), with: passage.written(&new) }];
+            let mut raw = [(at, range.clone())];
+            locate(&body, &list, &mut raw);
+            let splices = vec![Splice { range: raw[0].1.clone(), with: passage.written(&new) }];
             let changed = String::from_utf8(splice(body.as_bytes(), splices)).unwrap();
             let mut wanted = passage.text.clone();
             wanted.replace_range(range, &new);
             let read: serde_json::Value = serde_json::from_str(&changed).unwrap();
             prop_assert_eq!(read, value(&wanted));
+        }
+
+        /// Places that are turned at once, in any order and of any of the texts, are what each is by itself.
+        #[test]
+        fn places_turned_at_once_are_those_turned_one_by_one(
+            texts in proptest::collection::vec("[a-b\"\\\\\n\u{1}ä😀]{1,6}c", 1..6),
+            picked in proptest::collection::vec((0_usize..20, 0_usize..12, 0_usize..12), 0..12),
+        ) {
+            let arguments = json!({"deep": texts}).to_string();
+            let body = json!({"content": texts, "arguments": arguments, "more": [{"arguments": arguments}]}).to_string();
+            let list = of(&body);
+            prop_assert_eq!(list.len(), 3 * texts.len());
+            let place = |(passage, from, to): (usize, usize, usize)| {
+                let passage = passage % list.len();
+                let text = &list[passage].text;
+                let bounds: Vec<usize> = (0..=text.len()).filter(|at| text.is_char_boundary(*at)).collect();
+                let (from, to) = (bounds[from % bounds.len()], bounds[to % bounds.len()]);
+                (passage, from.min(to)..from.max(to))
+            };
+            let places: Vec<(usize, Range<usize>)> = picked.into_iter().map(place).collect();
+            let mut at_once = places.clone();
+            locate(&body, &list, &mut at_once);
+            for (mut alone, at_once) in places.into_iter().zip(at_once) {
+                locate(&body, &list, std::slice::from_mut(&mut alone));
+                prop_assert_eq!(alone, at_once);
+            }
         }
     }
 }

@@ -364,6 +364,9 @@ async fn a_guardrail_that_fails_too_often_is_left_alone_for_a_while() {
     assert_eq!(guardrail.requests().len(), 5, "it was not asked a sixth time");
     assert_eq!(questions(&gate, "breaker_open").await, 1.0);
     until("the pause to be over", async || (gate.gauge(state).await == 1.0).then_some(())).await;
+    // Where there is nothing to ask, nothing is learnt of it.
+    assert_eq!(gate.ask_as_key(ask(" ")).await.status(), 200);
+    assert_eq!((gate.gauge(state).await, guardrail.requests().len()), (1.0, 5));
     assert_eq!(gate.ask_as_key(ask("hi")).await.status(), 200);
     assert_eq!((gate.gauge(state).await, guardrail.requests().len()), (0.0, 6));
 }

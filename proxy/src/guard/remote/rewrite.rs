@@ -2,7 +2,7 @@
 
 use super::{Failure, Guardrail};
 use narrows_guard::Class;
-use narrows_guard::body::{Passage, Splice, disjoint};
+use narrows_guard::body::{Passage, Splice, disjoint, locate};
 use narrows_guard::placeholder::{Key, Minter};
 use narrows_guard::remote::{Finding, Replacement, Verdict};
 use narrows_ledger::FINDINGS_MAX;
@@ -153,64 +153,64 @@ fn score(verdict: &Verdict) -> Option<u8> {
     }
 }
 
+/// Where a guardrail rewrote. No two of its replacements overlap.
+struct Written<'a>(Vec<&'a Replacement>);
+
+impl<'a> Written<'a> {
+    fn new(replacements: &'a [Replacement]) -> Written<'a> {
+        let mut all: Vec<&Replacement> = replacements.iter().collect();
+        all.sort_by_key(|one| (one.segment, one.range.start));
+        Written(all)
+    }
+
+    /// Whether one of them holds all of this.
+    fn covers(&self, segment: usize, range: &Range<usize>) -> bool {
+        let behind = self.0.partition_point(|one| (one.segment, one.range.start) <= (segment, range.start));
+        let before = behind.checked_sub(1).and_then(|at| self.0.get(at));
+        before.is_some_and(|one| one.segment == segment && range.end <= one.range.end)
+    }
+
+    /// Whether any is in this text.
+    fn is_in(&self, segment: usize) -> bool {
+        self.0.binary_search_by_key(&segment, |one| one.segment).is_ok()
+    }
+}
+
 impl Shown<'_> {
     /// The text without what was found: as the guardrail rewrote it, and with placeholders for what it found and left,
     /// where it says where that stands. What can be neither is flagged.
     fn rewritten(&self, replacements: &[Replacement], found: &[Finding], rewriting: Rewriting<'_>) -> Came {
         let Rewriting { after, minter } = rewriting;
-        let mut splices = Vec::new();
-        for (at, passage) in self.passages.iter().enumerate() {
-            let here: Vec<&Replacement> =
-                replacements.iter().filter(|replacement| replacement.segment == at).collect();
-            let with = here.iter().map(|replacement| passage.written(&replacement.text));
-            let ranges = here.iter().map(|replacement| replacement.range.clone());
-            self.splice(passage, ranges.collect(), with.collect(), &mut splices);
+        let written = Written::new(replacements);
+        let mut places: Vec<(usize, Range<usize>)> = Vec::with_capacity(replacements.len());
+        let mut texts: Vec<String> = Vec::with_capacity(replacements.len());
+        for Replacement { segment, range, text } in replacements {
+            let Some(passage) = self.passages.get(*segment) else { return Came::Flagged };
+            places.push((*segment, range.clone()));
+            texts.push(passage.written(text));
         }
-        let mut masks: Vec<Vec<(Range<usize>, String)>> = vec![Vec::new(); self.passages.len()];
         for finding in found {
             let Some(place) = &finding.place else {
                 // Somewhere in the text: what the guardrail rewrote has to be enough.
                 if replacements.is_empty() { return Came::Flagged } else { continue }
             };
-            let mut beside = replacements.iter().filter(|replacement| replacement.segment == place.segment);
             match &place.range {
+                Some(range) if written.covers(place.segment, range) => {}
                 Some(range) => {
-                    let is_in =
-                        |one: &Replacement| one.range.start <= range.start && range.end <= one.range.end;
-                    if beside.any(is_in) {
-                        continue;
-                    }
-                    let value = self.value(place.segment, range);
-                    let (Some(value), Some(masks)) = (value, masks.get_mut(place.segment)) else {
-                        return Came::Flagged;
-                    };
-                    masks.push((range.clone(), placeholder(minter, finding, value)));
+                    let Some(value) = self.value(place.segment, range) else { return Came::Flagged };
+                    places.push((place.segment, range.clone()));
+                    texts.push(placeholder(minter, finding, value));
                 }
-                None if beside.next().is_none() => return Came::Flagged,
-                None => {}
+                None if written.is_in(place.segment) => {}
+                None => return Came::Flagged,
             }
         }
-        for (passage, masks) in self.passages.iter().zip(masks) {
-            let (ranges, with) = masks.into_iter().unzip();
-            self.splice(passage, ranges, with, &mut splices);
+        if places.is_empty() {
+            return Came::Flagged;
         }
-        match splices.is_empty() {
-            true => Came::Flagged,
-            false => Came::Rewritten(disjoint(splices), after),
-        }
-    }
-
-    fn splice(
-        &self,
-        passage: &Passage,
-        mut ranges: Vec<Range<usize>>,
-        with: Vec<String>,
-        into: &mut Vec<Splice>,
-    ) {
-        if !ranges.is_empty() {
-            passage.locate(self.body, &mut ranges);
-            into.extend(ranges.into_iter().zip(with).map(|(range, with)| Splice { range, with }));
-        }
+        locate(self.body, self.passages, &mut places);
+        let splice = |((_, range), with)| Splice { range, with };
+        Came::Rewritten(disjoint(places.into_iter().zip(texts).map(splice).collect()), after)
     }
 
     /// What stands there; `None` for nothing.
