@@ -188,3 +188,41 @@ async fn a_policy_that_gates_streams_refuses_a_conversation_that_is_not_gated() 
         assert_eq!(seen.coverage, Coverage::None(Gap::Websocket), "{seen:?}");
     }
 }
+
+#[tokio::test]
+async fn what_nobody_hears_for_its_model_came_in_a_message_says_so() {
+    let (address, heard) = provider(SWITCH, [delta(CARD), SERVER_CLOSE.to_vec()].concat()).await;
+    let top = "policies: [{name: cards, where: {stage: stream, model: good}, when: [{entity: CARD}], then: {action: log}}]";
+    let gate = plan(address).top(top).start();
+    let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
+    let asks = text(r#"{"type":"response.create","model":"good","input":"hi"}"#, true);
+    client.send(&[asks, CLIENT_CLOSE.to_vec()].concat()).await;
+    client.all().await;
+    patient("the provider", heard).await.unwrap();
+    let record = gate.record().await;
+    let seen = record.inspections.get(Stage::Stream).unwrap();
+    assert_eq!(seen.coverage, Coverage::None(Gap::Websocket), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_conversation_that_ends_while_a_message_is_looked_at_keeps_its_record() {
+    // A guardrail that never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, heard) = provider(SWITCH, delta(CARD)).await;
+    let top = format!(
+        "guardrails: {{g: {{kind: webhook, url: 'http://{}/', private_network: true, timeout: 10s, settings: \
+         {{signed: false}}}}}}\npolicies:\n  - {{name: cards, where: {{stage: stream}}, when: \
+         [{{entity: CARD}}], then: {{action: log}}}}\n  - {{name: outside, where: {{stage: request}}, when: \
+         [{{guardrail: g}}], then: {{action: block}}}}\n",
+        silent.local_addr().unwrap()
+    );
+    let gate = plan(address).top(&top).start();
+    let mut client = open(&gate, &ask("/v1/realtime?model=gpt-realtime").key(&gate.key)).await;
+    client.send(&item("hi")).await;
+    let _asked = patient("the guardrail's question", silent.accept()).await.unwrap();
+    // The provider goes.
+    heard.abort();
+    let record = gate.record().await;
+    let seen = record.inspections.get(Stage::Stream).unwrap();
+    assert_eq!((seen.action, seen.coverage), (Some(Action::Log), Coverage::Full), "{seen:?}");
+}

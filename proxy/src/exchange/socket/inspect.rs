@@ -10,6 +10,7 @@ use crate::respond::Refusal;
 use bytes::Bytes;
 use memchr::memmem;
 use narrows_guard::body::{FOUND_MAX, splice};
+use narrows_ledger::Inspection;
 use narrows_llm::Dialect;
 use narrows_policy::{Coverage, Gap, Reason, Stage};
 use std::sync::Arc;
@@ -31,6 +32,18 @@ pub(super) fn gate(account: &mut Account) -> Result<(), Refusal> {
     said
 }
 
+/// Policies for a model that only a message names look at streams, and nobody hears this one: it says so.
+fn unheard(account: &mut Account) {
+    let Some(mut watch) = account.watch.take() else { return };
+    let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
+    if !needs.hold && !needs.is_nothing() {
+        let nothing = Sight::none(Gap::Websocket);
+        // It goes on, as one that is heard does: none of these refuses before it has been said.
+        let _ = judge(account, &mut watch, Stage::Stream, &nothing, Values::In(""), &Consulted::nobody());
+    }
+    account.watch = Some(watch);
+}
+
 /// Looks at the client's messages, one after the other.
 pub(super) struct Inspector<'a> {
     account: &'a mut Account,
@@ -39,12 +52,15 @@ pub(super) struct Inspector<'a> {
     models: Vec<Box<str>>,
     /// Whether a message was looked at already.
     has_looked: bool,
+    /// Whether what the provider says is heard.
+    is_heard: bool,
 }
 
 impl<'a> Inspector<'a> {
     /// `None` where no policy is in force.
-    pub(super) fn new(account: &'a mut Account, target: &'a Target) -> Option<Inspector<'a>> {
-        account.watch.is_some().then(|| Inspector { account, target, models: Vec::new(), has_looked: false })
+    pub(super) fn new(account: &'a mut Account, target: &'a Target, is_heard: bool) -> Option<Inspector<'a>> {
+        account.watch.as_ref()?;
+        Some(Inspector { account, target, models: Vec::new(), has_looked: false, is_heard })
     }
 
     /// What goes on in the place of a message; nothing where it goes on as it came.
@@ -56,11 +72,17 @@ impl<'a> Inspector<'a> {
                 Asked { dialect: self.target.dialect.as_str(), models: &named, choice: None, stream: true };
             begin(self.account, self.target, &asked)?;
             gate(self.account)?;
+            if !self.is_heard {
+                unheard(self.account);
+            }
             self.models = models;
         }
-        let Some(mut watch) = self.account.watch.take() else { return Ok(None) };
-        let masked = self.masked(&mut watch, Bytes::from(text)).await;
-        self.account.watch = Some(watch);
+        let Some(watch) = self.account.watch.take() else { return Ok(None) };
+        let before = self.has_looked.then(|| self.account.take_inspection(Stage::Request)).flatten();
+        self.has_looked = true;
+        let mut lent = Lent { account: self.account, watch: Some(watch), before };
+        let masked = lent.masked(Bytes::from(text)).await;
+        drop(lent);
         match masked {
             Ok(Some(_)) if is_mixed => Err(Refusal::new(
                 Reason::ContentBlocked,
@@ -69,18 +91,34 @@ impl<'a> Inspector<'a> {
             masked => masked,
         }
     }
+}
 
-    async fn masked(&mut self, watch: &mut Watch, text: Bytes) -> Result<Option<Vec<u8>>, Refusal> {
-        let before = self.has_looked.then(|| self.account.take_inspection(Stage::Request)).flatten();
-        self.has_looked = true;
-        let looked = look(self.account, watch, Stage::Request, &text, Otherwise::Unreadable).await;
+/// What belongs to the account while a message is looked at, and goes back to it also where that is broken off, because
+/// the conversation ends.
+struct Lent<'a> {
+    account: &'a mut Account,
+    watch: Option<Box<Watch>>,
+    /// What was written down of the messages before.
+    before: Option<Inspection>,
+}
+
+impl Lent<'_> {
+    async fn masked(&mut self, text: Bytes) -> Result<Option<Vec<u8>>, Refusal> {
+        let Lent { account, watch: Some(watch), .. } = self else { return Ok(None) };
+        let looked = look(account, watch, Stage::Request, &text, Otherwise::Unreadable).await;
         if speaks(&text) {
-            self.account.limit_inspection(Stage::Request, Gap::NotText);
-        }
-        if let Some(before) = before {
-            self.account.put_before_inspection(Stage::Request, before);
+            account.limit_inspection(Stage::Request, Gap::NotText);
         }
         looked.map(|splices| (!splices.is_empty()).then(|| splice(&text, splices)))
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.account.watch = self.watch.take();
+        if let Some(before) = self.before.take() {
+            self.account.put_before_inspection(Stage::Request, before);
+        }
     }
 }
 

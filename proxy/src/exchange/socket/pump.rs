@@ -94,7 +94,9 @@ impl Pump<'_> {
             goodbyes: Default::default(),
         };
         let family = self.target.dialect.family();
-        let mut answers = Answers::new(family, Ear::new(account, self.target.dialect));
+        let ear = Ear::new(account, self.target.dialect);
+        let is_heard = ear.is_some();
+        let mut answers = Answers::new(family, ear);
         let inspects = account.watch.is_some();
         let mut questions =
             Questions::new(family, self.message_bytes_max, self.allows, self.settled, inspects);
@@ -104,7 +106,7 @@ impl Pump<'_> {
             let (wire_read, wire_write) = tokio::io::split(&mut *wire);
             let down = down(wire_read, client_write, ahead, &flow, &mut answers);
             let room = Room { buffers: self.buffers, message_bytes_max: self.message_bytes_max };
-            let inspector = Inspector::new(account, self.target);
+            let inspector = Inspector::new(account, self.target, is_heard);
             let up = up(client_read, wire_write, early, &flow, &mut questions, &room, inspector);
             self.both(clock, &flow, down, up).await
         };
