@@ -134,6 +134,12 @@ impl Guard {
         })
     }
 
+    /// Searches JSON on this thread that does not come again: nothing of it is remembered.
+    pub(super) fn search_once(&self, text: &str) -> Option<Sight> {
+        let search = |room: &mut _| body::search(&self.engine, text, &TABLE, &Forgetful, room);
+        ROOM.with_borrow_mut(search).ok().map(Sight::of)
+    }
+
     /// Searches one text that stands by itself.
     pub(super) fn search_text(&self, text: &str, provenance: Provenance) -> Sight {
         let (mut hits, mut scratch) = (Vec::new(), narrows_guard::Scratch::default());

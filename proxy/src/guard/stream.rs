@@ -35,6 +35,10 @@ const BLOCKS_MAX: usize = 256;
 pub(super) const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 /// Most findings of one stream that are kept.
 const FOUND_MAX: usize = 10_000;
+/// Most values of one stream that are kept of what stands in whole events, in values.
+const BESIDE_MAX: usize = 500;
+/// An event with more bytes than these beside its pieces of text is searched whole; others have room for ids and the like.
+const PIECE_EVENT_BYTES: usize = 400;
 /// How long the end of a stream waits for what was seen of it. The client has all of it by then.
 const VERDICT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -351,6 +355,8 @@ struct Notes {
     key: Key,
     found: Vec<Found>,
     prints: Vec<u64>,
+    /// What was found in whole events, which may say again what their pieces said before.
+    beside: Vec<(Found, u64)>,
     more: bool,
 }
 
@@ -363,6 +369,30 @@ impl Notes {
         }
         self.prints.push(self.key.fingerprint(&label.entity, value));
         self.found.push(found);
+    }
+
+    /// A finding in a whole event; one of each value is enough.
+    fn aside(&mut self, guard: &Guard, found: Found, value: &str) {
+        let Some(label) = guard.label(found.rule) else { return };
+        let print = self.key.fingerprint(&label.entity, value);
+        if self.beside.iter().any(|(known, theirs)| known.rule == found.rule && *theirs == print) {
+            return;
+        }
+        match self.beside.len() < BESIDE_MAX {
+            true => self.beside.push((found, print)),
+            false => self.more = true,
+        }
+    }
+
+    /// Adds what stands in whole events and in no text that came in pieces.
+    fn add_beside(&mut self) {
+        for (found, print) in std::mem::take(&mut self.beside) {
+            let mut known = self.found.iter().zip(&self.prints);
+            if !known.any(|(old, theirs)| old.rule == found.rule && *theirs == print) {
+                self.found.push(found);
+                self.prints.push(print);
+            }
+        }
     }
 
     /// A finding in a text, and the part of it that is held from `offset` on.
@@ -388,7 +418,7 @@ impl Texts {
             kept: Kept::default(),
             blocks: BTreeMap::new(),
             scratch: Scratch::default(),
-            notes: Notes { key, found: Vec::new(), prints: Vec::new(), more: false },
+            notes: Notes { key, found: Vec::new(), prints: Vec::new(), beside: Vec::new(), more: false },
             scanned: 0,
             coverage: Coverage::Full,
             after_gap: false,
@@ -408,11 +438,30 @@ impl Texts {
         if data.is_empty() {
             return;
         }
-        let is_readable = deltas(dialect, data, &mut |block, text| self.text(guard, block, text));
+        let mut in_pieces = 0;
+        let is_readable = deltas(dialect, data, &mut |block, text| {
+            in_pieces += text.len();
+            self.text(guard, block, text);
+        });
         if !is_readable && !self.after_gap {
             self.gap(Gap::Undecodable);
         }
         self.after_gap = false;
+        // Results of a provider's tools, citations and whole items come beside the pieces.
+        if is_readable && (in_pieces == 0 || data.len() > in_pieces + PIECE_EVENT_BYTES) {
+            self.whole(guard, data);
+        }
+    }
+
+    fn whole(&mut self, guard: &Guard, data: &[u8]) {
+        let Ok(text) = std::str::from_utf8(data) else { return };
+        let Some(sight) = guard.search_once(text) else { return };
+        self.scanned += sight.scanned;
+        self.coverage = self.coverage.and(sight.coverage);
+        for found in sight.found {
+            let value = found.value(text);
+            self.notes.aside(guard, found.clone(), &value);
+        }
     }
 
     fn text(&mut self, guard: &Guard, block: Block, text: &str) {
@@ -455,6 +504,7 @@ impl Texts {
                 Reading::Arguments(text) => self.arguments(guard, organization, block, &text),
             }
         }
+        self.notes.add_beside();
         if self.notes.more {
             self.gap(Gap::FindingsCap);
         }

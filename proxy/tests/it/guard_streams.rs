@@ -235,6 +235,40 @@ async fn compressed_streams_are_looked_at_and_stay_as_they_are() {
 }
 
 #[tokio::test]
+async fn what_stands_beside_the_pieces_of_a_stream_is_looked_at_too() {
+    let citation = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta",
+        "citation": {"type": "page_location", "cited_text": format!("card {CARD}"), "document_index": 0}}});
+    let result = json!({"type": "response.output_item.done", "output_index": 1, "item": {"type": "mcp_call",
+        "id": "mcp_1", "name": "read", "arguments": "{}", "output": format!("card {CARD}, card {CARD}")}});
+    for (kind, name, event) in
+        [(&MESSAGES, "content_block_delta", citation), (&RESPONSES, "response.output_item.done", result)]
+    {
+        let more = format!("event: {name}\ndata: {event}\n\n");
+        let stream = events(kind, &["see ", "there"]).replacen("event: ", &format!("{more}event: "), 1);
+        let (gate, _scripted) = gate(&policy("stream", "log", ""), kind, vec![streamed(&stream)]).await;
+        let got = gate.ask_as_key(ask(kind, true, "which card?")).await;
+        assert_eq!(got.text(), stream);
+        let record = gate.record_of(&got).await;
+        recorded(&record, Stage::Stream, Action::Log, true);
+        let detail = inspection(&record, Stage::Stream).detail.as_ref().unwrap();
+        assert_eq!(detail.findings.len(), 1, "{detail:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_in_pieces_that_is_said_again_whole_is_found_once() {
+    let done =
+        json!({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": CARD});
+    let stream = events(&RESPONSES, &["4111 1111 1", "111 1111"])
+        + &format!("event: response.output_text.done\ndata: {done}\n\n");
+    let (gate, _scripted) = gate(&policy("stream", "log", ""), &RESPONSES, vec![streamed(&stream)]).await;
+    let got = gate.ask_as_key(ask(&RESPONSES, true, "which card?")).await;
+    let record = gate.record_of(&got).await;
+    let detail = inspection(&record, Stage::Stream).detail.as_ref().unwrap();
+    assert_eq!((detail.findings.len(), detail.findings[0].count), (1, 1), "{detail:#?}");
+}
+
+#[tokio::test]
 async fn a_compressed_stream_that_cannot_be_read_says_so() {
     let bomb = gzip(&vec![b' '; 3 * 1024 * 1024]);
     for (coding, wire, gap) in [
