@@ -13,13 +13,31 @@ mod digest;
 pub use digest::{Digest, Digester};
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-/// Values by key, bounded in bytes. What was not asked for since half of the room was filled anew is forgotten.
+/// Hashes keys that are digests already: under a secret key they are spread evenly, and nobody can choose them.
+#[derive(Debug, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(29) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+}
+
+/// Values by digests, bounded in bytes. What was not asked for since half of the room was filled anew is forgotten.
 /// Whoever shares it locks it; a lookup is some tens of nanoseconds.
 pub struct Cache<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: HashMap<K, V, BuildHasherDefault<Spread>>,
+    old: HashMap<K, V, BuildHasherDefault<Spread>>,
     young_bytes: usize,
     old_bytes: usize,
     limit: usize,
@@ -37,7 +55,7 @@ impl<K, V> std::fmt::Debug for Cache<K, V> {
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// A cache of at most `limit` bytes. `size` says how many a value takes beyond its own size in the table.
     pub fn new(limit: usize, size: fn(&V) -> usize) -> Cache<K, V> {
-        Cache { young: HashMap::new(), old: HashMap::new(), young_bytes: 0, old_bytes: 0, limit, size }
+        Cache { young: HashMap::default(), old: HashMap::default(), young_bytes: 0, old_bytes: 0, limit, size }
     }
 
     /// The value, if it is remembered.

@@ -215,7 +215,7 @@ pub(super) async fn look(
     let minter = if stage == Stage::Request { minter } else { answered };
     let subject = Subject { scope, stage, text, reading: Reading::Body(otherwise) };
     let (sight, consulted) = guard.look(&About::of(account), &subject, minter).await;
-    let values = Values::In(std::str::from_utf8(text).unwrap_or_default());
+    let values = Values::In(simdutf8::basic::from_utf8(text).unwrap_or_default());
     judge(account, watch, stage, &sight, values, &consulted)
 }
 

@@ -119,7 +119,7 @@ impl Guard {
         if text.is_empty() {
             return Sight { found: Vec::new(), scanned: 0, coverage: Coverage::Full };
         }
-        let Ok(text) = std::str::from_utf8(text) else { return Sight::none(Gap::Undecodable) };
+        let Ok(text) = simdutf8::basic::from_utf8(text) else { return Sight::none(Gap::Undecodable) };
         ROOM.with_borrow_mut(|room| {
             let searched = match &self.findings {
                 Some(findings) => body::search(&self.engine, text, &TABLE, &findings.of(organization), room),
