@@ -55,7 +55,14 @@ impl<K, V> std::fmt::Debug for Cache<K, V> {
 impl<K: Copy + Eq + Hash, V> Cache<K, V> {
     /// A cache of at most `limit` bytes. `size` says how many a value takes beyond its own size in the table.
     pub fn new(limit: usize, size: fn(&V) -> usize) -> Cache<K, V> {
-        Cache { young: HashMap::default(), old: HashMap::default(), young_bytes: 0, old_bytes: 0, limit, size }
+        Cache {
+            young: HashMap::default(),
+            old: HashMap::default(),
+            young_bytes: 0,
+            old_bytes: 0,
+            limit,
+            size,
+        }
     }
 
     /// The value, if it is remembered.
