@@ -13,7 +13,6 @@ use super::condition::ByteSet;
 use super::frequency::of_gram;
 use super::literal::{Anchor, Literal};
 use std::collections::HashMap;
-use std::ops::Range;
 
 /// Words of the table of bits.
 const WORDS: usize = 1 << WORDS_BITS;
@@ -47,6 +46,8 @@ struct Place {
     offset: i8,
     /// From the gram's first byte.
     more_at: i8,
+    /// Whether no more places of the gram follow.
+    is_last: bool,
 }
 
 impl Place {
@@ -69,6 +70,7 @@ impl Place {
             literal: number,
             offset,
             more_at: i8::try_from(more_at).unwrap_or(0).wrapping_sub(i8::try_from(begin).unwrap_or(0)),
+            is_last: false,
         }
     }
 
@@ -97,23 +99,14 @@ pub(crate) struct Matcher {
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
     gram: u32,
-    /// In the lowest bits how many places there are, above them the number of the first.
-    places: u32,
+    /// The number of the gram's first place, counted from 1; 0 where the slot is free.
+    first: u32,
 }
-
-/// Bits of the number of a gram's places.
-const COUNT_BITS: u32 = 12;
 
 impl Slot {
     #[inline(always)]
     fn is_free(self) -> bool {
-        self.places == 0
-    }
-
-    #[inline(always)]
-    fn range(self) -> Range<usize> {
-        let (first, count) = (self.places >> COUNT_BITS, self.places & ((1 << COUNT_BITS) - 1));
-        first as usize..(first + count) as usize
+        self.first == 0
     }
 }
 
@@ -161,23 +154,23 @@ impl Matcher {
         let hashed = hash(gram);
         let (word, one, other) = bits_of(hashed);
         self.bits[word] |= 1 << one | 1 << other;
-        // Rules are limited so that both fit (`MAX_ENGINE_RULES`); what would not is left out rather than mixed up.
-        let first = u32::try_from(self.places.len()).unwrap_or(u32::MAX).min(u32::MAX >> COUNT_BITS);
-        let places = places.get(..(1 << COUNT_BITS) - 1).unwrap_or(places);
-        let count = u32::try_from(places.len()).unwrap_or(0);
+        let next = u32::try_from(self.places.len() + 1).unwrap_or(u32::MAX);
         let first = match places {
-            [one] => *alone.entry((one.literal, one.offset)).or_insert(first),
-            _ => first,
+            [one] => *alone.entry((one.literal, one.offset)).or_insert(next),
+            _ => next,
         };
-        if usize::try_from(first).is_ok_and(|first| first == self.places.len()) {
+        if first == next {
             self.places.extend_from_slice(places);
+            if let Some(last) = self.places.last_mut() {
+                last.is_last = true;
+            }
         }
         let mask = self.slots.len() - 1;
         let mut at = (hashed >> self.shift) as usize & mask;
         while !self.slots[at].is_free() {
             at = (at + 1) & mask;
         }
-        self.slots[at] = Slot { gram, places: first << COUNT_BITS | count };
+        self.slots[at] = Slot { gram, first };
     }
 
     /// Bytes of memory.
@@ -259,11 +252,16 @@ impl Matcher {
         let mut slot = (hash(gram) >> self.shift) as usize & mask;
         while !self.slots[slot].is_free() {
             if self.slots[slot].gram == gram {
-                for place in &self.places[self.slots[slot].range()] {
-                    let Some(start) = at.checked_add_signed(-isize::from(place.offset)) else { continue };
-                    if place.may_stand(text, at) && self.literals[place.literal as usize].stands(text, start)
+                let first = self.slots[slot].first as usize - 1;
+                for place in &self.places[first..] {
+                    if let Some(start) = at.checked_add_signed(-isize::from(place.offset))
+                        && place.may_stand(text, at)
+                        && self.literals[place.literal as usize].stands(text, start)
                     {
                         found(place.literal, start);
+                    }
+                    if place.is_last {
+                        break;
                     }
                 }
                 return;
@@ -350,6 +348,14 @@ mod tests {
     }
 
     const WORDS: [&str; 8] = ["abc", "sk-", "abcd", "aaaa", "eyjab", "password", "_token_", "aab"];
+
+    #[test]
+    fn thousands_of_literals_that_begin_alike_are_found() {
+        let words: Vec<String> = (0..5_000).map(|number| format!("pass{number:04}")).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let text = "a pass0000, a pass4999 and xpass2500";
+        assert_eq!(find(&words, text.as_bytes()), [(0, 2), (2_500, 28), (4_999, 14)]);
+    }
 
     #[test]
     fn every_place_and_length_is_found() {
