@@ -26,7 +26,7 @@ const IMPURE_PACKAGES: [&str; 16] = [
 ];
 
 /// Parts of the standard library that do.
-const IMPURE_PATHS: [&str; 13] = [
+const IMPURE_PATHS: [&str; 15] = [
     "std::net",
     "std::fs",
     "std::env",
@@ -40,6 +40,8 @@ const IMPURE_PATHS: [&str; 13] = [
     "std::time::SystemTime",
     "Instant::now",
     "SystemTime::now",
+    "Utc::now",
+    "Local::now",
 ];
 
 #[test]
