@@ -12,6 +12,7 @@ use crate::options::LedgerOptions;
 use crate::query::{Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
 use crate::queue::Queue;
 use crate::record::Record;
+use crate::spending::{Charge, SpentRow};
 use crate::store;
 use crate::token::Secret;
 use crate::writer::Writer;
@@ -81,7 +82,21 @@ impl Ledger {
     /// Hands a record to the writer. Never blocks and never fails: without room in the queue the record is folded
     /// into sums, which the writer stores.
     pub fn submit(&self, record: Record) {
-        self.queue.submit(record);
+        self.submit_charged(record, Vec::new());
+    }
+
+    /// As [`submit`](Self::submit), with what the exchange is charged to budgets. Both are stored in one transaction, or
+    /// neither.
+    pub fn submit_charged(&self, record: Record, charges: Vec<Charge>) {
+        self.queue.submit(record, charges);
+    }
+
+    /// [`Reader::spending`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::spending`].
+    pub fn spending(&self, from_us: i64, take: &mut dyn FnMut(SpentRow)) -> Result<(), LedgerError> {
+        self.reader()?.spending(from_us, take)
     }
 
     /// Whether records can be kept right now: there is room, and the writer is not failing. One or two atomic reads.

@@ -208,3 +208,59 @@ fn errors_at_opening_say_what_to_do() {
 
     assert!(matches!(Reader::open(&folder.path().join("none.db")), Err(LedgerError::Missing { .. })));
 }
+
+fn charge(budget: &str, at_us: i64, tokens: u64) -> Charge {
+    Charge {
+        counter: Arc::new(crate::CounterName { budget: budget.into(), scope: "{}".into() }),
+        at_us,
+        spent: crate::Spent { requests: 1, tokens, cost_nanousd: tokens.saturating_mul(7), unpriced: 0 },
+    }
+}
+
+fn spending(ledger: &Ledger, from_us: i64) -> Vec<(String, i64, crate::Spent)> {
+    let mut rows = Vec::new();
+    ledger
+        .spending(from_us, &mut |row| rows.push((row.counter.budget.to_string(), row.from_us, row.spent)))
+        .unwrap();
+    rows
+}
+
+#[test]
+fn charges_are_the_sum_of_records_even_of_those_that_found_no_room() {
+    let (_folder, path) = file();
+    let ledger = Ledger::open_idle(&path, &small_queue()).unwrap();
+    let now = now_us().div_euclid(crate::QUARTER_US) * crate::QUARTER_US;
+    for number in 0..100 {
+        // Half of them a quarter of an hour earlier.
+        let at = now - crate::QUARTER_US * i64::try_from(number % 2).unwrap();
+        ledger.submit_charged(sample::record(number), vec![charge("team", at, 10), charge("all", at, 10)]);
+    }
+    assert_eq!(ledger.stats().overflowed, 92);
+    ledger.writer.start(&ledger.queue, &ledger.objects).unwrap();
+    ledger.flush(PATIENCE).unwrap();
+    let spent = crate::Spent { requests: 50, tokens: 500, cost_nanousd: 3_500, unpriced: 0 };
+    let earlier = now - crate::QUARTER_US;
+    let rows: Vec<_> = [("all", earlier), ("team", earlier), ("all", now), ("team", now)]
+        .map(|(budget, at)| (budget.to_owned(), at, spent))
+        .into();
+    assert_eq!(spending(&ledger, earlier + 1), rows);
+    assert_eq!(spending(&ledger, now), rows[2..]);
+}
+
+#[test]
+fn charges_stop_at_the_largest_number_and_go_when_no_window_reaches_them() {
+    let (_folder, path) = file();
+    let ledger = Ledger::open(&path, LedgerOptions::default()).unwrap();
+    let kept = crate::spending::KEPT_QUARTERS * crate::QUARTER_US;
+    let old = now_us() - kept - crate::QUARTER_US;
+    ledger.submit_charged(sample::record(1), vec![charge("team", old, 1)]);
+    ledger.flush(PATIENCE).unwrap();
+    assert_eq!(spending(&ledger, 0), [], "the first batch with charges sweeps");
+    let now = now_us();
+    for _ in 0..2 {
+        ledger.submit_charged(sample::record(1), vec![charge("team", now, u64::MAX)]);
+        ledger.flush(PATIENCE).unwrap();
+    }
+    let tokens: Vec<_> = spending(&ledger, 0).into_iter().map(|(_, _, spent)| spent.tokens).collect();
+    assert_eq!(tokens, [i64::MAX.cast_unsigned()]);
+}

@@ -17,6 +17,7 @@ pub mod audit;
 mod decisions;
 mod json;
 mod rollup;
+pub mod spending;
 mod segment;
 mod token;
 
@@ -64,6 +65,7 @@ pub use options::{JsonLines, LedgerOptions};
 pub use query::{Cursor, Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
 pub use record::{Attempt, Record};
 pub use rollup::Sums;
+pub use spending::{Charge, CounterName, QUARTER_US, Spent, SpentRow};
 pub use token::{
     ADMIN_PREFIX, CHECKSUM_LEN, KEY_PREFIX, Malformed, PUBLIC_ID_LEN, PresentedKey, SECRET_LEN, Secret,
     TOKEN_LEN, TokenKind,

@@ -8,6 +8,7 @@ use crate::error::LedgerError;
 use crate::options::BUSY_TIMEOUT;
 use crate::record::Record;
 use crate::rollup::Sums;
+use crate::spending::SpentRow;
 use crate::store;
 use rusqlite::Connection;
 use serde::Serialize;
@@ -217,6 +218,18 @@ impl Reader {
     pub fn open(path: &Path) -> Result<Reader, LedgerError> {
         let (connection, version) = store::open_reader(path, BUSY_TIMEOUT)?;
         Ok(Reader { connection, version })
+    }
+
+    /// What was charged to budgets since `from_us` (UTC microseconds since the epoch; the quarter of an hour it falls in
+    /// included), by counter and quarter, oldest first. Nothing for a store whose schema is older than that.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn spending(&self, from_us: i64, take: &mut dyn FnMut(SpentRow)) -> Result<(), LedgerError> {
+        if self.version < store::migrate::WITH_SPENDING {
+            return Ok(());
+        }
+        Ok(store::spending::read(&self.connection, from_us, take)?)
     }
 
     /// The trail of administration, the newest first; `before` is the `next` of the page before. Empty for a store

@@ -5,6 +5,7 @@ use crate::alerts::Waiting;
 use crate::objects::Change;
 use crate::record::Record;
 use crate::rollup::{OVERFLOW_GROUPS, Overflow};
+use crate::spending::Charge;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant};
 
 /// What travels to the writer.
 pub(crate) enum Message {
-    /// One record. Boxed, so that a full queue of slots stays small.
-    Record(Box<Record>),
+    /// One record, and what its exchange is charged to budgets. Boxed, so that a full queue of slots stays small.
+    Record(Box<(Record, Vec<Charge>)>),
     /// Write everything before this, make it durable, and answer.
     Flush(SyncSender<()>),
     /// Write everything before this, and end.
@@ -74,17 +75,17 @@ impl Queue {
     }
 
     /// Takes the record along, or folds it into sums when there is no room. Never waits.
-    pub(crate) fn submit(&self, record: Record) {
+    pub(crate) fn submit(&self, record: Record, charges: Vec<Charge>) {
         let before = self.depth.fetch_add(1, Ordering::Relaxed);
         if before >= self.limit {
             self.depth.fetch_sub(1, Ordering::Relaxed);
-            self.fold(&record);
-        } else if let Err(unsent) = self.sender.send(Message::Record(Box::new(record)))
-            && let Message::Record(record) = unsent.0
+            self.fold(&record, &charges);
+        } else if let Err(unsent) = self.sender.send(Message::Record(Box::new((record, charges))))
+            && let Message::Record(entry) = unsent.0
         {
             // The writer has ended. The sums show up in the figures even if nobody writes them any more.
             self.depth.fetch_sub(1, Ordering::Relaxed);
-            self.fold(&record);
+            self.fold(&entry.0, &entry.1);
         }
         if before == self.limit / 2 {
             self.hurry();
@@ -124,8 +125,11 @@ impl Queue {
     }
 
     /// The overflow lock is held for one addition here, and for one swap by the writer.
-    fn fold(&self, record: &Record) {
-        self.overflow.lock().unwrap_or_else(PoisonError::into_inner).fold(record, OVERFLOW_GROUPS);
+    fn fold(&self, record: &Record, charges: &[Charge]) {
+        let mut overflow = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+        overflow.fold(record, OVERFLOW_GROUPS);
+        overflow.charges.add(charges);
+        drop(overflow);
         self.overflowed.fetch_add(1, Ordering::Relaxed);
     }
 

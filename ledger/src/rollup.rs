@@ -2,6 +2,7 @@
 
 use crate::decisions::Decisions;
 use crate::record::Record;
+use crate::spending::Charges;
 use narrows_meter::Origin;
 use narrows_policy::{Caller, Reason};
 use serde::{Deserialize, Serialize};
@@ -173,6 +174,7 @@ impl GroupKey {
 pub(crate) struct Overflow {
     pub(crate) groups: HashMap<(i64, GroupKey), Sums>,
     pub(crate) decisions: Decisions,
+    pub(crate) charges: Charges,
 }
 
 /// Most groups that overflowing exchanges are told apart by. Beyond it only hour and organization are kept.

@@ -12,8 +12,9 @@ use crate::queue::{Message, Queue};
 use crate::record::Record;
 use crate::rollup::Overflow;
 use crate::segment::pack::Packer;
+use crate::spending::Charges;
 use crate::store;
-use crate::store::records::{BatchWriter, RollUp};
+use crate::store::records::{Batch, BatchWriter, RollUp};
 use rusqlite::Connection;
 use std::fs::File;
 use std::io::Write;
@@ -32,6 +33,9 @@ const ROLL_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// How often ended bindings of objects are removed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// How often charges that no budget looks back to are removed.
+const SWEEP_CHARGES_EVERY: Duration = Duration::from_secs(3_600);
 
 /// The writer as its owner sees it.
 pub(crate) struct Writer {
@@ -63,11 +67,13 @@ impl Writer {
             gather: options.gather,
             packer: Packer::new(),
             batches: BatchWriter::new(),
+            charges: Charges::default(),
             overflow: Overflow::default(),
             rolled_up: Instant::now(),
             changes: Vec::new(),
             alerts: Vec::new(),
             swept: None,
+            swept_charges: None,
         };
         Ok(Writer { idle: Mutex::new(Some(work)), running: Mutex::new(None) })
     }
@@ -136,6 +142,8 @@ struct Work {
     gather: Duration,
     packer: Packer,
     batches: BatchWriter,
+    /// What the records that were packed are charged to budgets.
+    charges: Charges,
     /// Taken from the queue, not yet written.
     overflow: Overflow,
     /// When sums were stored last.
@@ -146,6 +154,8 @@ struct Work {
     alerts: Vec<NewAlert>,
     /// When ended bindings were removed last.
     swept: Option<Instant>,
+    /// When old charges were removed last.
+    swept_charges: Option<Instant>,
 }
 
 /// What became of a batch.
@@ -198,10 +208,12 @@ impl Work {
                 break Drained::Full;
             }
             match self.receiver.try_recv() {
-                Ok(Message::Record(record)) => {
-                    self.packer.push(&record);
+                Ok(Message::Record(entry)) => {
+                    let (record, charges) = &*entry;
+                    self.packer.push(record);
+                    self.charges.add(charges);
                     if let Some(json) = &mut self.json {
-                        json.add(&record);
+                        json.add(record);
                     }
                 }
                 Ok(Message::Flush(done)) => break Drained::Flush(done),
@@ -231,7 +243,8 @@ impl Work {
         }
         let packed = self.packer.packed();
         let mut pause = RETRY_FIRST;
-        while let Err(error) = self.batches.write(&mut self.connection, &packed, &self.overflow, roll_up) {
+        let batch = Batch { packed, charges: &self.charges, overflow: &self.overflow };
+        while let Err(error) = self.batches.write(&mut self.connection, &batch, roll_up) {
             queue.failed(&error.to_string());
             if queue.abandon.load(Ordering::Acquire) {
                 return Written::Abandoned;
@@ -240,13 +253,25 @@ impl Work {
             pause = (pause * 2).min(RETRY_LAST);
         }
         queue.settled(count);
+        self.sweep_charges();
         self.packer.clear();
+        self.charges.clear();
         self.overflow = Overflow::default();
         if roll_up == RollUp::Now {
             self.packer.clear_groups();
             self.rolled_up = Instant::now();
         }
         Written::Stored
+    }
+
+    /// Removes old charges now and then, where there are any.
+    fn sweep_charges(&mut self) {
+        let due = self.swept_charges.is_none_or(|swept| swept.elapsed() >= SWEEP_CHARGES_EVERY);
+        if due && !self.charges.is_empty() {
+            self.swept_charges = Some(Instant::now());
+            // What is not removed now is removed next time, and counts for nothing until then.
+            let _swept = store::spending::sweep(&self.connection, crate::now_us());
+        }
     }
 
     /// Writes bindings of objects, before the records of the exchanges that made them.

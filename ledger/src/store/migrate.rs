@@ -13,16 +13,19 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0004_administration.sql"),
     include_str!("0005_declared_keys.sql"),
     include_str!("0006_alerts.sql"),
+    include_str!("0007_spending.sql"),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 6;
+pub(crate) const LATEST: u32 = 7;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.
 pub(crate) const WITH_AUDIT: u32 = 4;
 /// The first schema that holds alerts and sums of decisions.
 pub(crate) const WITH_ALERTS: u32 = 6;
+/// The first schema that holds what was charged to budgets.
+pub(crate) const WITH_SPENDING: u32 = 7;
 
 /// The schema version of the file; 0 when it is empty.
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {

@@ -8,6 +8,7 @@ pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod objects;
 pub(crate) mod records;
+pub(crate) mod spending;
 
 use crate::error::LedgerError;
 use rusqlite::{Connection, OpenFlags};

@@ -1,8 +1,9 @@
 //! One batch to the store: a segment and the sums it changes, all in one transaction or not at all.
 
-use super::decisions;
+use super::{decisions, spending};
 use crate::rollup::{GroupKey, Overflow, SUMS, Sums, hour_of};
 use crate::segment::{cut, pack::Packed, unpack::unpack};
+use crate::spending::Charges;
 use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
 
@@ -33,6 +34,16 @@ pub(crate) enum RollUp {
     Now,
 }
 
+/// What is written at once.
+pub(crate) struct Batch<'a> {
+    /// Records; there may be none.
+    pub(crate) packed: Packed<'a>,
+    /// What they are charged to budgets.
+    pub(crate) charges: &'a Charges,
+    /// Sums of exchanges that left no record.
+    pub(crate) overflow: &'a Overflow,
+}
+
 impl BatchWriter {
     pub(crate) fn new() -> BatchWriter {
         BatchWriter { ids: HashMap::new(), upsert: upsert_sql(), pending: 0 }
@@ -47,11 +58,11 @@ impl BatchWriter {
     pub(crate) fn write(
         &mut self,
         connection: &mut Connection,
-        packed: &Packed<'_>,
-        overflow: &Overflow,
+        batch: &Batch<'_>,
         roll_up: RollUp,
     ) -> rusqlite::Result<()> {
-        let result = self.try_write(connection, packed, overflow, roll_up);
+        let packed = &batch.packed;
+        let result = self.try_write(connection, batch, roll_up);
         // A rolled-back transaction takes new group ids with it.
         if result.is_err() || self.ids.len() > GROUP_IDS {
             self.ids.clear();
@@ -67,10 +78,10 @@ impl BatchWriter {
     fn try_write(
         &mut self,
         connection: &mut Connection,
-        packed: &Packed<'_>,
-        overflow: &Overflow,
+        batch: &Batch<'_>,
         roll_up: RollUp,
     ) -> rusqlite::Result<()> {
+        let Batch { packed, charges, overflow } = batch;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if packed.count > 0 {
             transaction
@@ -92,6 +103,11 @@ impl BatchWriter {
         for sums in [packed.decisions, &overflow.decisions] {
             if !sums.is_empty() {
                 decisions::add(&transaction, sums)?;
+            }
+        }
+        for charges in [*charges, &overflow.charges] {
+            if !charges.is_empty() {
+                spending::add(&transaction, charges)?;
             }
         }
         for ((hour, group), sums) in &overflow.groups {
