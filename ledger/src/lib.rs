@@ -17,8 +17,8 @@ pub mod audit;
 mod decisions;
 mod json;
 mod rollup;
-pub mod spending;
 mod segment;
+pub mod spending;
 mod token;
 
 pub mod admin;

@@ -29,6 +29,8 @@ pub struct BodyHead<'a> {
     pub conversation: Option<Range<usize>>,
     /// What the client said about keeping the answer at the provider (`store`); `None` if nothing.
     pub store: Option<bool>,
+    /// How long the answer may become, as far as the client says.
+    pub bounds: Bounds,
     /// Offset just behind the opening brace, where a member can be inserted.
     pub open: usize,
     /// Whether the object has no member at all.
@@ -73,6 +75,51 @@ impl BodyHead<'_> {
     /// What the client said about usage in the stream: `Some(true)` asked, `Some(false)` declined, `None` silent.
     pub fn include_usage(&self) -> Option<bool> {
         self.stream_options.as_ref()?.include_usage.as_ref()?.value
+    }
+}
+
+/// What bounds the tokens of an answer. Of members that say the same, or are repeated, the largest counts.
+///
+/// `max_tokens` (Anthropic, OpenAI's chat and text completions), `max_completion_tokens` (OpenAI's chat),
+/// `max_output_tokens` (OpenAI's Responses), `generationConfig.maxOutputTokens` (Gemini); `n` and
+/// `generationConfig.candidateCount`, and `best_of` of text completions. Sources: the vendors' API references, seen 2026-11.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// Most tokens of one choice.
+    pub tokens: Option<u64>,
+    /// Choices asked for.
+    pub choices: Option<u64>,
+}
+
+impl Bounds {
+    /// Most tokens that can be generated, where one choice without a bound has at most `unbounded`.
+    pub fn most(&self, unbounded: u64) -> u64 {
+        self.tokens.unwrap_or(unbounded).saturating_mul(self.choices.unwrap_or(1).max(1))
+    }
+
+    fn take(&mut self, kind: Bound, raw: &[u8]) {
+        /// What of `generationConfig` matters. Both spellings are served.
+        #[derive(serde::Deserialize, Default)]
+        #[serde(default)]
+        struct Generation {
+            #[serde(rename = "maxOutputTokens", alias = "max_output_tokens")]
+            tokens: Option<u64>,
+            #[serde(rename = "candidateCount", alias = "candidate_count")]
+            choices: Option<u64>,
+        }
+        // What has another type says nothing: the provider refuses it.
+        let number = || serde_json::from_slice::<u64>(raw).ok();
+        let (tokens, choices) = match kind {
+            Bound::Tokens => (number(), None),
+            Bound::Choices => (None, number()),
+            Bound::Generation => {
+                let read = serde_json::from_slice::<Generation>(raw).unwrap_or_default();
+                (read.tokens, read.choices)
+            }
+        };
+        // `None` is less than any number.
+        self.tokens = self.tokens.max(tokens);
+        self.choices = self.choices.max(choices);
     }
 }
 
@@ -160,6 +207,11 @@ pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
                 earlier(&mut head, body, kind, name, at..end)?;
                 Ok(end)
             }
+            Some(Member::Bound(kind)) => {
+                let end = scan.value(at, 1)?;
+                head.bounds.take(kind, body.get(at..end).unwrap_or_default());
+                Ok(end)
+            }
             None => scan.value(at, 1),
         }
     })?;
@@ -202,6 +254,15 @@ enum Member {
     Stream,
     StreamOptions,
     Earlier(Earlier),
+    Bound(Bound),
+}
+
+/// The members that bound the answer.
+#[derive(Clone, Copy)]
+enum Bound {
+    Tokens,
+    Choices,
+    Generation,
 }
 
 /// The members that continue something stored, or store something.
@@ -259,6 +320,9 @@ fn member(body: &[u8], name: Text) -> Option<Member> {
         b"previous_response_id" => Some(Member::Earlier(Earlier::Response)),
         b"conversation" => Some(Member::Earlier(Earlier::Conversation)),
         b"store" => Some(Member::Earlier(Earlier::Store)),
+        b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" => Some(Member::Bound(Bound::Tokens)),
+        b"n" | b"best_of" => Some(Member::Bound(Bound::Choices)),
+        b"generationConfig" | b"generation_config" => Some(Member::Bound(Bound::Generation)),
         _ => None,
     }
 }
@@ -267,7 +331,7 @@ fn member(body: &[u8], name: Text) -> Option<Member> {
 #[inline(always)]
 fn unescaped<'a>(body: &'a [u8], text: Text) -> Option<Cow<'a, [u8]>> {
     /// Bytes of the longest name, written entirely in six-byte escapes.
-    const LONGEST: usize = 6 * "previous_response_id".len();
+    const LONGEST: usize = 6 * "max_completion_tokens".len();
     if !text.escaped {
         return body.get(text.start..text.end).map(Cow::Borrowed);
     }

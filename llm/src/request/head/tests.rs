@@ -335,3 +335,36 @@ proptest! {
         agrees(&body)?;
     }
 }
+
+#[test]
+fn the_bounds_of_an_answer_are_read_in_every_dialect() {
+    let bounds = |body: &str| {
+        let Bounds { tokens, choices } = head(body.as_bytes()).unwrap().bounds;
+        (tokens, choices)
+    };
+    assert_eq!(
+        bounds(r#"{"messages":[{"max_tokens":9,"n":9}]}"#),
+        (None, None),
+        "only the body's own members"
+    );
+    assert_eq!(bounds(r#"{"max_tokens":100,"max_completion_tokens":200,"n":3}"#), (Some(200), Some(3)));
+    assert_eq!(bounds(r#"{"max_output_tokens":64,"best_of":2,"n":1}"#), (Some(64), Some(2)));
+    assert_eq!(
+        bounds(r#"{"max\u005ftokens":7,"max_tokens":5}"#),
+        (Some(7), None),
+        "the largest, however it is spelled"
+    );
+    assert_eq!(bounds(r#"{"max_tokens":null,"n":"2","max_output_tokens":-1}"#), (None, None));
+    let gemini =
+        r#"{"generationConfig":{"maxOutputTokens":50,"candidateCount":2,"responseSchema":{"type":"x"}}}"#;
+    assert_eq!(bounds(gemini), (Some(50), Some(2)));
+    assert_eq!(bounds(r#"{"generation_config":{"max_output_tokens":50}}"#), (Some(50), None));
+}
+
+#[test]
+fn the_most_that_can_be_generated_is_every_choice_at_its_longest() {
+    assert_eq!(Bounds::default().most(4_096), 4_096);
+    assert_eq!(Bounds { tokens: Some(10), choices: Some(3) }.most(4_096), 30);
+    assert_eq!(Bounds { tokens: None, choices: Some(0) }.most(5), 5);
+    assert_eq!(Bounds { tokens: Some(u64::MAX), choices: Some(2) }.most(5), u64::MAX);
+}
