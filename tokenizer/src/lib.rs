@@ -1,9 +1,16 @@
-//! Token counts of text: estimates now, exact vocabularies with FinOps.
+//! Token counts of text: exact with OpenAI's vocabularies, estimated with others.
 //!
 //! Text and a vocabulary's name in, counts out. Knows no requests, prices or providers.
 
 pub mod body;
+pub mod counter;
+pub mod encoding;
 pub mod estimate;
+pub mod fuzzing;
+mod ranks;
+mod split;
 
 pub use body::{BodyText, measure};
+pub use counter::Counter;
+pub use encoding::{Encoder, Encoding};
 pub use estimate::{Vocabulary, estimate, prompt_estimate};
