@@ -3,6 +3,7 @@
 //! Text and a vocabulary's name in, counts out. Knows no requests, prices or providers.
 
 pub mod body;
+pub mod calibration;
 pub mod counter;
 pub mod encoding;
 pub mod estimate;
@@ -11,6 +12,7 @@ mod ranks;
 mod split;
 
 pub use body::{BodyText, measure};
+pub use calibration::Calibration;
 pub use counter::Counter;
 pub use encoding::{Encoder, Encoding};
 pub use estimate::{Vocabulary, estimate, prompt_estimate};
