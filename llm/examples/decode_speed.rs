@@ -48,8 +48,8 @@ fn best(mut round: impl FnMut()) -> f64 {
 
 fn main() {
     println!(
-        "{:<20} {:>8} {:>9} {:>9} {:>9} {:>9}",
-        "dialect", "B/event", "framing", "decode", "hiding", "1460 B"
+        "{:<20} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "dialect", "B/event", "framing", "decode", "hiding", "1460 B", "hearing"
     );
     for dialect in [
         Dialect::OpenaiChat,
@@ -64,9 +64,9 @@ fn main() {
             .step_by(1460)
             .map(|at| stream.slice(at..(at + 1460).min(stream.len())))
             .collect();
-        let decode = |chunks: &[Bytes], hide_usage| {
+        let decode = |chunks: &[Bytes], hide_usage, hear| {
             best(|| {
-                let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage });
+                let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage, hear });
                 for chunk in chunks {
                     decoder.push(chunk.clone(), &mut |bytes| {
                         black_box(&bytes);
@@ -84,13 +84,14 @@ fn main() {
             }
         });
         println!(
-            "{:<20} {:>8} {:>9.1} {:>9.1} {:>9.1} {:>9.1}",
+            "{:<20} {:>8} {:>9.1} {:>9.1} {:>9.1} {:>9.1} {:>9.1}",
             dialect.as_str(),
             stream.len() / EVENTS,
             framing,
-            decode(&events, false),
-            decode(&events, true),
-            decode(&packets, false),
+            decode(&events, false, false),
+            decode(&events, true, false),
+            decode(&packets, false, false),
+            decode(&events, false, true),
         );
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::dialect::Dialect;
 use crate::stream::documents::Documents;
+use crate::stream::heard::unescape;
 use crate::stream::machine::Machine;
+use crate::stream::text::{KEYS, raw_string, strings};
 use crate::stream::{Reported, StreamEnd};
 use narrows_meter::Usage;
 
@@ -42,4 +44,61 @@ pub fn read(dialect: Dialect, body: &[u8]) -> Answer {
     let output_text_bytes = machine.facts().text;
     let (id, items) = (machine.facts().id.clone(), machine.facts().items.clone());
     Answer { usage, reported, id, items, model: machine.into_model(), output_text_bytes, error, anomaly }
+}
+
+/// Calls `sink` with each generated text of a whole body, as it reads: what [`Answer::output_text_bytes`] adds up.
+/// For answers without usage, whose tokens somebody else counts.
+pub fn texts(dialect: Dialect, body: &[u8], sink: &mut dyn FnMut(&[u8])) {
+    let key = match dialect {
+        Dialect::OpenaiChat | Dialect::OpenaiCompletions => &KEYS.choices,
+        Dialect::OpenaiResponses => &KEYS.output,
+        Dialect::AnthropicMessages => &KEYS.content,
+        Dialect::GeminiGenerate => &KEYS.candidates,
+        Dialect::OpenaiEmbeddings => return,
+    };
+    let mut text = Vec::new();
+    strings(key, body, &mut |place| {
+        // A value that is JSON stands as it is; of a string the quote behind it is no part.
+        let raw = match body.get(place.start) {
+            Some(b'{' | b'[') if place.start.checked_sub(1).and_then(|at| body.get(at)) != Some(&b'"') => {
+                body.get(place).unwrap_or_default()
+            }
+            _ => {
+                text.clear();
+                unescape(raw_string(body, place.start), &mut text);
+                text.as_slice()
+            }
+        };
+        sink(raw);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(dialect: Dialect, body: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        texts(dialect, body.as_bytes(), &mut |text| all.push(String::from_utf8_lossy(text).into_owned()));
+        let bytes: usize = all.iter().map(String::len).sum();
+        assert_eq!(read(dialect, body.as_bytes()).output_text_bytes, bytes as u64, "{body}");
+        all
+    }
+
+    #[test]
+    fn texts_are_those_whose_bytes_are_added_up() {
+        let chat = r#"{"choices":[{"message":{"role":"assistant","content":"a\nb\u00e4","tool_calls":[{"id":"x","function":
+            {"name":"f","arguments":"{\"q\":1}"}}]}},{"message":{"content":"{not json"}}],"usage":{}}"#;
+        assert_eq!(of(Dialect::OpenaiChat, chat), ["a\nbä", r#"{"q":1}"#, "{not json"]);
+        let twice =
+            r#"{"choices":[{"message":{"reasoning_content":"why","reasoning":"why","content":"so"}}]}"#;
+        assert_eq!(of(Dialect::OpenaiChat, twice), ["why", "so"]);
+        let message = r#"{"type":"message","content":[{"type":"text","text":"x"},{"type":"tool_use","input":{"a":[1]}}]}"#;
+        assert_eq!(of(Dialect::AnthropicMessages, message), ["x", r#"{"a":[1]}"#]);
+        let response = r#"{"id":"r","status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"y"}]}]}"#;
+        assert_eq!(of(Dialect::OpenaiResponses, response), ["y"]);
+        let generated = r#"{"candidates":[{"content":{"parts":[{"text":"z"}]}}]}"#;
+        assert_eq!(of(Dialect::GeminiGenerate, generated), ["z"]);
+        assert!(of(Dialect::OpenaiEmbeddings, r#"{"data":[]}"#).is_empty());
+    }
 }

@@ -110,7 +110,8 @@ fn a_usage_event_is_hidden_up_to_the_limit_and_passed_above_it() {
 #[test]
 fn only_what_may_be_a_usage_event_is_held_back() {
     let push = |chunks: &[&str]| {
-        let mut decoder = StreamDecoder::new(Dialect::OpenaiChat, StreamOptions { hide_usage: true });
+        let mut decoder =
+            StreamDecoder::new(Dialect::OpenaiChat, StreamOptions { hide_usage: true, hear: true });
         let mut sent = Vec::new();
         for chunk in chunks {
             decoder

@@ -2,7 +2,7 @@
 
 use crate::dialect::{DIALECTS, Dialect};
 use crate::recording::{Split, detect, meter};
-use crate::stream::{Outcome, StreamDecoder, StreamOptions};
+use crate::stream::{Heard, Outcome, StreamDecoder, StreamOptions};
 use crate::unary;
 use bytes::Bytes;
 
@@ -19,7 +19,7 @@ fn decode<'a>(
     hide_usage: bool,
     chunks: impl Iterator<Item = &'a [u8]>,
 ) -> (Outcome, Vec<u8>) {
-    let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage });
+    let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage, hear: true });
     let mut sent = Vec::new();
     for chunk in chunks {
         decoder.push(Bytes::copy_from_slice(chunk), &mut |bytes| sent.extend_from_slice(&bytes));
@@ -37,6 +37,33 @@ pub fn dialect_decode(input: &[u8]) {
     assert_eq!(sent, body, "bytes pass unchanged");
     assert_eq!(whole, cut, "the outcome does not depend on the cutting");
     assert!(whole.unreported_text_bytes <= whole.output_text_bytes);
+    let heard: usize = whole.heard.unreported().map(|piece| piece.1.len()).sum();
+    let known = (heard as u64).saturating_add(whole.heard.missed_bytes());
+    assert!(known >= whole.unreported_text_bytes, "all text is heard or known to be missed");
+    assert_eq!(taken(dialect, body.chunks(size)), (unreported(&whole.heard), whole.heard.missed_bytes()));
+}
+
+/// The text that no report accounts for, when it is taken behind each chunk.
+fn taken<'a>(dialect: Dialect, chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, u64) {
+    let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage: false, hear: true });
+    let (mut text, mut missed) = (Vec::new(), 0);
+    let mut take = |heard: &Heard| {
+        if heard.covers_taken() {
+            (text, missed) = (Vec::new(), 0);
+        }
+        text.extend(unreported(heard));
+        missed += heard.missed_bytes();
+        (text.clone(), missed)
+    };
+    for chunk in chunks {
+        decoder.push(Bytes::copy_from_slice(chunk), &mut |_| ());
+        take(&decoder.take_heard());
+    }
+    take(&decoder.finish(&mut |_| ()).heard)
+}
+
+fn unreported(heard: &Heard) -> Vec<u8> {
+    heard.unreported().flat_map(|piece| piece.1.iter().copied()).collect()
 }
 
 /// What is hidden does not depend on the cutting, and hiding does not change what is read.

@@ -6,6 +6,7 @@ use super::shape::Shape;
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::anthropic::AnthropicUsage;
+use crate::dialect::Dialect;
 use serde::de::MapAccess;
 
 /// Machine of the Messages dialect: input in `message_start`, every figure in `message_delta` replaces.
@@ -75,8 +76,8 @@ impl Anthropic {
         };
         match word {
             b"content_block_delta" => {
-                let (text, _) = self.shape.read(&KEYS.delta, data, &[]);
-                self.facts.add_text(text);
+                let seen = self.shape.read(&KEYS.delta, data, &[]);
+                self.facts.add_event(Dialect::AnthropicMessages, data, &seen);
             }
             b"content_block_start" | b"content_block_stop" | b"ping" => {}
             _ => {
@@ -86,7 +87,8 @@ impl Anthropic {
                     self.apply(envelope);
                 });
                 if is_block {
-                    self.facts.add_text(text::of_key(&KEYS.delta, data));
+                    let seen = text::found(&KEYS.delta, data).seen();
+                    self.facts.add_event(Dialect::AnthropicMessages, data, &seen);
                 }
                 if word == b"error" && read == 0 {
                     self.facts.fail(Some("error".into()));

@@ -126,9 +126,9 @@ impl Chat {
         }
         let gates = [&KEYS.usage, &KEYS.finish_reason, &KEYS.error];
         let key = if self.dialect == Dialect::OpenaiCompletions { &KEYS.text } else { &KEYS.delta };
-        let (text, gated) = self.shape.read(key, data, &gates);
-        self.facts.add_text(text);
-        let worth_reading = gated || self.done || name == b"error" || self.facts.wants_model();
+        let seen = self.shape.read(key, data, &gates);
+        self.facts.add_event(self.dialect, data, &seen);
+        let worth_reading = seen.gated || self.done || name == b"error" || self.facts.wants_model();
         let usage_only = worth_reading && self.read(data, name == b"error");
         // Where blank lines are missing, several objects and the end arrive as the data of one event.
         if data.ends_with(b"[DONE]") {

@@ -1,6 +1,10 @@
 //! What every dialect's machine learns of a stream.
 
+use super::heard::Heard;
+use super::shape::Seen;
 use super::usage::Converted;
+use crate::deltas::Block;
+use crate::dialect::Dialect;
 use narrows_meter::Usage;
 
 /// How many events are searched for the model's name before giving up.
@@ -19,6 +23,8 @@ pub(crate) struct Facts {
     pub(crate) text: u64,
     /// Generated text when the provider last reported output, in bytes.
     covered: u64,
+    /// That text itself, if somebody wants it.
+    pub(crate) heard: Heard,
     /// The dialect's end was seen.
     pub(crate) terminal: bool,
     /// Generation was said to be finished and no text came after that.
@@ -35,16 +41,39 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// Adds generated text.
+    /// Adds generated text of which only the length is known.
     pub(crate) fn add_text(&mut self, bytes: u64) {
+        self.heard.miss(bytes);
+        self.grow(bytes);
+    }
+
+    fn grow(&mut self, bytes: u64) {
         if bytes > 0 {
             self.text = self.text.saturating_add(bytes);
             self.finished = false;
         }
     }
 
+    /// Whether somebody wants the text itself.
+    pub(crate) fn hears(&self) -> bool {
+        self.heard.is_on()
+    }
+
+    /// Adds the generated text of an event.
+    pub(crate) fn add_event(&mut self, dialect: Dialect, data: &[u8], seen: &Seen) {
+        self.heard.event(dialect, data, seen);
+        self.grow(seen.bytes);
+    }
+
+    /// Adds generated text of one block: so many bytes, which are one string if it is known where that begins.
+    pub(crate) fn add_piece(&mut self, block: Block, data: &[u8], bytes: u64, start: Option<usize>) {
+        self.heard.piece(block, data, start, bytes);
+        self.grow(bytes);
+    }
+
     /// The provider reported output: the text so far is accounted for.
     pub(crate) fn cover(&mut self) {
+        self.heard.cover();
         self.covered = self.text;
     }
 

@@ -2,9 +2,12 @@
 
 use super::facts::Facts;
 use super::lenient::{Object, each, error, list, object, whole, word};
+use super::shape::Seen;
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::gemini::GeminiUsage;
+use crate::deltas::Block;
+use crate::dialect::Dialect;
 use serde::de::MapAccess;
 
 /// Machine of the Gemini dialect: usage so far in every chunk, the last one wins.
@@ -90,25 +93,24 @@ impl Gemini {
     /// Takes one event, or one object of a list, or a whole body: they have one shape. Every one is parsed, because
     /// every one carries usage, and a key that looks like usage may stand in a function call's arguments.
     pub(crate) fn document(&mut self, json: &[u8]) {
-        let text = text::of_key(&KEYS.candidates, json);
-        let mut text = Some(text);
+        let mut seen = Some(text::found(&KEYS.candidates, json).seen());
         each(json, |envelope: Envelope| {
             let chunk = envelope.response.unwrap_or(envelope.top);
-            self.apply(chunk, text.take().unwrap_or(0));
+            self.apply(chunk, json, seen.take().unwrap_or_default());
         });
         // Text of a chunk that could not be read was generated all the same.
-        self.facts.add_text(text.unwrap_or(0));
+        self.add(json, &seen.unwrap_or_default());
     }
 
     /// Takes a body if it is one JSON object that can be read at once; returns whether it was.
     pub(crate) fn whole(&mut self, body: &[u8]) -> bool {
         let Some(envelope) = whole::<Envelope>(body) else { return false };
-        let text = text::of_key(&KEYS.candidates, body);
-        self.apply(envelope.response.unwrap_or(envelope.top), text);
+        let seen = text::found(&KEYS.candidates, body).seen();
+        self.apply(envelope.response.unwrap_or(envelope.top), body, seen);
         true
     }
 
-    fn apply(&mut self, chunk: Chunk, text: u64) {
+    fn apply(&mut self, chunk: Chunk, json: &[u8], seen: Seen) {
         if self.facts.ended() && self.facts.is_other(chunk.id.as_deref()) {
             self.facts.next_response(self.usage.convert());
             self.usage = GeminiUsage::default();
@@ -116,7 +118,7 @@ impl Gemini {
         if self.facts.id.is_none() {
             self.facts.id = chunk.id;
         }
-        self.facts.add_text(text);
+        self.add(json, &seen);
         self.facts.name_model(chunk.model);
         if let Some(usage) = chunk.usage {
             self.usage.overlay(&usage);
@@ -131,6 +133,14 @@ impl Gemini {
             self.facts.finished = true;
         }
         self.facts.fail(chunk.error);
+    }
+
+    /// Adds the text of a chunk. Nearly always it is one string of one candidate.
+    fn add(&mut self, json: &[u8], seen: &Seen) {
+        match seen.only {
+            Some(_) => self.facts.add_piece(Block::default(), json, seen.bytes, seen.only),
+            None => self.facts.add_event(Dialect::GeminiGenerate, json, seen),
+        }
     }
 
     /// Usage of the response in progress.

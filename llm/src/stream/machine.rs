@@ -69,6 +69,15 @@ impl Machine {
         }
     }
 
+    pub(crate) fn facts_mut(&mut self) -> &mut Facts {
+        match self {
+            Machine::Chat(machine) => &mut machine.facts,
+            Machine::Responses(machine) => &mut machine.facts,
+            Machine::Anthropic(machine) => &mut machine.facts,
+            Machine::Gemini(machine) => &mut machine.facts,
+        }
+    }
+
     pub(crate) fn into_model(self) -> Option<Box<str>> {
         match self {
             Machine::Chat(machine) => machine.facts.model,

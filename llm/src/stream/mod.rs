@@ -13,6 +13,7 @@ mod chat;
 pub(crate) mod documents;
 mod facts;
 mod gemini;
+pub(crate) mod heard;
 mod hold;
 pub(crate) mod lenient;
 pub(crate) mod machine;
@@ -30,6 +31,7 @@ use narrows_meter::Usage;
 use narrows_sse::Framer;
 
 pub use documents::Documents;
+pub use heard::{HEARD_LIMIT, Heard};
 pub use hold::HOLD_LIMIT;
 
 /// Longest event or JSON object that is inspected, and so the most that is copied, in bytes.
@@ -50,6 +52,8 @@ pub struct StreamOptions {
     /// We asked the provider for usage and the client did not: hide the event that adds. Heeded for `openai.chat` and
     /// `openai.completions`, the dialects where usage must be asked for.
     pub hide_usage: bool,
+    /// Keep the generated text until it is taken (see [`Heard`]), for somebody counts its tokens.
+    pub hear: bool,
 }
 
 /// How much of an answer's usage the provider reported.
@@ -118,6 +122,8 @@ pub struct Outcome {
     pub output_text_bytes: u64,
     /// The part of it that came after the provider last reported output.
     pub unreported_text_bytes: u64,
+    /// The text itself, as far as it was not taken before. Empty unless [`StreamOptions::hear`] is set.
+    pub heard: Heard,
     /// Figures contradicted each other (a part above its whole, a total that fits nothing); `usage` is the best reading.
     pub anomaly: bool,
     /// Bytes that passed uninspected because something exceeded [`CARRY_LIMIT`], in whole chunks.
@@ -166,8 +172,12 @@ impl StreamDecoder {
     /// A decoder for an answer in `dialect`.
     pub fn new(dialect: Dialect, options: StreamOptions) -> Self {
         let hides = matches!(dialect, Dialect::OpenaiChat | Dialect::OpenaiCompletions) && options.hide_usage;
+        let mut machine = Machine::new(dialect);
+        if options.hear {
+            machine.facts_mut().heard.turn_on();
+        }
         StreamDecoder {
-            machine: Machine::new(dialect),
+            machine,
             framer: Framer::with_carry_limit(CARRY_LIMIT),
             body: Body::Undecided { mark: 0 },
             hold: hides.then(Hold::default),
@@ -204,6 +214,21 @@ impl StreamDecoder {
         self.hold = Some(hold);
     }
 
+    /// Bytes of generated text that wait to be taken.
+    pub fn heard_bytes(&self) -> usize {
+        self.machine.facts().heard.len()
+    }
+
+    /// Takes the generated text since the last time. Empty unless [`StreamOptions::hear`] is set.
+    pub fn take_heard(&mut self) -> Heard {
+        self.machine.facts_mut().heard.take()
+    }
+
+    /// The model the provider says it uses, once it has.
+    pub fn model(&self) -> Option<&str> {
+        self.machine.facts().model.as_deref()
+    }
+
     /// What is known so far.
     pub fn progress(&self) -> Progress {
         let (usage, reported, _) = self.machine.reading();
@@ -225,8 +250,10 @@ impl StreamDecoder {
             hold.release(out);
         }
         let (usage, reported, anomaly) = self.machine.reading();
+        let heard = self.machine.facts_mut().heard.take();
         let facts = self.machine.facts();
         Outcome {
+            heard,
             usage,
             reported,
             end: self.machine.end(overflowed),
@@ -310,7 +337,8 @@ mod tests {
             ["data: {\"usage\":", "data: {\"a\":\"", "{\"a\":\"", "x", "data: \r", "[{", ": c", "data: {} \r"]
         {
             for hide_usage in [false, true] {
-                let mut decoder = StreamDecoder::new(Dialect::OpenaiChat, StreamOptions { hide_usage });
+                let mut decoder =
+                    StreamDecoder::new(Dialect::OpenaiChat, StreamOptions { hide_usage, hear: true });
                 let chunk = Bytes::from(endless.repeat(4000));
                 let (mut taken, mut passed) = (0, 0);
                 while taken < 3 * CARRY_LIMIT {

@@ -5,6 +5,7 @@ use super::lenient::{Object, each, error, list, object, one, whole, word};
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::openai::OpenaiUsage;
+use crate::deltas::{Block, response_block};
 use serde::de::MapAccess;
 
 /// Machine of the Responses dialect: usage stands in the events that end a response.
@@ -113,7 +114,12 @@ impl Responses {
         };
         match kind(word) {
             Kind::Text => {
-                self.facts.add_text(text::of_key(&KEYS.delta, data));
+                let text = text::found(&KEYS.delta, data);
+                let block = match self.facts.hears() {
+                    true => response_block(word, data),
+                    false => Block::default(),
+                };
+                self.facts.add_piece(block, data, text.bytes, text.only);
             }
             Kind::Nothing => {}
             Kind::Read => {

@@ -9,6 +9,21 @@ const SHAPE_LIMIT: usize = 1024;
 /// OpenAI pads events with a string of random length under this key, so that their sizes tell nothing.
 const PADDING: &[u8] = b"\"obfuscation\":\"";
 
+/// What was seen of an event.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Bytes of generated text.
+    pub(crate) bytes: u64,
+    /// Whether one of the keys in question has a value outside of the text.
+    pub(crate) gated: bool,
+    /// Where the text stands, between its quotes, if the event is like the one remembered.
+    pub(crate) settled: Option<(usize, usize)>,
+    /// Where the text begins, if it is one string.
+    pub(crate) only: Option<usize>,
+    /// Whether this event is the one that is remembered from now on.
+    pub(crate) is_remembered: bool,
+}
+
 /// Remembers what stood before and behind the text of an event that held one string of text and nothing else worth
 /// reading.
 ///
@@ -29,13 +44,19 @@ impl Shape {
     /// Bytes of generated text in the values of `key`, and whether one of the keys in `gates` has a value outside of them.
     /// Always to be called with the same keys.
     #[inline]
-    pub(crate) fn read(&mut self, key: &Finder<'_>, json: &[u8], gates: &[&Finder<'_>]) -> (u64, bool) {
-        self.settle(json).map_or_else(|| self.search(key, json, gates), |bytes| (bytes, false))
+    pub(crate) fn read(&mut self, key: &Finder<'_>, json: &[u8], gates: &[&Finder<'_>]) -> Seen {
+        match self.settle(json) {
+            Some((bytes, end)) => {
+                let start = self.before.len();
+                Seen { bytes, settled: Some((start, end)), ..Seen::default() }
+            }
+            None => self.search(key, json, gates),
+        }
     }
 
-    /// Bytes of text in an event like the one remembered.
+    /// Bytes of text in an event like the one remembered, and where its closing quote stands.
     #[inline]
-    fn settle(&self, json: &[u8]) -> Option<u64> {
+    fn settle(&self, json: &[u8]) -> Option<(u64, usize)> {
         if self.before.is_empty() {
             return None;
         }
@@ -48,23 +69,25 @@ impl Shape {
             let padding = behind.strip_prefix(self.behind.as_slice())?;
             same(&self.tail, padding.get(string(padding, 0).1..)?)
         };
-        is_same.then_some(bytes)
+        is_same.then_some((bytes, self.before.len() + end - 1))
     }
 
     /// Looks for every key, and remembers the event if it is a simple one.
-    fn search(&mut self, key: &Finder<'_>, json: &[u8], gates: &[&Finder<'_>]) -> (u64, bool) {
+    fn search(&mut self, key: &Finder<'_>, json: &[u8], gates: &[&Finder<'_>]) -> Seen {
         let text = found(key, json);
         let gated = gates.iter().any(|gate| has_value(gate, json));
+        let mut is_remembered = false;
         if !gated
             && text.parts == 1
             && let Some(at) = text.only
         {
-            self.remember(json, at);
+            is_remembered = self.remember(json, at);
         }
-        (text.bytes, gated)
+        Seen { bytes: text.bytes, gated, settled: None, only: text.only, is_remembered }
     }
 
-    fn remember(&mut self, json: &[u8], at: usize) {
+    /// Remembers an event whose text begins at `at`, if it can; returns whether it did.
+    fn remember(&mut self, json: &[u8], at: usize) -> bool {
         let (before, rest) = json.split_at_checked(at).unwrap_or_default();
         let behind = rest.get(string(rest, 0).1..).unwrap_or_default();
         let (behind, tail) = match rfind(behind, PADDING) {
@@ -78,13 +101,14 @@ impl Shape {
         // A string that a colon follows is a key, and one that nothing follows is cut.
         let is_padded = behind.ends_with(PADDING);
         if !fits || !goes_on(behind) || (is_padded && !goes_on(tail)) {
-            return;
+            return false;
         }
         for (memory, part) in [(&mut self.before, before), (&mut self.behind, behind), (&mut self.tail, tail)]
         {
             memory.clear();
             memory.extend_from_slice(part);
         }
+        true
     }
 }
 
@@ -164,7 +188,8 @@ mod tests {
                         of_key(&KEYS.delta, json.as_bytes()),
                         gates.iter().any(|gate| has_value(gate, json.as_bytes())),
                     );
-                    assert_eq!(shape.read(&KEYS.delta, json.as_bytes(), &gates), expected, "{json}");
+                    let seen = shape.read(&KEYS.delta, json.as_bytes(), &gates);
+                    assert_eq!((seen.bytes, seen.gated), expected, "{json}");
                     let held = [&shape.before, &shape.behind, &shape.tail].map(Vec::len);
                     assert!(held.iter().all(|held| *held <= SHAPE_LIMIT));
                 }

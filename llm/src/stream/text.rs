@@ -7,8 +7,10 @@
 //! thought, so hidden reasoning is underestimated. Malformed JSON ends the count of that event, never fails.
 
 use super::plain::next_stop;
+use super::shape::Seen;
 use memchr::memchr3;
 use memchr::memmem::Finder;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// The keys that gates look for, searched as bare quoted keys: a gate may trigger too often, never too seldom.
@@ -23,6 +25,9 @@ pub(crate) struct Keys {
     pub(crate) content: Finder<'static>,
     pub(crate) output: Finder<'static>,
     pub(crate) candidates: Finder<'static>,
+    pub(crate) output_index: Finder<'static>,
+    pub(crate) content_index: Finder<'static>,
+    pub(crate) summary_index: Finder<'static>,
 }
 
 pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
@@ -36,6 +41,9 @@ pub(crate) static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     content: Finder::new(b"\"content\""),
     output: Finder::new(b"\"output\""),
     candidates: Finder::new(b"\"candidates\""),
+    output_index: Finder::new(b"\"output_index\""),
+    content_index: Finder::new(b"\"content_index\""),
+    summary_index: Finder::new(b"\"summary_index\""),
 });
 
 pub(super) fn skip_blanks(json: &[u8], mut at: usize) -> usize {
@@ -81,16 +89,33 @@ pub(crate) fn word_of<'a>(key: &Finder<'_>, json: &'a [u8]) -> Option<&'a [u8]> 
     (json.get(at) == Some(&b'"')).then(|| json.get(at + 1..end - 1)).flatten()
 }
 
+/// The first number that is the value of a key; zero without one.
+pub(crate) fn number_of(key: &Finder<'_>, json: &[u8]) -> u32 {
+    let Some(at) = value_of(key, json, 0) else { return 0 };
+    let digits = json.get(at..).unwrap_or_default().iter().take(9).take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
+}
+
 /// Bytes of generated text in the values of every such key.
 pub(crate) fn of_key(key: &Finder<'_>, json: &[u8]) -> u64 {
     found(key, json).bytes
 }
 
 /// Generated text in the values of every such key.
-pub(super) fn found(key: &Finder<'_>, json: &[u8]) -> Text {
+pub(crate) fn found(key: &Finder<'_>, json: &[u8]) -> Text {
+    walk(key, json, &mut |_| ())
+}
+
+/// Calls `sink` with where each string of generated text stands in the values of such a key, without its quotes, and
+/// with each value that is generated as JSON.
+pub(crate) fn strings(key: &Finder<'_>, json: &[u8], sink: &mut impl FnMut(Range<usize>)) {
+    walk(key, json, sink);
+}
+
+fn walk(key: &Finder<'_>, json: &[u8], sink: &mut impl FnMut(Range<usize>)) -> Text {
     let (mut total, mut from) = (Text::default(), 0);
     while let Some(at) = value_of(key, json, from) {
-        let (text, end) = value(json, at);
+        let (text, end) = value(json, at, sink);
         total.bytes += text.bytes;
         total.only = if total.parts == 0 { text.only } else { None };
         total.parts += text.parts;
@@ -101,16 +126,21 @@ pub(super) fn found(key: &Finder<'_>, json: &[u8]) -> Text {
 
 /// Generated text and where it stands.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Text {
+pub(crate) struct Text {
     /// Its length, in bytes.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Strings and arguments that hold some.
     pub(super) parts: usize,
     /// Where the first character of the only one of them stands, if that is a string.
-    pub(super) only: Option<usize>,
+    pub(crate) only: Option<usize>,
 }
 
 impl Text {
+    /// The same, of an event that is like no other.
+    pub(crate) fn seen(self) -> Seen {
+        Seen { bytes: self.bytes, only: self.only, ..Seen::default() }
+    }
+
     /// Notes one more string or argument of so many bytes.
     #[inline(always)]
     fn note(&mut self, bytes: u64, at: Option<usize>) {
@@ -151,6 +181,19 @@ pub(super) fn string(json: &[u8], mut at: usize) -> (u64, usize) {
                 length += 1;
                 at += 1;
             }
+        }
+    }
+}
+
+/// The inside of the string whose first character is at `at`, as it is written; up to the end of a cut text.
+pub(crate) fn raw_string(json: &[u8], at: usize) -> &[u8] {
+    let mut end = at;
+    loop {
+        end = next_stop(json, end);
+        match json.get(end) {
+            None | Some(b'"') => return json.get(at..end).unwrap_or_default(),
+            Some(b'\\') => end = (end + 2).min(json.len()),
+            Some(_) => end += 1,
         }
     }
 }
@@ -222,13 +265,14 @@ fn class(key: &[u8]) -> Class {
 }
 
 /// Generated text in the value that starts at `at`, and where the value ends.
-fn value(json: &[u8], mut at: usize) -> (Text, usize) {
+fn value(json: &[u8], mut at: usize, sink: &mut impl FnMut(Range<usize>)) -> (Text, usize) {
     let mut text = Text::default();
     match json.get(at) {
         Some(b'"') => {
             let (length, end) = string(json, at + 1);
             text.note(length, Some(at + 1));
             text.bytes = length;
+            sink(at + 1..end);
             return (text, end);
         }
         Some(b'{' | b'[') => {}
@@ -242,6 +286,7 @@ fn value(json: &[u8], mut at: usize) -> (Text, usize) {
                 let end = skip_container(json, at);
                 if pending == Class::Json {
                     text.note((end - at) as u64, None);
+                    sink(at..end);
                     text.bytes += (end - at) as u64;
                 }
                 (at, pending) = (end, Class::Structure);
@@ -263,11 +308,15 @@ fn value(json: &[u8], mut at: usize) -> (Text, usize) {
                     Class::Text | Class::Json => {
                         text.note(length, Some(at + 1));
                         text.bytes += length;
+                        sink(at + 1..end);
                     }
                     Class::Reasoning(name) => {
                         text.note(length, Some(at + 1));
                         if let Some(sum) = reasoning.get_mut(name) {
                             *sum += length;
+                        }
+                        if reasoning.iter().filter(|sum| **sum > 0).count() < 2 {
+                            sink(at + 1..end);
                         }
                     }
                     Class::Foreign => {}

@@ -47,7 +47,7 @@ pub(crate) fn decode<'a>(
     hide_usage: bool,
     chunks: impl Iterator<Item = &'a [u8]>,
 ) -> (Outcome, Vec<u8>) {
-    let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage });
+    let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage, hear: true });
     let mut sent = Vec::new();
     for chunk in chunks {
         let before = sent.len();

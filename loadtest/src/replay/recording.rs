@@ -117,7 +117,7 @@ fn metered(bytes: &Bytes, dialect: Dialect) -> Expected {
 }
 
 fn hidden(bytes: &Bytes, dialect: Dialect) -> (Bytes, bool) {
-    let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage: true });
+    let mut decoder = StreamDecoder::new(dialect, StreamOptions { hide_usage: true, hear: false });
     let mut rest = Vec::with_capacity(bytes.len());
     decoder.push(bytes.clone(), &mut |part| rest.extend_from_slice(&part));
     let end = decoder.finish(&mut |part| rest.extend_from_slice(&part)).end;

@@ -228,8 +228,8 @@ async fn pass(
         Framing::Chunked | Framing::UntilClose if upstream.is_done() => Length::Known(so_far),
         Framing::Chunked | Framing::UntilClose => Length::Open,
     };
-    let mut meter =
-        metered.then(|| Box::new(StreamDecoder::new(METERED, StreamOptions { hide_usage: false })));
+    let mut meter = metered
+        .then(|| Box::new(StreamDecoder::new(METERED, StreamOptions { hide_usage: false, hear: false })));
     let mut written = send_head(session, account, &head, length, !held.is_empty()).await;
     let mut parts = held.into_iter();
     let mut cut = None;
