@@ -126,6 +126,18 @@ reasons! {
     PathNotAllowed = "path_not_allowed", Policy;
     /// The request names a stored object of another team or organization; the caller sees `object_not_found`.
     ObjectForeign = "object_of_another_team", Policy;
+    /// A rate limit of requests or tokens is reached; try again when it says so.
+    RateLimited = "rate_limited", Policy;
+    /// As many exchanges are open at a time as a limit allows; try again shortly.
+    ConcurrencyLimited = "concurrency_limited", Policy;
+    /// The request alone is larger than a whole rate limit or budget.
+    RequestOverLimit = "request_over_limit", Policy;
+    /// A budget is spent, or what is left of it is less than the request could cost.
+    BudgetSpent = "budget_spent", Policy;
+    /// Open exchanges hold what is left of a budget; try again shortly.
+    BudgetHeld = "budget_held", Policy;
+    /// A budget is in money, and no price is known for the model.
+    PriceUnknown = "price_unknown", Policy;
     /// A policy denies the exchange by its place: the application, the model, the team, or streams.
     PolicyDenied = "policy_denied", Policy;
     /// A policy blocks what was found in the request or the answer.
@@ -141,6 +153,8 @@ reasons! {
     TargetBound = "target_bound", Gateway;
     /// All room for buffered bodies is taken; try again shortly.
     BuffersFull = "buffers_full", Gateway;
+    /// A limit cannot be counted, and is not to be passed uncounted; try again shortly.
+    LimitUncounted = "limit_uncounted", Gateway;
     /// Whose a stored object is cannot be told, because the store cannot be read.
     ObjectsUnavailable = "objects_unavailable", Gateway;
     /// A provider's list of objects cannot be narrowed to the caller's.

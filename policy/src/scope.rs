@@ -125,7 +125,8 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn values(&self, dimension: Dimension) -> &[&'a str] {
+    /// What is known of a dimension: nothing, one value, or several.
+    pub fn values(&self, dimension: Dimension) -> &[&'a str] {
         match dimension {
             Dimension::Surface => std::slice::from_ref(&self.surface),
             Dimension::Integration => self.integration.as_slice(),

@@ -4,6 +4,7 @@ use crate::alerts::Alerts;
 use crate::buffers::Buffers;
 use crate::configuration::Configuration;
 use crate::credentials::Credentials;
+use crate::limits::Limits;
 use crate::overload::Overload;
 use crate::room::Room;
 use crate::snapshot::Snapshot;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) configuration: Configuration,
     /// Alerts on their way to those who want to know.
     pub(crate) alerts: Alerts,
+    /// What budgets and rate limits count.
+    pub(crate) limits: Limits,
     /// How late the workers are.
     pub(crate) overload: Overload,
     phase: watch::Sender<Phase>,
@@ -84,6 +87,7 @@ impl Gateway {
             room,
             configuration,
             alerts: Alerts::default(),
+            limits: Limits::default(),
             overload: Overload::default(),
             phase: watch::Sender::new(Phase::Serving),
             phase_now: AtomicU8::new(Phase::Serving as u8),

@@ -22,6 +22,7 @@ pub(crate) mod targets;
 pub(crate) mod alerts;
 pub(crate) mod credentials;
 pub(crate) mod guard;
+pub(crate) mod limits;
 
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;

@@ -3,12 +3,14 @@
 use crate::downstream::{Length, Lost, OutHead, Session};
 use crate::exchange::{Account, Ending};
 use crate::gateway::Gateway;
+use crate::limits::seconds;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use narrows_llm::Family;
 use narrows_llm::fault::{self, Fault};
 use narrows_policy::Reason;
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// An exchange that is not served, and why.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Refusal {
     status: u16,
     message: Cow<'static, str>,
     header: Option<(HeaderName, HeaderValue)>,
+    /// When a retry can succeed, where the gateway knows it.
+    retry: Option<Duration>,
     /// Whether the client's connection ends with the answer.
     close: bool,
 }
@@ -38,6 +42,7 @@ impl Refusal {
             status: status_of(reason),
             message: message.into(),
             header: None,
+            retry: None,
             close: false,
         };
         match reason {
@@ -67,6 +72,12 @@ impl Refusal {
         self
     }
 
+    /// With the time after which a retry can succeed.
+    pub(crate) fn retry_after(mut self, wait: Option<Duration>) -> Refusal {
+        self.retry = wait;
+        self
+    }
+
     /// With more to say.
     pub(crate) fn and(mut self, more: &str) -> Refusal {
         self.message.to_mut().push_str(more);
@@ -84,7 +95,11 @@ impl Refusal {
 fn status_of(reason: Reason) -> u16 {
     match reason {
         Reason::KeyMissing | Reason::KeyUnknown | Reason::KeyDisabled | Reason::KeyExpired => 401,
+        // No client repeats a request after it, whatever it makes of `x-should-retry`.
+        Reason::BudgetSpent => 402,
+        Reason::RateLimited | Reason::ConcurrencyLimited | Reason::BudgetHeld => 429,
         Reason::ModelNotAllowed
+        | Reason::PriceUnknown
         | Reason::PathNotAllowed
         | Reason::PolicyDenied
         | Reason::ContentBlocked
@@ -92,7 +107,7 @@ fn status_of(reason: Reason) -> u16 {
         Reason::PathUnknown | Reason::ModelUnknown | Reason::ObjectUnknown | Reason::ObjectForeign => 404,
         Reason::MethodNotAllowed => 405,
         Reason::ClientTimeout => 408,
-        Reason::BodyTooLarge => 413,
+        Reason::BodyTooLarge | Reason::RequestOverLimit => 413,
         Reason::BodyEncoding => 415,
         Reason::UpgradeRequired | Reason::WebsocketNotServed => 426,
         Reason::KeyConflict
@@ -105,6 +120,7 @@ fn status_of(reason: Reason) -> u16 {
         | Reason::Overloaded
         | Reason::BuffersFull
         | Reason::AuditUnavailable
+        | Reason::LimitUncounted
         | Reason::ShuttingDown
         | Reason::TargetDisabled
         | Reason::TargetBound => 503,
@@ -160,7 +176,8 @@ pub(crate) async fn page(
     account: &mut Account,
     page: Page,
 ) -> Result<Ending, Refusal> {
-    let answer = write(session, account, 200, &page.body, page.header).await;
+    let extra = Extra { header: page.header, retry: None };
+    let answer = write(session, account, 200, &page.body, extra).await;
     Ok(Ending::from_write(answer, Reason::Completed))
 }
 
@@ -187,8 +204,15 @@ pub(crate) async fn refuse(
     if refusal.close || gateway.is_leaving() {
         session.close_after();
     }
-    let answer = write(session, account, refusal.status, &body, refusal.header).await;
+    let extra = Extra { header: refusal.header, retry: refusal.retry };
+    let answer = write(session, account, refusal.status, &body, extra).await;
     Ending::from_write(answer, refusal.reason)
+}
+
+/// Header fields that not every answer has.
+struct Extra {
+    header: Option<(HeaderName, HeaderValue)>,
+    retry: Option<Duration>,
 }
 
 async fn write(
@@ -196,7 +220,7 @@ async fn write(
     account: &mut Account,
     status: u16,
     body: &Bytes,
-    extra: Option<(HeaderName, HeaderValue)>,
+    extra: Extra,
 ) -> Result<(), Lost> {
     let mut fields = BytesMut::with_capacity(FIELDS_ROOM);
     fields.extend_from_slice(b"content-type: application/json\r\n");
@@ -205,11 +229,16 @@ async fn write(
         // Anthropic's clients print this one.
         put_field(&mut fields, b"request-id", account.id_text().as_bytes());
     }
-    if FINAL.contains(&status) {
+    account.put_limits(&mut fields);
+    if let Some(wait) = extra.retry {
+        put_field(&mut fields, b"retry-after", seconds(wait).to_string().as_bytes());
+        put_field(&mut fields, b"retry-after-ms", wait.as_millis().max(1).to_string().as_bytes());
+    }
+    if FINAL.contains(&status) || extra.retry.is_some_and(|wait| wait > HEEDED_MAX) {
         // Anthropic's and OpenAI's clients heed it; without it some of them repeat a wrong key for minutes.
         put_field(&mut fields, b"x-should-retry", b"false");
     }
-    if let Some((name, value)) = extra {
+    if let Some((name, value)) = extra.header {
         put_field(&mut fields, name.as_str().as_bytes(), value.as_bytes());
     }
     account.answered(status);
@@ -233,7 +262,11 @@ async fn write(
 }
 
 /// Statuses that the same request gets again, however often it is sent.
-const FINAL: [u16; 7] = [400, 401, 403, 404, 405, 413, 415];
+const FINAL: [u16; 8] = [400, 401, 402, 403, 404, 405, 413, 415];
+
+/// Longest `retry-after` that OpenAI's and Anthropic's SDKs wait for. Told a longer one they would try again within
+/// seconds, and again, so they are told not to (`_base_client.py` of either, seen 2026-11).
+const HEEDED_MAX: Duration = Duration::from_secs(60);
 
 /// Room for the fields of an answer of our own, in bytes.
 const FIELDS_ROOM: usize = 256;

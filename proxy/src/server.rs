@@ -6,6 +6,7 @@ use crate::config::{Loaded, Problems};
 use crate::configuration::{Configuration, Trigger};
 use crate::credentials::{self, Credentials};
 use crate::gateway::{Gateway, Phase};
+use crate::limits::Limits;
 use crate::listen::accept::Bound;
 use crate::listen::h2::H2;
 use crate::listen::tls;
@@ -188,7 +189,14 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     }
     reload::reconcile(&ledger, &settings).map_err(Problems::new)?;
     let configuration = Configuration::new(loaded);
-    let gateway = Gateway::new(Snapshot::new(&settings, None)?, configuration, ledger, Metrics::new()?);
+    let snapshot = Snapshot::new(&settings, None)?;
+    let history = Limits::history(&snapshot.rules, None, &ledger)?;
+    let gateway = Gateway::new(snapshot, configuration, ledger, Metrics::new()?);
+    let snapshot = gateway.snapshot();
+    gateway.limits.apply(&snapshot.rules, &history);
+    if !snapshot.rules.is_empty() {
+        tracing::info!("budgets and rate limits are counted in this process, and shared with no other");
+    }
     gateway.credentials.adopt(credentials);
     let mut tasks = JoinSet::new();
 

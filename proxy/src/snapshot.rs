@@ -11,6 +11,7 @@ use crate::config::settings::{
     self, AskForUsage, ClientCredentials, Http2, Limits, Objects, Settings, Timeouts,
 };
 use crate::guard::Guard;
+use crate::limits::Rules;
 use crate::targets::budget::Budget;
 use crate::targets::health::{Health, Table};
 use crate::upstream::connect::{Connect, Offer};
@@ -164,6 +165,8 @@ pub(crate) struct Snapshot {
     pub(crate) timeouts: Timeouts,
     /// Detectors and policies.
     pub(crate) guard: Arc<Guard>,
+    /// Budgets and rate limits.
+    pub(crate) rules: Rules,
     /// Who may reach stored objects.
     pub(crate) objects: Objects,
     /// Whether any provider serves paths beside inference, and so keeps objects that prompts may refer to.
@@ -241,6 +244,7 @@ impl Snapshot {
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
             guard: Arc::new(guard.asking(settings, &dns, known.map(|known| &*known.guard))?),
+            rules: Rules::new(settings),
             objects: settings.objects.clone(),
             keeps_objects: settings.providers.iter().any(|provider| !provider.paths.is_empty()),
             trusted_proxies: settings.trusted_proxies.clone(),

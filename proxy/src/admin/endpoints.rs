@@ -2,7 +2,7 @@
 //! nothing else; `tests/organizations.rs` asks each entry with the tokens of two organizations.
 
 use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
-use super::{Context, alerts, audit, bulk, config, keys, openapi, reports, status, targets, tokens};
+use super::{Context, alerts, audit, bulk, config, keys, limits, openapi, reports, status, targets, tokens};
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/audit" LOOK audit::list,
     get "/config" LOOK_AT_ALL config::show,
     post "/config/reload" CHANGE_ALL config::reload,
+    get "/budgets" LOOK_AT_ALL limits::budgets,
+    get "/limits" LOOK_AT_ALL limits::rate_limits,
     get "/targets" LOOK_AT_ALL targets::list,
     get "/targets/{id}" LOOK_AT_ALL targets::show,
     post "/targets/{id}/drain" CHANGE_ALL targets::drain,

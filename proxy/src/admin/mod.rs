@@ -16,6 +16,7 @@ mod error;
 mod health;
 mod input;
 mod keys;
+mod limits;
 mod openapi;
 mod reports;
 mod status;

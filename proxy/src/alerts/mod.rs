@@ -53,6 +53,8 @@ pub(crate) struct Alert {
     pub(crate) policy_version: u64,
     /// What was found.
     pub(crate) findings: Vec<Finding>,
+    /// Whether it is an alert of its own, however soon it comes after another one of its rule.
+    pub(crate) alone: bool,
 }
 
 /// The name of the webhook in the store, in metrics and in reports.
@@ -197,7 +199,11 @@ impl Shared {
             model: alert.model,
             policy_version: alert.policy_version,
             findings: alert.findings,
-            window_us: i64::try_from(plan.window.as_micros()).unwrap_or(i64::MAX),
+            window_us: if alert.alone {
+                0
+            } else {
+                i64::try_from(plan.window.as_micros()).unwrap_or(i64::MAX)
+            },
             sinks,
         });
         if taken {

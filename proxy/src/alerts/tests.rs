@@ -166,6 +166,7 @@ fn alert(organization: &str) -> Alert {
         model: None,
         policy_version: 7,
         findings: Vec::new(),
+        alone: false,
     }
 }
 

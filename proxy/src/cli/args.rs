@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Credentials(CredentialsArguments),
     /// Show the providers and targets of a running gateway, and take them out of use.
     Targets(TargetsArguments),
+    /// Show the budgets and rate limits of a running gateway, and how much of them is used.
+    Budgets(BudgetsArguments),
     /// Create and revoke admin tokens, the credentials of the administration API.
     Tokens(TokensArguments),
     /// Show and acknowledge alerts, and sum up what policies decided.
@@ -365,6 +367,19 @@ pub(crate) struct TargetsArguments {
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: TargetsCommand,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  narrows budgets\n  narrows budgets --json --admin https://gateway.example:9465"
+)]
+pub(crate) struct BudgetsArguments {
+    /// The gateway.
+    #[command(flatten)]
+    pub(crate) remote: RemoteArguments,
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,8 @@
 use super::args::{CheckArguments, ConfigArguments, ConfigCommand};
 use super::remote::{Remote, RemoteArguments};
 use super::{Console, Outcome};
-use crate::config::{self, Loaded, Problem, Settings, reference, schema, warning};
+use crate::config::{self, BudgetRule, Loaded, Problem, RateRule, Settings, reference, schema, warning};
+use crate::limits::{amount, window};
 use anyhow::Result;
 use serde_json::{Value as Json, json};
 use std::io::Write;
@@ -66,6 +67,22 @@ fn fine(loaded: &Loaded) -> Json {
             "mode": row.mode,
             "on_error": row.on_error,
         })).collect::<Vec<_>>(),
+        "counters": "memory",
+        "budgets": settings.budgets.iter().map(|budget| json!({
+            "name": &*budget.name,
+            "scope": budget.scope.written(),
+            "limit": amount(budget.unit, budget.budget.limit),
+            "window": window(&budget.budget.window),
+            "at_limit": budget.at_limit.as_str(),
+            "on_error": budget.on_error.as_str(),
+        })).collect::<Vec<_>>(),
+        "rate_limits": settings.rate_limits.iter().map(|rate| json!({
+            "name": &*rate.name,
+            "scope": rate.scope.written(),
+            "limit": rate_words(rate),
+            "at_limit": rate.at_limit.as_str(),
+            "on_error": rate.on_error.as_str(),
+        })).collect::<Vec<_>>(),
         "aliases": settings.aliases.iter().map(|alias| &*alias.name).collect::<Vec<_>>(),
     })
 }
@@ -95,6 +112,7 @@ fn summary(file: &str, loaded: &Loaded, console: &mut Console<'_>) -> Result<()>
         }
     }
     policies(settings, out)?;
+    limits(settings, out)?;
     let open = warning::fail_open(settings);
     if !open.is_empty() {
         writeln!(out, "fail-open settings in force")?;
@@ -104,6 +122,50 @@ fn summary(file: &str, loaded: &Loaded, console: &mut Console<'_>) -> Result<()>
         writeln!(out, "\nwarning: {warning}")?;
     }
     Ok(())
+}
+
+/// Budgets and rate limits, with what happens when there is no room and when they cannot be counted.
+fn limits(settings: &Settings, out: &mut dyn Write) -> Result<()> {
+    let (budgets, rates) = (&settings.budgets, &settings.rate_limits);
+    if budgets.is_empty() && rates.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "counters  in this process, what was spent in the store; they are not shared with other gateways"
+    )?;
+    if !budgets.is_empty() {
+        writeln!(out, "budgets")?;
+    }
+    for BudgetRule { name, scope, unit, budget, at_limit, on_error, .. } in budgets {
+        let (limit, window) = (amount(*unit, budget.limit), window(&budget.window));
+        let (at_limit, on_error) = (at_limit.as_str(), on_error.as_str());
+        writeln!(
+            out,
+            "  {name}: {limit} a {window}, {}; at the limit {at_limit}, uncounted {on_error}",
+            scope.written()
+        )?;
+    }
+    if !rates.is_empty() {
+        writeln!(out, "rate limits")?;
+    }
+    for rate in rates {
+        let (at_limit, on_error) = (rate.at_limit.as_str(), rate.on_error.as_str());
+        let (limits, scope) = (rate_words(rate), rate.scope.written());
+        writeln!(out, "  {}: {limits}, {scope}; at the limit {at_limit}, uncounted {on_error}", rate.name)?;
+    }
+    Ok(())
+}
+
+/// What a rate limit limits: `60 requests a minute, 4 at a time`.
+fn rate_words(rate: &RateRule) -> String {
+    let every = rate.every.as_str();
+    let parts = [
+        rate.limit.requests.map(|most| format!("{most} requests a {every}")),
+        rate.limit.tokens.map(|most| format!("{most} tokens a {every}")),
+        rate.limit.concurrent.map(|most| format!("{most} at a time")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The policies in force, in columns.

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod args;
+mod budgets;
 mod bulk;
 mod config;
 mod connect;
@@ -80,6 +81,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Keys(arguments) => keys::keys(&arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
         Command::Credentials(arguments) => credentials::credentials(&arguments, console),
+        Command::Budgets(arguments) => budgets::budgets(&arguments, console),
         Command::Targets(arguments) => targets::targets(&arguments, console),
         Command::Tokens(arguments) => tokens::tokens(&arguments, console),
         Command::Alerts(arguments) => alerts::alerts(&arguments, console),

@@ -5,6 +5,7 @@ use super::form::{Form, Reader, Shape};
 use super::forms::{Count, Grace, Map, Switch};
 use super::guard::{Guard, Guardrail, PolicyDocument};
 use super::kinds;
+use super::limits::{BudgetDocument, RateLimitDocument};
 use super::macros::settings;
 use super::paths::PathRule;
 use super::pattern::Pattern;
@@ -99,6 +100,10 @@ settings! {
         pub(super) keys: Option<KeysSource> = optional,
         /// Providers that serve requests without a virtual key, attributed to a named caller.
         pub(super) anonymous: Vec<AnonymousDocument> = "[]",
+        /// Budgets: what may be spent in a window. The name is yours; what was spent is kept by it.
+        pub(super) budgets: Vec<(String, BudgetDocument)> as Map<BudgetDocument> = "{}",
+        /// Rate limits: how much may be asked for in a stretch of time, and at a time. The name is yours.
+        pub(super) rate_limits: Vec<(String, RateLimitDocument)> as Map<RateLimitDocument> = "{}",
         /// Our own detectors.
         pub(super) guard: Guard = "{}",
         /// External guardrails. The name is yours; policies name it.

@@ -11,6 +11,7 @@ mod tests;
 
 pub use detection::Detection;
 pub use forms::TextFile;
+pub(super) use forms::{NameList, Several, Within};
 pub(super) use policy::PolicyDocument;
 pub use policy::{ActionWord, Policies};
 
@@ -19,7 +20,7 @@ use super::macros::{settings, words};
 use super::secret::Secret;
 use super::settings::Egress;
 use super::url::BaseUrl;
-use forms::{Free, Kind, Line, Stringency, Within};
+use forms::{Free, Kind, Line, Stringency};
 use narrows_guard::remote::Remote;
 use narrows_policy::rule::OnError;
 use std::path::PathBuf;

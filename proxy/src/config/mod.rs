@@ -17,6 +17,7 @@ mod forms;
 pub mod guard;
 mod interpolate;
 mod kinds;
+pub mod limits;
 mod macros;
 mod network;
 mod path;

@@ -42,6 +42,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
     let routes = check.routes(document, &providers);
     let guardrails = check.guardrails(document, egress.as_ref());
     let (policies, detection) = check.policies(document);
+    let (budgets, rate_limits) = (check.budgets(document), check.rate_limits(document));
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
     Settings {
         organization: Arc::clone(&document.organization),
@@ -62,6 +63,8 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         aliases,
         routes,
         anonymous,
+        budgets,
+        rate_limits,
         guard: document.guard.clone(),
         detection,
         guardrails,

@@ -5,6 +5,7 @@ use super::credential::ApiKey;
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
 pub use super::guard::{Detection, External, Guard, Policies};
+pub use super::limits::{BudgetRule, RateRule};
 use super::macros::{settings, words};
 use super::network::Network;
 use super::paths::PathRule;
@@ -66,6 +67,10 @@ pub struct Settings {
     pub keys: Option<DeclaredKeys>,
     /// Routes that accept requests without a key, in the order of the file.
     pub anonymous: Vec<Anonymous>,
+    /// What may be spent, in the order of the file.
+    pub budgets: Vec<BudgetRule>,
+    /// How fast, in the order of the file.
+    pub rate_limits: Vec<RateRule>,
     /// Our own detectors: what is written about them.
     pub guard: Guard,
     /// Our own detectors, put together.

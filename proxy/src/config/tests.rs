@@ -21,7 +21,7 @@ fn variable(name: &str) -> Option<String> {
     }
 }
 
-fn read(text: &str) -> Result<Loaded, Problems> {
+pub(super) fn read(text: &str) -> Result<Loaded, Problems> {
     parse("n.yaml", FilePath::new("."), text, &variable)
 }
 

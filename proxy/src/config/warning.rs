@@ -2,6 +2,7 @@
 
 use super::addresses::is_loopback;
 use super::guard::credential::auth;
+use super::limits::{AtLimit, OnLimitError};
 use super::network::Network;
 use super::path::Path;
 use super::problem::Problem;
@@ -52,7 +53,28 @@ pub fn fail_open(settings: &Settings) -> Vec<String> {
         ),
     };
     let policies = settings.policies.fail_opens().into_iter();
-    audit.into_iter().chain(policies.map(|open| format!("policy {}: {}", open.rule, open.what))).collect()
+    let policies = policies.map(|open| format!("policy {}: {}", open.rule, open.what));
+    audit.into_iter().chain(policies).chain(limits(settings)).collect()
+}
+
+/// Budgets and rate limits that let requests through at their limit, or uncounted.
+fn limits(settings: &Settings) -> Vec<String> {
+    let budgets = settings.budgets.iter().map(|rule| ("budget", &rule.name, rule.at_limit, rule.on_error));
+    let rates =
+        settings.rate_limits.iter().map(|rule| ("rate limit", &rule.name, rule.at_limit, rule.on_error));
+    let mut lines = Vec::new();
+    for (kind, name, at_limit, on_error) in budgets.chain(rates) {
+        let beyond = match (kind, at_limit) {
+            (_, AtLimit::Warn) => Some("requests go on beyond it, and it only raises alerts"),
+            ("budget", AtLimit::Throttle) => Some("requests go on beyond it, each after a wait"),
+            _ => None,
+        };
+        lines.extend(beyond.map(|what| format!("{kind} {name}: at_limit: {} ({what})", at_limit.as_str())));
+        if on_error == OnLimitError::Allow {
+            lines.push(format!("{kind} {name}: on_error: allow (requests that cannot be counted go on)"));
+        }
+    }
+    lines
 }
 
 struct List<'a> {

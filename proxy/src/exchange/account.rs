@@ -2,17 +2,19 @@
 
 use super::inspect::Watch;
 use super::route::Target;
-use super::{clients, objects};
+use super::{admit, clients, objects};
 use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::guard::{Guard, alert};
+use crate::limits::{CameTo, Counters, Hold, Now, Rooms, is_theirs};
 use crate::snapshot::{Provider, Snapshot};
 use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
 use bytes::BytesMut;
 use http::request::Parts;
-use narrows_ledger::{Attempt, Inspection, Inspections, Record};
+use narrows_ledger::{Attempt, Charge, Inspection, Inspections, Record};
 use narrows_llm::endpoint::Operation;
+use narrows_llm::request::Bounds;
 use narrows_llm::stream::Reported;
 use narrows_llm::{Dialect, Family};
 use narrows_meter::{Cost, Origin, Usage};
@@ -71,6 +73,12 @@ pub(crate) struct Account {
     pub(crate) prompt_text_bytes: u64,
     /// Images and other media in the request.
     pub(crate) prompt_media: u64,
+    /// How long the answer may become, as far as the client says.
+    pub(crate) bounds: Bounds,
+    /// What is held of budgets and rate limits.
+    pub(crate) hold: Hold,
+    /// How the rate limits stood that the request met.
+    pub(crate) rooms: Rooms,
     pub(crate) response_bytes: u64,
     pub(crate) streamed: bool,
     pub(crate) usage: Usage,
@@ -118,6 +126,9 @@ impl Account {
             request_bytes: 0,
             prompt_text_bytes: 0,
             prompt_media: 0,
+            bounds: Bounds::default(),
+            hold: Hold::default(),
+            rooms: Rooms::default(),
             response_bytes: 0,
             streamed: false,
             usage: Usage::default(),
@@ -321,7 +332,18 @@ impl Account {
     /// The provider's fields and the exchange's id, as lines. A provider's own `x-request-id` stays what it was.
     pub(crate) fn name_fields(&self, head: &Head) -> BytesMut {
         let mut lines = BytesMut::with_capacity(head.fields.len() + ID_LINES_BYTES);
-        lines.extend_from_slice(&head.fields);
+        if self.rooms.is_empty() {
+            lines.extend_from_slice(&head.fields);
+        } else {
+            // Ours are the limits that a caller meets; the provider's are shared by all of us.
+            let theirs = |line: &&[u8]| is_theirs(line);
+            head.fields.split_inclusive(|byte| *byte == b'\n').filter(|line| !theirs(line)).for_each(
+                |line| {
+                    lines.extend_from_slice(line);
+                },
+            );
+            self.put_limits(&mut lines);
+        }
         self.put_ids(&mut lines, !head.has_x_request_id);
         lines
     }
@@ -336,6 +358,11 @@ impl Account {
             lines.extend_from_slice(id.as_bytes());
             lines.extend_from_slice(b"\r\n");
         }
+    }
+
+    /// Appends the lines that say how our rate limits stand.
+    pub(crate) fn put_limits(&self, lines: &mut BytesMut) {
+        self.rooms.put(lines, self.family, Now::read().wall_us);
     }
 
     /// A head with this status goes to the caller.
@@ -399,7 +426,7 @@ impl Account {
     }
 
     /// Whether what was asked for uses tokens.
-    fn spends(&self) -> bool {
+    pub(super) fn spends(&self) -> bool {
         matches!(
             self.operation,
             Some(
@@ -418,7 +445,7 @@ impl Account {
         self.prompt_estimate()
     }
 
-    fn prompt_estimate(&self) -> u64 {
+    pub(super) fn prompt_estimate(&self) -> u64 {
         narrows_tokenizer::prompt_estimate(self.prompt_text_bytes, self.prompt_media, self.vocabulary())
     }
 
@@ -448,8 +475,20 @@ impl Account {
             return;
         }
         let record = self.record(reason);
+        let charges = self.settle_limits(&record);
         self.gateway.metrics.settled(&record, self.provider.as_deref(), self.spends());
-        self.gateway.ledger.submit(record);
+        self.gateway.ledger.submit_charged(record, charges);
+    }
+
+    /// Settles what was held of limits to what the exchange came to, and tells of thresholds that it crossed.
+    fn settle_limits(&mut self, record: &Record) -> Vec<Charge> {
+        let hold = std::mem::take(&mut self.hold);
+        let spent = admit::spent(record);
+        let charges = hold.charges(spent);
+        for crossed in self.gateway.limits.settle(hold, CameTo { spent }) {
+            self.gateway.raise(admit::alert(record, &crossed));
+        }
+        charges
     }
 
     fn record(&mut self, reason: Reason) -> Record {

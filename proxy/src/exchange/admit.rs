@@ -1,17 +1,39 @@
 //! Step 5: whether there is room and leave for the exchange.
 
 use super::Account;
-use super::route::Upstream;
+use super::route::{Target, Upstream};
+use crate::alerts::Alert;
+use crate::downstream::Session;
 use crate::gateway::Gateway;
+use crate::limits::{Ask, Counters, Crossed, Refused, Rule, Why};
 use crate::respond::Refusal;
-use narrows_policy::Reason;
+use narrows_ledger::{Record, Spent};
+use narrows_llm::request::Bounds;
+use narrows_policy::{Action, Facts, Reason, Stage};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A request that may go on.
 pub(crate) struct Admitted(pub(crate) Upstream);
 
-/// Admits the request, unless the gateway is stopping or records are required and cannot be kept.
-pub(crate) fn admit(gateway: &Gateway, account: &Account, upstream: Upstream) -> Result<Admitted, Refusal> {
+/// Shortest wait of a request that is held up.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// Admits the request, unless the gateway is stopping, records are required and cannot be kept, or a budget or a rate limit
+/// has no room. One that only holds it up does so here.
+pub(crate) async fn admit(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+    upstream: Upstream,
+) -> Result<Admitted, Refusal> {
     check(gateway, account)?;
+    let want = Want {
+        // What uses no tokens, such as counting them, only has to be in time.
+        bounds: account.spends().then_some(account.bounds),
+        ..Want::beside(&upstream.target)
+    };
+    hold(session, account, &want).await?;
     Ok(Admitted(upstream))
 }
 
@@ -27,4 +49,168 @@ pub(super) fn check(gateway: &Gateway, account: &Account) -> Result<(), Refusal>
         ));
     }
     Ok(())
+}
+
+/// What room is wanted for.
+#[derive(Clone, Copy)]
+pub(super) struct Want<'a> {
+    target: &'a Target,
+    /// What bounds the answer; `None` where there are no tokens to reserve.
+    bounds: Option<Bounds>,
+    of_target_only: bool,
+}
+
+impl<'a> Want<'a> {
+    /// For a path beside inference: what it costs turns out afterwards.
+    pub(super) fn beside(target: &'a Target) -> Want<'a> {
+        Want { target, bounds: None, of_target_only: false }
+    }
+
+    /// For a conversation: as for one answer without a bound.
+    pub(super) fn conversation(target: &'a Target) -> Want<'a> {
+        Want { bounds: Some(Bounds::default()), ..Want::beside(target) }
+    }
+}
+
+/// Holds room in every budget and rate limit that applies, and writes it on the account.
+pub(super) async fn hold(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    want: &Want<'_>,
+) -> Result<(), Refusal> {
+    if account.snapshot.rules.is_empty() {
+        return Ok(());
+    }
+    match reserve(account, want, false).await {
+        Ok(()) => Ok(()),
+        // Boxed, like every future of a rare path.
+        Err(refused) if refused.may_wait.is_some() => Box::pin(wait(session, account, want, refused)).await,
+        Err(refused) => Err(refuse(account, *refused)),
+    }
+}
+
+/// Another target is asked: what it decides about is given back for the one before, and held for it.
+pub(super) async fn move_to(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    target: &Target,
+) -> Result<(), Refusal> {
+    if account.snapshot.rules.is_empty() {
+        return Ok(());
+    }
+    account.hold.leave_target();
+    let bounds = account.spends().then_some(account.bounds);
+    hold(session, account, &Want { target, bounds, of_target_only: true }).await
+}
+
+async fn reserve(account: &mut Account, want: &Want<'_>, waited: bool) -> Result<(), Box<Refused>> {
+    let snapshot = Arc::clone(&account.snapshot);
+    // Taken out, so that it gives everything back should nobody wait for the answer any more.
+    let mut hold = std::mem::take(&mut account.hold);
+    let Want { target, bounds, of_target_only } = *want;
+    let requested = account.model_requested.as_deref().unwrap_or(&target.model);
+    let (models, providers) = ([requested, &*target.model], [&*target.provider.name]);
+    let models = if target.model.is_empty() { &[][..] } else { &models[..] };
+    let at_us = account.started_at_us;
+    let price = |input, output| worst_price(target, input, output, at_us);
+    let ask = Ask {
+        facts: Facts { models, providers: &providers, ..account.facts() },
+        prompt: if bounds.is_some() { account.prompt_estimate() } else { 0 },
+        bounds,
+        price: &price,
+        of_target_only,
+        waited,
+    };
+    let reserved = account.gateway().limits.reserve(&snapshot.rules, &ask, &mut hold).await;
+    account.rooms = hold.rooms;
+    account.hold = hold;
+    reserved
+}
+
+/// What so many tokens cost at most at a target, in nano-dollars; `None` when no price is known.
+fn worst_price(target: &Target, input: u64, output: u64, at_us: i64) -> Option<u64> {
+    let _ = (target, input, output, at_us);
+    None
+}
+
+/// Waits as long as the rules that hold requests up want it to, and no longer than they may.
+async fn wait(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    want: &Want<'_>,
+    mut refused: Box<Refused>,
+) -> Result<(), Refusal> {
+    let (started, mut waited) = (Instant::now(), false);
+    while let Some(pause) = refused.may_wait {
+        let is_budget = matches!(*refused.rule, Rule::Budget(_));
+        if !is_budget && started.elapsed() + pause > refused.rule.delay() {
+            break;
+        }
+        account.gateway().metrics.limit_waited(&refused.rule);
+        tokio::select! {
+            biased;
+            () = session.gone() => return Err(Refusal::new(Reason::ClientGone, "the client is gone")),
+            () = tokio::time::sleep(pause.max(WAIT_MIN)) => {}
+        }
+        // A spent budget holds a request up once, all such budgets together.
+        waited |= is_budget;
+        match reserve(account, want, waited).await {
+            Ok(()) => return Ok(()),
+            Err(again) => refused = again,
+        }
+    }
+    Err(refuse(account, *refused))
+}
+
+/// The refusal, counted.
+fn refuse(account: &mut Account, refused: Refused) -> Refusal {
+    let reason = match refused.why {
+        Why::TooFast => Reason::RateLimited,
+        Why::TooManyAtOnce => Reason::ConcurrencyLimited,
+        Why::TooLarge => Reason::RequestOverLimit,
+        Why::Spent => Reason::BudgetSpent,
+        Why::Held => Reason::BudgetHeld,
+        Why::NoPrice => Reason::PriceUnknown,
+        Why::Uncounted => Reason::LimitUncounted,
+    };
+    account.gateway().metrics.limit_refused(&refused.rule, reason);
+    account.rooms = refused.rooms;
+    Refusal::new(reason, refused.message).retry_after(refused.retry)
+}
+
+/// What an exchange came to, for its budgets: the figures of its record. Nothing if the provider did nothing for it.
+pub(super) fn spent(record: &Record) -> Spent {
+    let served = record.provider.is_some() && (200..300).contains(&record.status);
+    if record.usage.is_unknown() && !served {
+        return Spent::default();
+    }
+    let cost = record.cost.nano_usd();
+    Spent {
+        requests: 1,
+        tokens: record.usage.total().unwrap_or(0),
+        cost_nanousd: cost.unwrap_or(0),
+        unpriced: u64::from(cost.is_none()),
+    }
+}
+
+/// The alert that a threshold raises. One that refuses requests from here on is more than something to know.
+pub(super) fn alert(record: &Record, crossed: &Crossed) -> Alert {
+    let action = if crossed.blocks() { Action::Block } else { Action::Log };
+    Alert {
+        caller: Arc::clone(&record.caller),
+        surface: record.surface,
+        stage: Stage::Request,
+        action,
+        enforceable: true,
+        enforced: true,
+        rules: vec![format!("budget/{}/{}%", crossed.rule.name(), crossed.threshold).into()],
+        explanation: crossed.sentence().into(),
+        conversation: None,
+        exchange: record.id,
+        provider: record.provider.clone(),
+        model: record.model_sent.clone(),
+        policy_version: record.inspections.policy_version,
+        findings: Vec::new(),
+        alone: true,
+    }
 }

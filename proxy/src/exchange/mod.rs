@@ -107,7 +107,7 @@ async fn steps(
         route::Routed::Listing(listing) => return Box::pin(respond::page(session, account, listing)).await,
         route::Routed::Upstream(routed) => routed,
     };
-    let admitted = admit::admit(gateway, account, routed)?;
+    let admitted = admit::admit(gateway, session, account, routed).await?;
     let inspected = inspect::inspect(session, account, admitted).await?;
     let answered = attempt::attempt(session, account, inspected).await?;
     relay::relay(gateway, session, account, answered).await

@@ -80,6 +80,7 @@ fn upstream(account: &mut Account, request: Request) -> Result<Routed, Refusal> 
     let head = request::head(&request.body.text).map_err(|fault| refuse_body(&fault))?;
     account.prompt_text_bytes = head.text_bytes;
     account.prompt_media = head.media;
+    account.bounds = head.bounds;
     let stream = request.path_stream.unwrap_or_else(|| head.streams());
     let requested: Arc<str> = match (&request.path_model, head.model()) {
         (Some(model), _) => Arc::clone(model),

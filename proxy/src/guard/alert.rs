@@ -36,5 +36,6 @@ pub(crate) fn alert(
         model: account.model_requested.clone(),
         policy_version: guard.policy_version(),
         findings: detail.map(|detail| detail.findings.clone()).unwrap_or_default(),
+        alone: false,
     })
 }

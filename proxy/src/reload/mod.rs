@@ -11,6 +11,7 @@ use crate::config::{self, Loaded, Problem, Problems};
 use crate::configuration::{Rejection, Trigger};
 use crate::credentials::{self, Missing};
 use crate::gateway::Gateway;
+use crate::limits::{History, Limits};
 use crate::snapshot::Snapshot;
 use crate::telemetry::log;
 use narrows_ledger::AuditEntry;
@@ -67,8 +68,8 @@ pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
             }
         }
         Ok(loaded) => match prepare(gateway, &running, &loaded) {
-            Ok(snapshot) => {
-                apply(gateway, snapshot, loaded, trigger);
+            Ok(next) => {
+                apply(gateway, next, loaded, trigger);
                 return Outcome::Applied;
             }
             Err(problems) => problems,
@@ -135,34 +136,54 @@ fn refresh_once(gateway: &Gateway) {
         return;
     }
     match Snapshot::new(&loaded.settings, Some(&gateway.snapshot())) {
-        Ok(snapshot) => apply(gateway, snapshot, loaded, Trigger::Credentials),
+        Ok(snapshot) => {
+            // Only credentials are different: every budget is counted as before.
+            let next = Next { snapshot, history: History::default() };
+            apply(gateway, next, loaded, Trigger::Credentials);
+        }
         Err(error) => tracing::error!("changed credentials cannot be used: {error:#}"),
     }
 }
 
+/// What is about to be in force.
+struct Next {
+    snapshot: Snapshot,
+    /// What was spent of budgets that have to be counted anew.
+    history: History,
+}
+
 /// Makes everything that may fail, before anything changes.
-fn prepare(gateway: &Gateway, running: &Loaded, loaded: &Loaded) -> Result<Snapshot, Vec<Problem>> {
+fn prepare(gateway: &Gateway, running: &Loaded, loaded: &Loaded) -> Result<Next, Vec<Problem>> {
     if let Some(problems) = loaded.needs_restart(running) {
         return Err(problems.as_slice().to_vec());
     }
-    let snapshot = Snapshot::new(&loaded.settings, Some(&gateway.snapshot())).map_err(|error| {
+    let before = gateway.snapshot();
+    let problem = |path: &str, message: String| {
         vec![Problem {
             file: loaded.source.as_deref().map(|file| file.display().to_string()).unwrap_or_default(),
             line: 1,
             column: 1,
-            path: String::new(),
-            message: format!("{error:#}"),
+            path: path.to_owned(),
+            message,
             suggestion: String::new(),
         }]
-    })?;
+    };
+    let snapshot =
+        Snapshot::new(&loaded.settings, Some(&before)).map_err(|error| problem("", format!("{error:#}")))?;
+    let history =
+        Limits::history(&snapshot.rules, Some(&before.rules), &gateway.ledger).map_err(|error| {
+            problem("budgets", format!("what was spent before cannot be read from the store: {error}"))
+        })?;
     // Last, because it changes the store: nothing after it can fail.
     reconcile(&gateway.ledger, &loaded.settings)?;
-    Ok(snapshot)
+    Ok(Next { snapshot, history })
 }
 
-fn apply(gateway: &Gateway, snapshot: Snapshot, loaded: Loaded, trigger: Trigger) {
+fn apply(gateway: &Gateway, next: Next, loaded: Loaded, trigger: Trigger) {
+    let Next { snapshot, history } = next;
     let (hash, level) = (snapshot.hash, loaded.settings.log.level);
     let before = gateway.replace(snapshot);
+    gateway.limits.apply(&gateway.snapshot().rules, &history);
     log::set_level(level);
     gateway.configuration.applied(loaded);
     let (hash, before) = (format!("{hash:016x}"), format!("{:016x}", before.hash));

@@ -14,11 +14,12 @@ pub(crate) mod table;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use crate::limits::Rule;
 use crate::snapshot::Provider;
 use families::Families;
 use names::Names;
 use narrows_ledger::Record;
-use narrows_policy::{Action, Stage};
+use narrows_policy::{Action, Reason, Stage};
 use series::Series;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -33,6 +34,8 @@ pub(crate) struct Metrics {
     named_for: AtomicU64,
     /// Rules that alerts are counted by.
     rules: Names<RULES_MAX>,
+    /// Budgets and rate limits that refusals are counted by.
+    limits: Names<LIMITS_MAX>,
     /// Webhooks that deliveries are counted by.
     webhooks: Names<WEBHOOKS_MAX>,
     /// External guardrails that questions are counted by.
@@ -41,6 +44,8 @@ pub(crate) struct Metrics {
 
 /// Rules that become a label in the life of a process.
 pub(crate) const RULES_MAX: usize = 256;
+/// Budgets and rate limits that become a label in the life of a process.
+pub(crate) const LIMITS_MAX: usize = 512;
 /// Webhooks that become a label in the life of a process.
 pub(crate) const WEBHOOKS_MAX: usize = 64;
 /// External guardrails that become a label in the life of a process.
@@ -57,6 +62,7 @@ impl Metrics {
             series: Series::new(),
             named_for: AtomicU64::new(0),
             rules: Names::default(),
+            limits: Names::default(),
             webhooks: Names::default(),
             guardrails: Names::default(),
         })
@@ -70,6 +76,18 @@ impl Metrics {
     /// An exchange is over, settled or not.
     pub(crate) fn exchange_closed(&self) {
         self.families.in_flight.dec();
+    }
+
+    /// A budget or a rate limit refused a request.
+    pub(crate) fn limit_refused(&self, rule: &Rule, reason: Reason) {
+        let name = self.limits.bounded(rule.name());
+        self.families.limit_refusals.series(&[name, rule.kind(), reason.as_str()]).add(1);
+    }
+
+    /// A budget or a rate limit held a request up.
+    pub(crate) fn limit_waited(&self, rule: &Rule) {
+        let name = self.limits.bounded(rule.name());
+        self.families.limit_waits.series(&[name, rule.kind()]).add(1);
     }
 
     /// An alert was raised.

@@ -71,6 +71,12 @@ fn the_exposition_is_whole_and_valid() {
             "narrows_guardrail_questions_total",
             "narrows_guardrail_duration_seconds",
             "narrows_guardrail_state",
+            "narrows_limit_refusals_total",
+            "narrows_limit_waits_total",
+            "narrows_budget_limit",
+            "narrows_budget_spent",
+            "narrows_budget_reserved",
+            "narrows_budget_fullest_ratio",
             "narrows_guardrail_connections_opened_total",
             "narrows_guardrail_connections_reused_total",
         ];

@@ -67,6 +67,8 @@ const PROBES: &[(&str, &str, Probe)] = &[
     ("get", "/admin/v1/audit", Probe::List),
     ("get", "/admin/v1/config", Probe::Whole),
     ("post", "/admin/v1/config/reload", Probe::Whole),
+    ("get", "/admin/v1/budgets", Probe::Whole),
+    ("get", "/admin/v1/limits", Probe::Whole),
     ("get", "/admin/v1/targets", Probe::Whole),
     ("get", "/admin/v1/targets/{id}", Probe::Whole),
     ("post", "/admin/v1/targets/{id}/drain", Probe::Whole),

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub(super) const TEXT_FILE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// One value, or a list of them.
-pub(super) struct Several<T>(PhantomData<T>);
+pub(in crate::config) struct Several<T>(PhantomData<T>);
 
 impl<T: Form> Form for Several<T> {
     type Out = Vec<T::Out>;
@@ -51,9 +51,9 @@ fn nothing_listed<T>(node: &Node, reader: &mut Reader<'_>) -> Option<T> {
 
 /// Names that a fact must have: `gpt-*`, `!gpt-4o`, or a list of such.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct NameList {
+pub(in crate::config) struct NameList {
     /// What they come to.
-    pub(super) names: Names,
+    pub(in crate::config) names: Names,
     /// As they are written, in order.
     written: Vec<String>,
 }
@@ -222,7 +222,7 @@ impl<const BYTES: usize> Form for Line<BYTES> {
 }
 
 /// A duration of at most so many milliseconds.
-pub(super) struct Within<const MS: u64>;
+pub(in crate::config) struct Within<const MS: u64>;
 
 impl<const MS: u64> Form for Within<MS> {
     type Out = Duration;

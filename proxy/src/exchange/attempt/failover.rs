@@ -9,6 +9,7 @@ use super::verdict::{self, Again, Verdict};
 use super::{Answered, Failed, Failure, credential_refused, refuses_us};
 use crate::downstream::Session;
 use crate::exchange::account::Account;
+use crate::exchange::admit;
 use crate::exchange::choice::Choice;
 use crate::exchange::inspect::Inspected;
 use crate::exchange::route::Target;
@@ -86,6 +87,7 @@ pub(super) async fn attempt(
                 end.release(&target);
                 (target, segments, compressed) = choice.prepared(&target)?;
                 account.ask_of(&target);
+                admit::move_to(session, account, &target).await?;
             }
             Step::Same(wait) => {
                 end.release(&target);

@@ -127,6 +127,7 @@ pub(super) async fn run(
         asks_for_usage: false,
         place: None,
     };
+    admit::hold(session, account, &admit::Want::beside(&target)).await?;
     let payload = inspect::request(session, account, &target, &way, payload).await?;
     let share = room(gateway, &way)?;
     let ready = Ready { target, way, object, payload, share };

@@ -26,7 +26,7 @@ impl Meter {
             return Meter::Off;
         }
         let hide_usage = target.asks_for_usage && head.coding == Coding::Identity;
-        let machine = StreamDecoder::new(target.dialect, StreamOptions { hide_usage });
+        let machine = StreamDecoder::new(target.dialect, StreamOptions { hide_usage, hear: false });
         if head.coding == Coding::Identity {
             return Meter::Inline(Box::new(machine));
         }

@@ -47,6 +47,7 @@ pub(crate) async fn serve(
     check_upgrade(session)?;
     let (target, query) = route(session.head(), account, &identified)?;
     super::admit::check(gateway, account)?;
+    super::admit::hold(session, account, &super::admit::Want::conversation(&target)).await?;
     account.streamed = true;
     if !account.snapshot.guard.is_idle() {
         let dialect = target.dialect.as_str();

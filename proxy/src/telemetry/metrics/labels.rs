@@ -43,6 +43,9 @@ labels! {
     RESULT = "result", "`applied`, `unchanged`, `rejected`.";
     VERSION = "version", "Version of the program.";
     RULE = "rule", "Ids of policy rules that raised an alert; `other` beyond 256 in the life of a process.";
+    LIMIT = "limit", "Names of budgets and rate limits; `other` beyond 512 in the life of a process.";
+    LIMIT_KIND = "kind", "`budget`, `rate_limit`.";
+    BUDGET = "budget", "Names of budgets.";
     STAGE = "stage", "`request`, `response`, `stream`.";
     ACTION = "action", "The action that policies ask for: `log`, `mask`, `block`.";
     WEBHOOK = "webhook", "Names of webhooks: `webhook` is that of `alerts.webhook`.";

@@ -2,7 +2,9 @@
 
 use super::table::{self, Kind, METRICS, Metric, Source};
 use super::{Metrics, process};
+use crate::config::limits::{Unit, usd};
 use crate::gateway::Shared;
+use crate::limits::Rule;
 use crate::snapshot::Snapshot;
 use crate::targets::breaker::Phase;
 use crate::targets::health::{Health, Mode, now_ms};
@@ -56,6 +58,7 @@ impl Metrics {
             samples.labelled(&table::GUARDRAIL_OPENED, name, opened);
             samples.labelled(&table::GUARDRAIL_REUSED, name, reused);
         }
+        budgets(&mut samples, shared, snapshot);
         samples.add(&table::BUFFERED, shared.buffers.used());
         samples.add(&table::BUFFERED_LIMIT, snapshot.limits.buffered_bodies);
         let ledger = shared.ledger.stats();
@@ -88,6 +91,25 @@ impl Metrics {
         }
         samples.write(out);
     }
+}
+
+/// How budgets stand. One without a counter has spent nothing.
+fn budgets(samples: &mut Samples, shared: &Shared, snapshot: &Snapshot) {
+    let sums = shared.limits.sums();
+    for rule in snapshot.rules.iter() {
+        let Rule::Budget(rule) = &**rule else { continue };
+        let sum = sums.get(&rule.name).copied().unwrap_or_default();
+        let figure = |amount: u64| match rule.unit {
+            Unit::Usd => usd(amount),
+            Unit::Tokens | Unit::Requests => amount.to_string(),
+        };
+        samples.labelled(&table::BUDGET_LIMIT, &rule.name, figure(rule.budget.limit));
+        samples.labelled(&table::BUDGET_SPENT, &rule.name, figure(sum.settled));
+        samples.labelled(&table::BUDGET_RESERVED, &rule.name, figure(sum.reserved));
+        samples.labelled(&table::BUDGET_FULLEST, &rule.name, sum.fullest);
+    }
+    samples.add(&table::LIMIT_COUNTERS, shared.limits.counters());
+    samples.add(&table::LIMIT_UNCOUNTED, shared.limits.uncounted());
 }
 
 /// How long ago that was (UTC microseconds since the epoch), in seconds.

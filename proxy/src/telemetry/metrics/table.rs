@@ -5,9 +5,9 @@
 //! "development", seen 2026-11). They may still change; this is the only place that knows them.
 
 use super::labels::{
-    ACTION, DIALECT, ERROR_TYPE, GUARDRAIL, Label, MODEL, OPERATION, ORIGIN, OTEL_PROVIDER, OUTCOME,
-    PROVIDER, REASON, RESULT, RULE, SNAPSHOT, STAGE, STATUS_CLASS, TARGET, TOKEN_TYPE, TYPE, VERDICT,
-    VERSION, WEBHOOK,
+    ACTION, BUDGET, DIALECT, ERROR_TYPE, GUARDRAIL, LIMIT, LIMIT_KIND, Label, MODEL, OPERATION, ORIGIN,
+    OTEL_PROVIDER, OUTCOME, PROVIDER, REASON, RESULT, RULE, SNAPSHOT, STAGE, STATUS_CLASS, TARGET,
+    TOKEN_TYPE, TYPE, VERDICT, VERSION, WEBHOOK,
 };
 
 /// What a metric is to Prometheus.
@@ -208,6 +208,22 @@ metrics! {
     RESPONSE_BYTES = Recorded Kind::Counter, Bytes, "narrows_response_body_bytes_total", &[&PROVIDER],
         "Bytes of answer bodies as sent to callers.";
 
+    LIMIT_REFUSALS = Recorded Kind::Counter, Count, "narrows_limit_refusals_total", &[&LIMIT, &LIMIT_KIND, &REASON],
+        "Requests that a budget or a rate limit refused, by its name and why.";
+    LIMIT_WAITS = Recorded Kind::Counter, Count, "narrows_limit_waits_total", &[&LIMIT, &LIMIT_KIND],
+        "Times that a budget or a rate limit held a request up (`at_limit: throttle`).";
+    BUDGET_LIMIT = Scraped Kind::Gauge, Count, "narrows_budget_limit", &[&BUDGET],
+        "The limit of each counter of a budget, in its unit: US dollars, tokens, requests.";
+    BUDGET_SPENT = Scraped Kind::Gauge, Count, "narrows_budget_spent", &[&BUDGET],
+        "What all counters of a budget have spent in their windows, in its unit.";
+    BUDGET_RESERVED = Scraped Kind::Gauge, Count, "narrows_budget_reserved", &[&BUDGET],
+        "What open exchanges hold of a budget, in its unit.";
+    BUDGET_FULLEST = Scraped Kind::Gauge, Ratio, "narrows_budget_fullest_ratio", &[&BUDGET],
+        "The largest share of its limit that one counter of a budget has spent; it may pass 1.";
+    LIMIT_COUNTERS = Scraped Kind::Gauge, Count, "narrows_limit_counters", &[],
+        "Counters of budgets and rate limits in memory.";
+    LIMIT_UNCOUNTED = Scraped Kind::Counter, Count, "narrows_limit_uncounted_total", &[],
+        "Times that a request passed a budget or a rate limit uncounted, because there were too many counters.";
     ALERTS = Recorded Kind::Counter, Count, "narrows_alerts_total", &[&RULE, &STAGE, &ACTION],
         "Alerts raised, repeats included, by the deciding policy rule.";
     ALERT_DELIVERIES = Recorded Kind::Counter, Count, "narrows_alert_deliveries_total", &[&WEBHOOK, &OUTCOME],

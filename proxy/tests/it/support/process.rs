@@ -5,6 +5,7 @@ use narrows_fake::{FakeConfig, FakeProvider};
 use narrows_ledger::{Ledger, LedgerOptions, NewKey};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -43,20 +44,7 @@ impl Process {
             fake = fake.addr(),
         );
         std::fs::write(dir.path().join("narrows.yaml"), text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
-            .arg("run")
-            .current_dir(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (lines, log) = mpsc::unbounded_channel();
-        std::thread::spawn(move || {
-            // It ends with the process, or when nobody listens any more.
-            drop(stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
-        });
+        let (child, log) = spawn(dir.path());
         let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut process = Process {
             gateway: nowhere,
@@ -70,10 +58,29 @@ impl Process {
             child,
             log,
         };
-        process.gateway = process.address("gateway").await;
-        process.metrics = process.address("metrics").await;
-        process.admin = process.address("admin").await;
+        process.find().await;
         process
+    }
+
+    /// Learns where it listens.
+    async fn find(&mut self) {
+        self.gateway = self.address("gateway").await;
+        self.metrics = self.address("metrics").await;
+        self.admin = self.address("admin").await;
+    }
+
+    /// Kills it as it stands (SIGKILL), and starts it again.
+    pub(crate) async fn kill_and_start(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        (self.child, self.log) = spawn(self.dir.path());
+        self.find().await;
+    }
+
+    /// A page of its administration API.
+    pub(crate) async fn admin(&self, path: &str) -> Answer {
+        let ask = Ask::get(path).with("connection", "close").key(&self.admin_token);
+        Client::connect(self.admin).await.ask(&ask).await
     }
 
     /// What it prints about a listener.
@@ -122,6 +129,25 @@ impl Process {
         assert!(text.contains(from), "no {from} in\n{text}");
         std::fs::write(file, text.replace(from, to)).unwrap();
     }
+}
+
+/// Starts the program in a folder; lines of its standard error come out of the channel.
+fn spawn(folder: &Path) -> (Child, mpsc::UnboundedReceiver<String>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_narrows"))
+        .arg("run")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (lines, log) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        // It ends with the process, or when nobody listens any more.
+        drop(stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+    });
+    (child, log)
 }
 
 impl Drop for Process {

@@ -108,6 +108,12 @@ fn everything_recorded_is_in_the_table_with_its_labels_and_the_other_way_round()
     count(&metrics, &repeated, "openai");
     metrics.alert_raised("no-secrets", narrows_policy::Stage::Stream, narrows_policy::Action::Mask);
     metrics.alert_delivery("ops", "delivered");
+    let text = "version: 1\nproviders: {o: {kind: openai, api_key: k}}\nrate_limits: {each: {requests: 1}}\n";
+    let settings = crate::config::parse("n.yaml", Path::new("."), text, &|_| None).unwrap().settings;
+    for rule in crate::limits::Rules::new(&settings).iter() {
+        metrics.limit_refused(rule, Reason::RateLimited);
+        metrics.limit_waited(rule);
+    }
     metrics.guardrail_asked("aidr", "pass", Some(std::time::Duration::from_millis(3)));
     let read = recorded(&metrics);
     let rows = METRICS.iter().filter(|metric| metric.source == Source::Recorded);

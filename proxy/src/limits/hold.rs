@@ -1,0 +1,127 @@
+//! What an exchange holds of its limits. Whoever drops it unsettled gives everything back.
+
+use super::clock::Now;
+use super::counter::{Count, Counter, State, amount};
+use super::headers::Rooms;
+use super::rule::Rule;
+use narrows_ledger::{Charge, Spent};
+use narrows_meter::budget::{Level, Reservation};
+use narrows_meter::rate::Ticket;
+use std::sync::Arc;
+
+/// Room in one counter.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) counter: Arc<Counter>,
+    /// Whether it is another counter, or another amount, at another target.
+    pub(crate) of_target: bool,
+    pub(crate) room: Room,
+}
+
+/// What is held in a counter.
+#[derive(Debug)]
+pub(crate) enum Room {
+    /// Of a budget.
+    Budget(Reservation),
+    /// Of a rate limit.
+    Rate(Ticket),
+}
+
+/// A threshold of a budget that was crossed.
+#[derive(Debug)]
+pub(crate) struct Crossed {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) counter: Arc<Counter>,
+    /// In percent.
+    pub(crate) threshold: u16,
+    pub(crate) level: Level,
+}
+
+/// What an exchange holds.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    pub(crate) held: Vec<Held>,
+    /// How the rate limits stood when it was admitted.
+    pub(crate) rooms: Rooms,
+}
+
+impl Hold {
+    /// Gives back what another target means another counter for.
+    pub(crate) fn leave_target(&mut self) {
+        let now = Now::read();
+        let (left, kept): (Vec<Held>, Vec<Held>) = self.held.drain(..).partition(|held| held.of_target);
+        self.held = kept;
+        left.into_iter().for_each(|held| give_back(held, now));
+    }
+
+    /// Gives back what was taken since there were `count` of them.
+    pub(crate) fn give_back_from(&mut self, count: usize) {
+        let now = Now::read();
+        self.held.drain(count.min(self.held.len())..).for_each(|held| give_back(held, now));
+    }
+
+    /// What is charged to budgets for what the exchange came to.
+    pub(crate) fn charges(&self, spent: Spent) -> Vec<Charge> {
+        if spent == Spent::default() {
+            return Vec::new();
+        }
+        let budgets = self.held.iter().filter_map(|held| match &held.room {
+            Room::Budget(reservation) => Some((held, reservation.at_us())),
+            Room::Rate(_) => None,
+        });
+        budgets
+            .map(|(held, at_us)| Charge { counter: Arc::clone(&held.counter.name), at_us, spent })
+            .collect()
+    }
+
+    /// Settles everything, and tells which thresholds are crossed.
+    pub(crate) fn settle(mut self, spent: Spent) -> Vec<Crossed> {
+        let now = Now::read();
+        let mut crossed = Vec::new();
+        for held in std::mem::take(&mut self.held) {
+            settle(held, spent, now, &mut crossed);
+        }
+        crossed
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.give_back_from(0);
+    }
+}
+
+fn settle(held: Held, spent: Spent, now: Now, crossed: &mut Vec<Crossed>) {
+    let Held { counter, room, .. } = held;
+    let mut state = counter.lock();
+    let State { rule, count } = &mut *state;
+    match (count, room, &**rule) {
+        (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
+            let told = spending.settle(&budget.budget, now.wall_us, reservation, amount(budget, &spent));
+            for threshold in told {
+                crossed.push(Crossed {
+                    rule: Arc::clone(rule),
+                    counter: Arc::clone(&counter),
+                    threshold,
+                    level: spending.level(&budget.budget, now.wall_us),
+                });
+            }
+        }
+        (Count::Rate(rate), Room::Rate(ticket), _) => rate.settle(now.steady_us, ticket, spent.tokens),
+        // A rule that has become another kind of rule has begun a counter of its own.
+        _ => {}
+    }
+}
+
+fn give_back(held: Held, now: Now) {
+    let Held { counter, room, .. } = held;
+    let mut state = counter.lock();
+    let State { rule, count } = &mut *state;
+    match (count, room, &**rule) {
+        (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
+            drop(spending.settle(&budget.budget, now.wall_us, reservation, 0));
+        }
+        (Count::Rate(rate), Room::Rate(ticket), _) => rate.cancel(now.steady_us, ticket),
+        _ => {}
+    }
+}

@@ -1,0 +1,349 @@
+//! Budgets: reserved before a request is sent, settled to what it came to, whatever becomes of it.
+
+use crate::support::gate::Plan;
+use crate::support::scripted::{Act, Scripted};
+use crate::support::{Answer, Ask, CHAT, Client, GEMINI, Gate, MESSAGES, Process, patient, until};
+use narrows_ledger::{Filter, PageRequest, Record};
+use narrows_llm::Family;
+use serde_json::{Value, json};
+
+/// A request for an answer of at most so many tokens.
+fn bounded(most: u64, stream: bool) -> Ask {
+    let body = format!(
+        r#"{{"model":"gpt-4o","max_tokens":{most},"messages":[{{"role":"user","content":"hi"}}],"stream":{stream}}}"#
+    );
+    Ask::post(CHAT.unary, body)
+}
+
+/// An answer that costs 5 tokens of prompt and 40 of text.
+const COSTS_45: &str = "input=5;chunks=10;chunk_bytes=16";
+
+fn plan(budgets: &str) -> Plan {
+    Gate::plan().top(&format!("reload: {{watch: off}}\nbudgets:\n{budgets}"))
+}
+
+/// The counters of a budget, as the administration API tells them.
+async fn counters(gate: &Gate, name: &str) -> Vec<Value> {
+    of(&gate.admin("/admin/v1/budgets").await.json(), name)
+}
+
+fn of(answer: &Value, name: &str) -> Vec<Value> {
+    let budgets = answer["budgets"].as_array().unwrap();
+    let found = budgets.iter().find(|budget| budget["name"] == name).unwrap();
+    found["counters"].as_array().unwrap().clone()
+}
+
+/// The one counter of a budget, once nothing is held.
+async fn spent(gate: &Gate, name: &str) -> u64 {
+    until("every reservation to be given back", async || {
+        let counters = counters(gate, name).await;
+        assert!(counters.len() < 2, "{counters:?}");
+        let Some(counter) = counters.first() else { return Some(0) };
+        (counter["reserved"] == 0).then(|| counter["spent"].as_u64().unwrap())
+    })
+    .await
+}
+
+/// Asks, and waits until it is settled: that happens when the answer has been sent, and not before.
+async fn settled(gate: &Gate, ask: Ask) -> Answer {
+    let answer = gate.ask(&ask).await;
+    gate.ledger_record(&answer).await;
+    answer
+}
+
+fn tokens(records: &[Record]) -> u64 {
+    records.iter().filter_map(|record| record.usage.total()).sum()
+}
+
+fn refusal(answer: &Answer, family: Family) -> (u16, String, Option<String>, Option<String>) {
+    let header = |name: &str| answer.header(name).map(str::to_owned);
+    (answer.status(), answer.code(family), header("retry-after"), header("x-should-retry"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_streams_never_pass_a_budget_that_bounds_their_answers() {
+    const STREAMS: usize = 60;
+    let gate = plan("  all: {tokens: 1000, window: day}").start();
+    let ask = bounded(100, true).key(&gate.key).fake(&format!("{COSTS_45};gap_ms=2"));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..STREAMS {
+        let (address, wire) = (gate.address, ask.wire());
+        running.spawn(async move {
+            let mut client = Client::connect(address).await;
+            client.send(&wire).await;
+            client.answer(false).await
+        });
+    }
+    let answers = patient("all streams", running.join_all()).await;
+    let served = answers.iter().filter(|answer| answer.status() == 200).count();
+    for answer in answers.iter().filter(|answer| answer.status() != 200) {
+        let found = refusal(answer, Family::Openai);
+        let held = (429, "budget_held".to_owned(), Some("1".to_owned()), None);
+        let left_too_little = (402, "budget_spent".to_owned(), None, Some("false".to_owned()));
+        assert!(found == held || found == left_too_little, "{found:?}");
+    }
+    let spent = spent(&gate, "all").await;
+    let records = gate.records().await;
+    assert_eq!(records.len(), STREAMS, "one record each, refused or not");
+    assert_eq!(tokens(&records), spent, "the counter is the sum of the records");
+    assert!((8..STREAMS).contains(&served), "eight fit at once: {served}");
+    assert!(spent <= 1000, "{spent}");
+    assert_eq!(spent, served as u64 * 45);
+}
+
+#[tokio::test]
+async fn what_goes_beyond_is_what_reservations_missed_and_nothing_more() {
+    // Each reserves little and costs 45: the documented bound is the limit, and what is missed by those that are open.
+    let gate = plan("  all: {tokens: 100, window: day, reserve_output: 10}").start();
+    let mut served = 0;
+    loop {
+        let ask = Ask::unary(&CHAT).fake("input=5;body_bytes=160");
+        let answer = gate.ask_as_key(ask).await;
+        if answer.status() != 200 {
+            break;
+        }
+        served += 1;
+    }
+    let spent = spent(&gate, "all").await;
+    assert_eq!(spent, served * 45);
+    assert!((100 - 45..=100 + 45).contains(&spent), "one was open at a time: {spent}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_charged_what_was_made_for_it() {
+    let gate = plan("  all: {tokens: 10000, window: day}").start();
+    let mut client = gate.connect().await;
+    client.send(&bounded(100, true).key(&gate.key).fake("chunks=50;chunk_bytes=16;gap_ms=20").wire()).await;
+    client.head().await;
+    client.chunk().await.unwrap();
+    assert_eq!(counters(&gate, "all").await[0]["spent"], 0);
+    assert!(counters(&gate, "all").await[0]["reserved"].as_u64().unwrap() >= 100);
+    drop(client);
+    let spent = spent(&gate, "all").await;
+    assert_eq!(spent, tokens(&gate.records().await));
+    assert!(spent > 0);
+}
+
+#[tokio::test]
+async fn a_request_that_fails_gives_its_reservation_back() {
+    let refusing = Scripted::start(vec![Act::json(500, "", r#"{"error":{"message":"no"}}"#)]).await;
+    let gate = plan("  all: {tokens: 150, window: day}")
+        .provider(
+            "own",
+            &format!("kind: openai-compatible, base_url: 'http://{}/v1', api_key: k", refusing.address),
+        )
+        .start();
+    for _ in 0..3 {
+        let body = r#"{"model":"own/m","max_tokens":120,"messages":[{"role":"user","content":"hi"}]}"#;
+        let answer = gate.ask_as_key(Ask::post(CHAT.unary, body)).await;
+        assert_eq!(answer.status(), 500, "the provider's, and not the budget's: {}", answer.text());
+        assert_eq!(spent(&gate, "all").await, 0);
+    }
+    // A request that is refused by a later step holds nothing either.
+    let answer = gate.ask_as_key(bounded(120, false).fake(COSTS_45)).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_refused_in_every_dialect_and_no_client_tries_again() {
+    let gate =
+        plan("  mine: {per: [team, user], requests: 1, window: month, time_zone: Europe/Zurich}").start();
+    assert_eq!(settled(&gate, Ask::unary(&CHAT).key(&gate.key)).await.status(), 200);
+    for kind in [&CHAT, &MESSAGES, &GEMINI] {
+        let answer = gate.ask_as_key(Ask::unary(kind)).await;
+        let expected = (402, "budget_spent".to_owned(), None, Some("false".to_owned()));
+        assert_eq!(refusal(&answer, kind.family()), expected, "{}", answer.text());
+        let text = answer.text();
+        for part in [
+            "the budget mine for team blue, user ada is spent: 1 requests of 1 requests",
+            "month (Europe/Zurich)",
+            "wait until 2",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+    assert_eq!(gate.fake.requests(), 1);
+    assert_eq!(
+        gate.gauge(r#"narrows_limit_refusals_total{limit="mine",kind="budget",reason="budget_spent"}"#).await,
+        3.0
+    );
+    assert_eq!(gate.gauge(r#"narrows_budget_spent{budget="mine"}"#).await, 1.0);
+    assert_eq!(gate.gauge(r#"narrows_budget_fullest_ratio{budget="mine"}"#).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_request_larger_than_the_whole_budget_is_told_so() {
+    let gate = plan("  all: {tokens: 100, window: day}").start();
+    let answer = gate.ask_as_key(bounded(101, false)).await;
+    let expected = (413, "request_over_limit".to_owned(), None, Some("false".to_owned()));
+    assert_eq!(refusal(&answer, Family::Openai), expected);
+    assert_eq!(gate.ask_as_key(bounded(50, false).fake("input=1;body_bytes=8")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn each_user_has_a_counter_of_its_own() {
+    let gate = plan("  each: {per: user, requests: 1, window: day}\n  blue: {where: {team: blue}, requests: 2, window: day}")
+        .key(|key| (key.user, key.team) = (Some("bob".into()), Some("blue".into())))
+        .key(|key| (key.user, key.team) = (Some("eve".into()), Some("red".into())))
+        .key(|key| key.team = Some("blue".into()))
+        .start();
+    let keys: Vec<String> = gate.keys.iter().map(|(_, key)| key.clone()).collect();
+    let ask = async |key: &str| settled(&gate, Ask::unary(&CHAT).key(key)).await.status();
+    assert_eq!((ask(&keys[0]).await, ask(&keys[0]).await), (200, 402), "ada's is spent");
+    assert_eq!((ask(&keys[1]).await, ask(&keys[2]).await), (200, 200), "bob's and eve's are not");
+    assert_eq!(ask(&keys[3]).await, 402, "nobody's would do; team blue has had its two");
+    let mut scopes: Vec<Value> =
+        counters(&gate, "each").await.iter().map(|counter| counter["scope"].clone()).collect();
+    scopes.sort_by_key(Value::to_string);
+    scopes.retain(|scope| scope["user"] != Value::Null);
+    assert_eq!(scopes, [json!({"user": "ada"}), json!({"user": "bob"}), json!({"user": "eve"})]);
+}
+
+#[tokio::test]
+async fn a_budget_that_is_raised_or_given_another_window_forgets_nothing() {
+    let gate = plan("  all: {requests: 1, window: day}").start();
+    let ask = async || settled(&gate, Ask::unary(&CHAT).key(&gate.key)).await.status();
+    assert_eq!((ask().await, ask().await), (200, 402));
+    for (from, to, then) in [
+        ("requests: 1, window: day", "requests: 2, window: day", [200, 402]),
+        ("requests: 2, window: day", "requests: 3, window: month", [200, 402]),
+        ("requests: 3, window: month", "requests: 4, window: 30d", [200, 402]),
+        // In another unit what was spent is known too.
+        ("requests: 4, window: 30d", "tokens: 1, window: week", [413, 413]),
+    ] {
+        gate.edit(from, to);
+        assert_eq!(gate.reload().await.json()["result"], "applied");
+        assert_eq!([ask().await, ask().await], then, "{to}");
+    }
+    assert_eq!(spent(&gate, "all").await, tokens(&gate.records().await));
+}
+
+#[tokio::test]
+async fn a_killed_gateway_starts_again_with_what_its_records_say() {
+    let mut process =
+        Process::start("reload: {watch: off}\nbudgets:\n  all: {tokens: 100000, window: 7d}").await;
+    let ask = bounded(100, false).key(&process.key).fake(COSTS_45);
+    let mut client = Client::connect(process.gateway).await;
+    for _ in 0..25 {
+        assert_eq!(client.ask(&ask).await.status(), 200);
+    }
+    // Whatever had reached the store by now: the rest is lost with the records that it belongs to.
+    process.kill_and_start().await;
+    let page = PageRequest { limit: 1000, cursor: None };
+    let records = process.ledger.records(&Filter::default(), page).unwrap().records;
+    let counters = of(&process.admin("/admin/v1/budgets").await.json(), "all");
+    let spent = counters.first().map_or(0, |counter| counter["spent"].as_u64().unwrap());
+    assert_eq!(spent, tokens(&records));
+    assert_eq!(spent, records.len() as u64 * 45);
+    let mut client = Client::connect(process.gateway).await;
+    assert_eq!(client.ask(&ask).await.status(), 200);
+    let again = until("the exchange to be counted", async || {
+        let counters = of(&process.admin("/admin/v1/budgets").await.json(), "all");
+        counters.first().filter(|counter| counter["reserved"] == 0)?["spent"].as_u64()
+    })
+    .await;
+    assert_eq!(again, spent + 45);
+}
+
+#[tokio::test]
+async fn each_threshold_raises_one_alert_in_a_window() {
+    let gate = plan("  all: {per: key, requests: 10, window: day, thresholds: [50, 80, 100]}").start();
+    for _ in 0..12 {
+        settled(&gate, Ask::unary(&CHAT).key(&gate.key)).await;
+    }
+    gate.records().await;
+    let alerts = until("the alerts to be written", async || {
+        let alerts = gate.admin("/admin/v1/alerts").await.json()["alerts"].as_array().unwrap().clone();
+        (alerts.len() >= 3).then_some(alerts)
+    })
+    .await;
+    let mut rules: Vec<&str> = alerts.iter().map(|alert| alert["rules"][0].as_str().unwrap()).collect();
+    rules.sort_unstable();
+    assert_eq!(rules, ["budget/all/100%", "budget/all/50%", "budget/all/80%"]);
+    for alert in &alerts {
+        assert_eq!(alert["count"], 1, "{alert}");
+        let blocks = alert["rules"][0] == "budget/all/100%";
+        assert_eq!(alert["severity"], if blocks { "medium" } else { "low" }, "{alert}");
+    }
+    let half = alerts.iter().find(|alert| alert["rules"][0] == "budget/all/50%").unwrap();
+    let said = format!(
+        "50 % of the budget all for key {} are spent: 5 requests of 10 requests in this day (UTC)",
+        gate.key_id
+    );
+    assert_eq!(half["explanation"], said.as_str());
+}
+
+#[tokio::test]
+async fn a_budget_that_warns_or_slows_down_refuses_nothing() {
+    let gate = plan(
+        "  warns: {requests: 1, window: day, at_limit: warn}\n  slows: {requests: 2, window: day, at_limit: throttle, delay: 1ms}",
+    )
+    .start();
+    for _ in 0..4 {
+        assert_eq!(gate.ask_as_key(Ask::unary(&CHAT)).await.status(), 200);
+    }
+    assert_eq!(spent(&gate, "warns").await, 4);
+    assert_eq!(spent(&gate, "slows").await, 4);
+    assert_eq!(gate.gauge(r#"narrows_limit_waits_total{limit="slows",kind="budget"}"#).await, 2.0);
+}
+
+#[tokio::test]
+async fn a_target_that_takes_over_is_charged_to_its_own_budget() {
+    let a = Scripted::start(vec![Act::json(500, "", r#"{"error":{"message":"no"}}"#)]).await;
+    let usage = r#"{"id":"c","object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}"#;
+    let b = Scripted::start(vec![Act::json(200, "", usage)]).await;
+    let provider = |at: &Scripted| {
+        format!("kind: openai-compatible, base_url: 'http://{}/v1', api_key: k, models: []", at.address)
+    };
+    let gate = plan("  each: {per: provider, tokens: 10000, window: day}\n  b: {where: {provider: b}, requests: 1, window: day}")
+        .provider("a", &provider(&a))
+        .provider("b", &provider(&b))
+        .top("models: {smart: {targets: [{provider: a, model: m}, {provider: b, model: m, priority: 1}]}}")
+        .start();
+    let body = r#"{"model":"smart","messages":[{"role":"user","content":"hi"}]}"#;
+    assert_eq!(gate.ask_as_key(Ask::post(CHAT.unary, body)).await.status(), 200);
+    gate.records().await;
+    let each = counters(&gate, "each").await;
+    let spent: Vec<_> = each
+        .iter()
+        .map(|one| (one["scope"]["provider"].clone(), one["spent"].clone(), one["reserved"].clone()))
+        .collect();
+    assert!(spent.contains(&(json!("b"), json!(8), json!(0))), "{spent:?}");
+    assert!(!spent.iter().any(|(provider, spent, _)| provider == "a" && *spent != 0), "{spent:?}");
+    // The budget of b is spent now, so nobody fails over to it.
+    let other = r#"{"model":"smart","messages":[{"role":"user","content":"another"}]}"#;
+    let answer = gate.ask_as_key(Ask::post(CHAT.unary, other)).await;
+    assert_eq!(answer.status(), 402, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_budget_in_money_does_not_pass_what_has_no_price() {
+    let gate = plan("  money: {usd: 100, window: day}\n  soft: {usd: 100, window: day, at_limit: warn}")
+        .provider("own", "kind: openai-compatible, base_url: 'http://{fake}/v1', api_key: k")
+        .start();
+    let body = r#"{"model":"own/nobody-knows-this","messages":[{"role":"user","content":"hi"}]}"#;
+    let answer = gate.ask_as_key(Ask::post(CHAT.unary, body)).await;
+    let expected = (403, "price_unknown".to_owned(), None, Some("false".to_owned()));
+    assert_eq!(refusal(&answer, Family::Openai), expected, "{}", answer.text());
+    assert_eq!(gate.fake.requests(), 0);
+}
+
+#[tokio::test]
+async fn the_command_line_shows_what_is_used() {
+    let process = Process::start(
+        "reload: {watch: off}\nbudgets:\n  all: {per: team, usd: 2.5, window: day, at_limit: warn}\n\
+                                  rate_limits:\n  quick: {requests: 60, concurrent: 3}",
+    )
+    .await;
+    let mut client = Client::connect(process.gateway).await;
+    assert_eq!(client.ask(&Ask::unary(&CHAT).key(&process.key)).await.status(), 200);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_narrows"))
+        .args(["budgets", "--admin", &format!("http://{}", process.admin)])
+        .env("NARROWS_ADMIN_TOKEN", &process.admin_token)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("team=(none)") && text.contains("$2.5") && text.contains("day (UTC)"), "{text}");
+    assert!(text.contains("1 of 60"), "{text}");
+}
