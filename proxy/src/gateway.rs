@@ -10,6 +10,7 @@ use crate::room::Room;
 use crate::snapshot::Snapshot;
 use crate::targets::pins::Pins;
 use crate::telemetry::metrics::Metrics;
+use crate::tokens::Tokens;
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
 use narrows_ledger::Ledger;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) buffers: Arc<Buffers>,
     /// Which targets conversations are on.
     pub(crate) pins: Pins,
+    /// Vocabularies, and what was learnt of models.
+    pub(crate) tokens: Tokens,
     /// The budget of open connections.
     pub(crate) room: Arc<Room>,
     /// Where the snapshot came from.
@@ -84,6 +87,7 @@ impl Gateway {
             metrics,
             buffers,
             pins: Pins::default(),
+            tokens: Tokens::default(),
             room,
             configuration,
             alerts: Alerts::default(),

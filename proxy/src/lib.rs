@@ -12,6 +12,7 @@ pub(crate) mod notify;
 pub(crate) mod overload;
 pub(crate) mod reach;
 pub(crate) mod room;
+pub(crate) mod tokens;
 pub mod upstream;
 
 pub mod fuzzing;

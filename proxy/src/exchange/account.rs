@@ -2,6 +2,7 @@
 
 use super::inspect::Watch;
 use super::route::Target;
+use super::tally::Counted;
 use super::{admit, clients, objects};
 use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
@@ -21,7 +22,8 @@ use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{
     Caller, Capability, CapabilitySet, Coverage, Decision, Facts, Gap, Reason, Stage, Surface, TrafficClass,
 };
-use narrows_tokenizer::Vocabulary;
+use narrows_tokenizer::calibration::SAMPLE_MIN_TOKENS;
+use narrows_tokenizer::{Encoding, Vocabulary};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -377,33 +379,74 @@ impl Account {
         }
     }
 
-    /// Takes what the answer's usage turned out to be. What the provider did not report is estimated from bytes.
+    /// Takes what the answer's usage turned out to be. What the provider did not report is `counted`, and the prompt
+    /// estimated.
     pub(crate) fn take_usage(
         &mut self,
         usage: &Usage,
         reported: Reported,
-        unreported_text_bytes: u64,
+        counted: &Counted,
         model: Option<Box<str>>,
     ) {
         self.usage = *usage;
         self.model_answered = model.map(Arc::from);
-        self.origin = match reported {
-            Reported::Complete => Origin::Provider,
-            Reported::Partial => Origin::ProviderPartial,
-            Reported::Nothing => Origin::Estimated,
-        };
         if reported == Reported::Complete {
+            self.origin = Origin::Provider;
             return;
         }
-        let vocabulary = self.vocabulary();
+        let (more, is_exact) = self.tokens_of(counted);
+        self.origin = match reported {
+            Reported::Nothing if is_exact && more > 0 => Origin::Counted,
+            Reported::Nothing => Origin::Estimated,
+            _ => Origin::ProviderPartial,
+        };
         if self.usage.input().is_none() {
             self.usage.input_uncached = Some(self.prompt_estimate());
         }
         // What came after the provider's last report is added to it.
-        if unreported_text_bytes > 0 || self.usage.output().is_none() {
-            let more = narrows_tokenizer::estimate(unreported_text_bytes, vocabulary);
+        if more > 0 || self.usage.output().is_none() {
             self.usage.output_text = Some(self.usage.output_text.unwrap_or(0).saturating_add(more));
         }
+    }
+
+    /// Tokens of the model for what was counted, and whether that is exact: by its own vocabulary, and all of it.
+    fn tokens_of(&self, counted: &Counted) -> (u64, bool) {
+        let model = self.model_named();
+        let missed = narrows_tokenizer::estimate(counted.missed_bytes, self.vocabulary());
+        let is_own = counted.encoding.is_some() && counted.encoding == Encoding::of_model(model);
+        let tokens = if is_own {
+            counted.tokens
+        } else {
+            self.gateway.tokens.scaled(self.model_key(model), model, counted.tokens)
+        };
+        (tokens.saturating_add(missed), is_own && counted.missed_bytes == 0)
+    }
+
+    /// Whether this answer can tell what tokens of the model are to those of a public vocabulary, and is to.
+    pub(crate) fn may_learn(&self, model: &str, usage: &Usage) -> bool {
+        let is_text = usage.reasoning.unwrap_or(0) == 0 && usage.audio_out.unwrap_or(0) == 0;
+        is_text
+            && Encoding::of_model(model).is_none()
+            && usage.output().is_some_and(|tokens| tokens >= SAMPLE_MIN_TOKENS)
+            && self.gateway.tokens.wants_figure(self.model_key(model))
+    }
+
+    /// Learns what tokens of the model are, from an answer that was reported and counted.
+    pub(crate) fn learn(&self, model: &str, usage: &Usage, counted: &Counted) {
+        if let Some(reported) = usage.output() {
+            self.gateway.tokens.learn(self.model_key(model), model, counted.tokens, reported);
+        }
+    }
+
+    /// The provider's model as a key for what is learnt of it.
+    fn model_key(&self, model: &str) -> u64 {
+        let provider = self.provider.as_ref().map(|provider| Arc::clone(&provider.name));
+        stable_hash(&[provider.as_deref().unwrap_or_default().as_bytes(), model.as_bytes()])
+    }
+
+    /// The model by the name that its provider gives it, or else by that which it was asked for.
+    fn model_named(&self) -> &str {
+        self.model_answered.as_deref().or(self.model_sent.as_deref()).unwrap_or_default()
     }
 
     /// The answer passed without being read: its prompt is estimated, its output is not known.
@@ -450,7 +493,7 @@ impl Account {
     }
 
     fn vocabulary(&self) -> Vocabulary {
-        Vocabulary::of_model(self.model_sent.as_deref().unwrap_or_default())
+        Vocabulary::of_model(self.model_named())
     }
 
     /// What tells a waiting relay that the gateway waits no longer.

@@ -23,6 +23,7 @@ mod route;
 mod scan;
 mod shed;
 mod socket;
+mod tally;
 
 pub(crate) use account::Account;
 pub(crate) use relay::Ending;

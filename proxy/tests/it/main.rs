@@ -13,6 +13,7 @@ mod budgets;
 mod canary;
 mod certificates;
 mod connect;
+mod counting;
 mod credentials;
 mod custom;
 mod desktop;

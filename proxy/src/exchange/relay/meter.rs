@@ -3,21 +3,71 @@
 use crate::exchange::account::Account;
 use crate::exchange::coding::Decoder;
 use crate::exchange::route::Target;
+use crate::exchange::tally::{Counted, Tally};
+use crate::gateway::Shared;
 use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
 use narrows_llm::endpoint::Operation;
-use narrows_llm::stream::{StreamDecoder, StreamEnd, StreamOptions};
+use narrows_llm::stream::{Reported, StreamDecoder, StreamEnd, StreamOptions};
+use std::sync::Arc;
+
+/// Text that waits until it is known whether anybody has to count it, in bytes. Most providers report usage at the end, and
+/// then nobody does; what is longer is counted as it comes.
+const HEARD_BYTES_MAX: usize = 8 << 10;
 
 /// What reads usage out of the stream.
 pub(super) enum Meter {
     /// The stream itself passes through the machine.
-    Inline(Box<StreamDecoder>),
+    Inline(Box<Machine>),
     /// The stream is compressed: a decoded copy passes through the machine, as long as it can be decoded.
-    Beside(Box<(Option<Decoder>, StreamDecoder)>),
+    Beside(Box<(Option<Decoder>, Machine)>),
     /// Nothing can: it is compressed in a way that we do not read.
     Blind,
     /// Nothing does, for there is nothing to meter.
     Off,
+}
+
+/// A stream's machine, and what its text comes to.
+pub(super) struct Machine {
+    decoder: StreamDecoder,
+    tally: Tally,
+    /// The model that is asked for.
+    model: Arc<str>,
+    gateway: Arc<Shared>,
+}
+
+impl Machine {
+    fn push(&mut self, chunk: Bytes, out: &mut impl FnMut(Bytes)) {
+        self.decoder.push(chunk, out);
+        if self.decoder.heard_bytes() > HEARD_BYTES_MAX {
+            let heard = self.decoder.take_heard();
+            let model = self.decoder.model().unwrap_or(&self.model);
+            self.tally.take(&heard, || self.gateway.tokens.encoder(model));
+        }
+    }
+
+    /// Ends the stream: what it says, and what was counted if that matters.
+    fn finish(mut self, account: &mut Account, out: &mut impl FnMut(Bytes)) -> StreamEnd {
+        let outcome = self.decoder.finish(out);
+        account.take_id(outcome.id);
+        account.take_items(outcome.items);
+        let model = outcome.model.as_deref().unwrap_or(&self.model);
+        let encoder = || self.gateway.tokens.encoder(model);
+        if outcome.reported == Reported::Complete {
+            if account.may_learn(model, &outcome.usage)
+                && let (Some(pieces), Some(encoder)) = (outcome.heard.whole(), encoder())
+            {
+                let mut tally = Tally::with(encoder);
+                pieces.for_each(|(block, piece)| tally.add(block, piece));
+                account.learn(model, &outcome.usage, &tally.finish());
+            }
+            account.take_usage(&outcome.usage, outcome.reported, &Counted::default(), outcome.model);
+            return outcome.end;
+        }
+        self.tally.take(&outcome.heard, encoder);
+        account.take_usage(&outcome.usage, outcome.reported, &self.tally.finish(), outcome.model);
+        outcome.end
+    }
 }
 
 impl Meter {
@@ -26,7 +76,11 @@ impl Meter {
             return Meter::Off;
         }
         let hide_usage = target.asks_for_usage && head.coding == Coding::Identity;
-        let machine = StreamDecoder::new(target.dialect, StreamOptions { hide_usage, hear: false });
+        let decoder = StreamDecoder::new(target.dialect, StreamOptions { hide_usage, hear: true });
+        let gateway = Arc::clone(account.gateway());
+        // By the time that something is to be counted it is loaded.
+        let _ = gateway.tokens.encoder(&target.model);
+        let machine = Machine { decoder, tally: Tally::default(), model: Arc::clone(&target.model), gateway };
         if head.coding == Coding::Identity {
             return Meter::Inline(Box::new(machine));
         }
@@ -54,26 +108,23 @@ impl Meter {
 
     /// Ends metering: usage goes on the account, held bytes to `parts`. Returns how the stream itself ended.
     pub(super) fn finish(&mut self, account: &mut Account, parts: &mut Vec<Bytes>) -> Option<StreamEnd> {
-        let mut seen_whole = true;
-        let outcome = match std::mem::replace(self, Meter::Off) {
-            Meter::Inline(machine) => machine.finish(&mut |part| parts.push(part)),
+        match std::mem::replace(self, Meter::Off) {
+            Meter::Inline(machine) => Some(machine.finish(account, &mut |part| parts.push(part))),
             Meter::Beside(pair) => {
                 let (decoder, mut machine) = *pair;
+                let mut seen_whole = true;
                 match decoder.map(Decoder::finish) {
                     Some(Ok(text)) => machine.push(Bytes::from(text), &mut |_copy| {}),
                     Some(Err(_)) | None => seen_whole = false,
                 }
-                machine.finish(&mut |_copy| {})
+                let end = machine.finish(account, &mut |_copy| {});
+                seen_whole.then_some(end)
             }
             Meter::Blind => {
                 account.take_unmetered();
-                return None;
+                None
             }
-            Meter::Off => return None,
-        };
-        account.take_id(outcome.id);
-        account.take_items(outcome.items);
-        account.take_usage(&outcome.usage, outcome.reported, outcome.unreported_text_bytes, outcome.model);
-        seen_whole.then_some(outcome.end)
+            Meter::Off => None,
+        }
     }
 }

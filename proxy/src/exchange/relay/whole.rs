@@ -10,13 +10,19 @@ use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
 use crate::exchange::attempt::Early;
 use crate::exchange::route::Target;
+use crate::exchange::tally::Counted;
 use crate::gateway::Gateway;
 use crate::respond::Refusal;
 use crate::upstream::head::Head;
 use bytes::{Bytes, BytesMut};
 use narrows_llm::endpoint::Operation;
+use narrows_llm::stream::Reported;
 use narrows_llm::unary;
 use narrows_policy::Gap;
+
+/// Text of an answer without usage that is counted at once, in bytes, which takes a few milliseconds. What is beyond is
+/// estimated.
+const COUNTED_AT_ONCE_BYTES: usize = 128 << 10;
 
 /// An answer that is no stream, as far as it has come.
 pub(super) struct Arrived {
@@ -92,9 +98,28 @@ fn meter_whole(account: &mut Account, target: &Target, text: Option<&[u8]>) {
     }
     let Some(text) = text else { return account.take_unmetered() };
     let answer = unary::read(target.dialect, text);
+    let is_known = answer.reported == Reported::Complete || answer.usage.output().is_some();
+    let counted = if is_known { Counted::default() } else { count(account, target, text, &answer) };
     account.take_id(answer.id);
     account.take_items(answer.items);
-    account.take_usage(&answer.usage, answer.reported, answer.output_text_bytes, answer.model);
+    account.take_usage(&answer.usage, answer.reported, &counted, answer.model);
+}
+
+/// Counts the text of an answer whose provider did not.
+fn count(account: &Account, target: &Target, text: &[u8], answer: &unary::Answer) -> Counted {
+    let model = answer.model.as_deref().unwrap_or(&target.model);
+    let Some(encoder) = account.gateway().tokens.encoder(model) else {
+        return Counted { missed_bytes: answer.output_text_bytes, ..Counted::default() };
+    };
+    let mut counted = Counted { encoding: Some(encoder.0), ..Counted::default() };
+    let mut room = COUNTED_AT_ONCE_BYTES;
+    unary::texts(target.dialect, text, &mut |text| {
+        let (now, rest) = text.split_at_checked(room).unwrap_or((text, &[]));
+        room -= now.len();
+        counted.tokens = counted.tokens.saturating_add(encoder.1.count(now));
+        counted.missed_bytes = counted.missed_bytes.saturating_add(rest.len() as u64);
+    });
+    counted
 }
 
 async fn send_whole(

@@ -8,6 +8,7 @@ use crate::downstream::Session;
 use crate::exchange::account::Account;
 use crate::exchange::relay::Ending;
 use crate::exchange::route::Target;
+use crate::exchange::tally::Counted;
 use crate::gateway::CutSignal;
 use crate::respond::Refusal;
 use crate::upstream::h1::H1;
@@ -376,7 +377,7 @@ fn settle(account: &mut Account, flow: &Flow, answers: Answers, model: Option<Bo
     let complete = answers.is_complete();
     if !answers.usage.is_unknown() {
         let reported = if complete { Reported::Complete } else { Reported::Partial };
-        account.take_usage(&answers.usage, reported, 0, answers.model);
+        account.take_usage(&answers.usage, reported, &Counted::default(), answers.model);
     }
 }
 

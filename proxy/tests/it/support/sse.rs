@@ -14,10 +14,3 @@ pub(crate) fn data(event: &str) -> Option<Value> {
     let line = event.lines().find_map(|line| line.strip_prefix("data: "))?;
     serde_json::from_str(line).ok()
 }
-
-/// How many bytes of the model's text a stream of chat chunks carries.
-pub(crate) fn chat_text(stream: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stream).into_owned();
-    let parts = text.split("\n\n").filter_map(data);
-    parts.filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned)).collect()
-}
