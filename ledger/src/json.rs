@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// Fields of a record, `schema` included.
-const FIELDS: usize = 48;
+const FIELDS: usize = 50;
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -67,8 +67,11 @@ impl Record {
         out.serialize_field("output_text", &usage.output_text)?;
         out.serialize_field("reasoning", &usage.reasoning)?;
         out.serialize_field("audio_out", &usage.audio_out)?;
+        out.serialize_field("web_searches", &usage.web_searches)?;
         out.serialize_field("origin", &self.origin)?;
         out.serialize_field("cost_nanousd", &self.cost)?;
+        let prices = Some(self.prices).filter(|prices| *prices != 0);
+        out.serialize_field("prices", &prices.map(|prices| Text(format!("{prices:016x}"))))?;
         out.serialize_field("request_bytes", &self.request_bytes)?;
         out.serialize_field("response_bytes", &self.response_bytes)
     }

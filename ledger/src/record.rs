@@ -71,6 +71,8 @@ pub struct Record {
     pub origin: Origin,
     /// What it cost.
     pub cost: Cost,
+    /// Version of the prices that it was computed with; 0 where none was needed or known.
+    pub prices: u64,
     /// Bytes of the request's body as received.
     pub request_bytes: u64,
     /// Bytes of the answer's body as sent to the caller.

@@ -47,10 +47,12 @@ pub fn record(number: u64) -> Record {
             cache_read: known.then_some(8_831),
             cache_write_5m: known.then_some(0),
             output_text: known.then_some(300 + number),
+            web_searches: number.is_multiple_of(3).then_some(number),
             ..Usage::default()
         },
         origin: if known { Origin::Provider } else { Origin::Unknown },
         cost: if known { Cost::NanoUsd(7_253_300 + number) } else { Cost::Unknown },
+        prices: if known { 0x9d1c_0000_0000_0001 + number / 7 } else { 0 },
         request_bytes: 107_000 + number,
         response_bytes: 4_000 + number,
         provider_request_id: known.then(|| format!("req_{number:024}").into()),

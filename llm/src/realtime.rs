@@ -135,6 +135,7 @@ pub fn add(sum: &mut Usage, more: &Usage) {
         (&mut sum.reasoning, more.reasoning),
         (&mut sum.audio_in, more.audio_in),
         (&mut sum.audio_out, more.audio_out),
+        (&mut sum.web_searches, more.web_searches),
     ];
     for (slot, value) in slots {
         if let Some(value) = value {

@@ -1,7 +1,7 @@
 //! What usage costs at one price.
 
 use crate::cost::{Cost, Factor};
-use crate::unit_price::{PerToken, Rates};
+use crate::unit_price::{PerToken, Rates, UnitPrice};
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
 
@@ -137,14 +137,15 @@ impl Price {
             (usage.audio_in, rates.audio_in),
             (usage.audio_out, rates.audio_out),
         ];
-        let fee = rates.request.map_or(0, |fee| u128::from(fee.pico_usd()));
+        let searches = product(usage.web_searches.unwrap_or(0), rates.web_search)?;
+        let fees = searches + rates.request.map_or(0, |fee| u128::from(fee.pico_usd()));
         // Prices are at most 10^15 and buckets less than 2^64, so that ten of these products are below 2^128.
-        tokens.into_iter().try_fold(fee, |sum, (used, rate)| Some(sum + product(used.unwrap_or(0), rate)?))
+        tokens.into_iter().try_fold(fees, |sum, (used, rate)| Some(sum + product(used.unwrap_or(0), rate)?))
     }
 }
 
 /// What `used` units cost: nothing when none were used, even where the price is not known.
-fn product(used: u64, rate: Option<PerToken>) -> Option<u128> {
+fn product<const DECIMALS: u32>(used: u64, rate: Option<UnitPrice<DECIMALS>>) -> Option<u128> {
     match used {
         0 => Some(0),
         _ => rate.map(|rate| u128::from(used) * u128::from(rate.pico_usd())),

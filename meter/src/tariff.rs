@@ -6,10 +6,34 @@ use crate::price_table::{Models, PriceTable};
 use crate::usage::Usage;
 use std::sync::Arc;
 
+/// Where list prices are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// Here.
+    Ready(Arc<PriceTable>),
+    /// To be made ready when they are first asked for; cheap after that.
+    Lazy(fn() -> &'static PriceTable),
+}
+
+impl Source {
+    fn table(&self) -> &PriceTable {
+        match self {
+            Source::Ready(table) => table,
+            Source::Lazy(table) => table(),
+        }
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Source::Ready(Arc::default())
+    }
+}
+
 /// Prices of one provider of a configuration. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Tariff {
-    table: Arc<PriceTable>,
+    table: Source,
     provider: Arc<str>,
     factor: Factor,
     own: Arc<Models>,
@@ -18,7 +42,7 @@ pub struct Tariff {
 impl Tariff {
     /// The list prices that `table` has under the word `provider`, times `factor`; before them `own` ones, which are
     /// taken as they are.
-    pub fn new(table: Arc<PriceTable>, provider: Arc<str>, factor: Factor, own: Models) -> Tariff {
+    pub fn new(table: Source, provider: Arc<str>, factor: Factor, own: Models) -> Tariff {
         Tariff { table, provider, factor, own: Arc::new(own) }
     }
 
@@ -28,7 +52,7 @@ impl Tariff {
         if let Some(own) = self.own.model(model) {
             return own.price(mode, at_us).map(|price| Quote { price, factor: Factor::ONE });
         }
-        let price = self.table.model(&self.provider, model)?.price(mode, at_us)?;
+        let price = self.table.table().model(&self.provider, model)?.price(mode, at_us)?;
         Some(Quote { price, factor: self.factor })
     }
 }
@@ -70,7 +94,7 @@ mod tests {
             serde_json::from_str(r#"[{"id":"b","prices":[{"rates":{"input":"1"}}]}]"#).unwrap();
         let table = Arc::new(PriceTable::new(&file).unwrap());
         let own = Models::new("mine", &own).unwrap();
-        Tariff::new(table, "openai".into(), Factor::from_millionths(850_000).unwrap(), own)
+        Tariff::new(Source::Ready(table), "openai".into(), Factor::from_millionths(850_000).unwrap(), own)
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Usage {
     pub audio_in: Option<u64>,
     /// Audio tokens generated, apart from `output_text`.
     pub audio_out: Option<u64>,
+    /// Web searches that the provider made for the model. They are no tokens, and in no total.
+    pub web_searches: Option<u64>,
 }
 
 impl Usage {
@@ -57,6 +59,7 @@ impl Usage {
             (&mut self.reasoning, newer.reasoning),
             (&mut self.audio_in, newer.audio_in),
             (&mut self.audio_out, newer.audio_out),
+            (&mut self.web_searches, newer.web_searches),
         ];
         for (slot, value) in slots {
             if value.is_some() {

@@ -3,6 +3,8 @@
 //! The only crate that knows Pingora, and that awaits on behalf of a request. An exchange is the nine steps of
 //! `exchange/`; everything they share is in `gateway.rs`; `server.rs` starts and stops it.
 
+pub mod prices;
+
 pub mod config;
 
 pub(crate) mod buffers;

@@ -8,7 +8,7 @@ use crate::config::Secret;
 use crate::config::paths::PathRule;
 use crate::config::pattern::Pattern;
 use crate::config::settings::{
-    self, AskForUsage, ClientCredentials, Http2, Limits, Objects, Settings, Timeouts,
+    self, AskForUsage, ClientCredentials, Http2, Limits, Objects, PriceSettings, Settings, Timeouts,
 };
 use crate::guard::Guard;
 use crate::limits::Rules;
@@ -23,10 +23,11 @@ use keys::Keys;
 use narrows_llm::paths::Template;
 use narrows_llm::provider;
 use narrows_llm::{Dialect, Family};
+use narrows_meter::Tariff;
 use narrows_policy::{Caller, CallerKind};
 use route::Route;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A provider, ready to be asked.
@@ -59,6 +60,8 @@ pub(crate) struct Provider {
     pub(crate) paths: Paths,
     /// Its connections; shared with the snapshot before if nothing that concerns them has changed.
     pub(crate) pool: Arc<Pool>,
+    /// What it charges.
+    pub(crate) tariff: Tariff,
     /// What the pool was made from.
     way: Way,
     /// How the way to it does, and what operators have said of it.
@@ -186,6 +189,9 @@ pub(crate) struct Snapshot {
     routes_by_name: HashMap<Arc<str>, Arc<Route>>,
     /// How all providers and targets do.
     pub(crate) health: Table,
+    prices: PriceSettings,
+    /// Version of the prices, once it was asked for.
+    prices_version: OnceLock<u64>,
     /// Repetitions of the whole process.
     pub(crate) retry_budget: Arc<Budget>,
     /// By provider's name.
@@ -256,6 +262,8 @@ impl Snapshot {
             }),
             aliases: aliases.collect(),
             anonymous: anonymous.collect(),
+            prices: settings.prices.clone(),
+            prices_version: OnceLock::new(),
             retry_budget,
             health,
             routes,
@@ -284,6 +292,11 @@ impl Snapshot {
     #[cfg(test)]
     pub(crate) fn routes(&self) -> &[Arc<Route>] {
         &self.routes
+    }
+
+    /// Version of the prices.
+    pub(crate) fn prices_version(&self) -> u64 {
+        *self.prices_version.get_or_init(|| self.prices.version())
     }
 
     /// Every provider, in the configuration's order.
@@ -470,6 +483,7 @@ impl Provider {
             realtime: settings.realtime,
             timeouts: settings.timeouts.clone(),
             ping: settings.streams.ping,
+            tariff: general.prices.tariff(&settings.name, settings.kind)?,
             pool,
             way,
             health,

@@ -68,6 +68,7 @@ pub(crate) struct Packer {
     previous_at_us: i64,
     previous_snapshot: u64,
     pub(super) previous_policy: u64,
+    previous_prices: u64,
 }
 
 /// A packed batch, ready for the store.
@@ -102,7 +103,8 @@ impl Packer {
         self.prints.clear();
         self.decisions.clear();
         self.count = 0;
-        (self.previous_at_us, self.previous_snapshot, self.previous_policy) = (0, 0, 0);
+        (self.previous_at_us, self.previous_snapshot) = (0, 0);
+        (self.previous_policy, self.previous_prices) = (0, 0);
     }
 
     /// Forgets the sums, and what was learnt if that is too much. To be called between batches.
@@ -208,6 +210,9 @@ impl Packer {
         self.attempts(record, provider_place);
         self.address(record.client_address);
         self.inspections(&record.inspections);
+        self.put_optional(record.usage.web_searches);
+        self.put(record.prices ^ self.previous_prices);
+        self.previous_prices = record.prices;
     }
 
     /// Its length in bytes, and the bytes.

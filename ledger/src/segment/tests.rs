@@ -40,17 +40,28 @@ fn segments_of_the_formats_before_are_read() {
     record.client_address = None;
     record.inspections = crate::Inspections::default();
     record.attempts.iter_mut().for_each(|attempt| attempt.model = None);
+    record.usage.web_searches = None;
+    record.prices = 0;
     let (_, mut body) = pack(std::slice::from_ref(&record));
-    // They are the same but for the last bytes, which say that nothing was inspected and that there is no address.
+    // They are the same but for the last bytes, which say: no prices, no searches; nothing was inspected; no address.
+    let read = |body: &[u8]| unpack(body, 1).map(|read| read == std::slice::from_ref(&record));
     assert_eq!((body[0], body.pop(), body.pop()), (FORMAT, Some(0), Some(0)));
-    assert!(unpack(&body, 1).is_err());
+    assert!(read(&body).is_err());
+    body[0] = 4;
+    assert_eq!(read(&body), Ok(true));
+    assert_eq!(body.pop(), Some(0));
+    assert!(read(&body).is_err());
+    body[0] = 3;
+    assert_eq!(read(&body), Ok(true));
+    assert_eq!(body.pop(), Some(0));
+    assert!(read(&body).is_err());
     for before in [1, 2] {
         body[0] = before;
-        assert_eq!(unpack(&body, 1).unwrap(), std::slice::from_ref(&record));
+        assert_eq!(read(&body), Ok(true));
     }
     for unknown in [0, FORMAT + 1] {
         body[0] = unknown;
-        assert!(unpack(&body, 1).is_err());
+        assert!(read(&body).is_err());
     }
 }
 

@@ -1,7 +1,7 @@
 //! A blob in, records out. Trusts nothing: a damaged segment is an error, never a panic or a huge allocation.
 
 use super::varint::{take, unzigzag};
-use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, FORMAT_ADDRESS, FORMATS};
+use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, FORMAT_ADDRESS, FORMAT_PRICES, FORMATS};
 use crate::record::{Attempt, Record};
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, CallerKind, CapabilitySet, Reason};
@@ -21,7 +21,7 @@ const STATIC_WORDS: usize = 4_096;
 /// Reads all records of a segment that holds `count`.
 pub(crate) fn unpack(body: &[u8], count: u32) -> Result<Vec<Record>, Fault> {
     let mut reader =
-        Segment { input: body, format: FORMAT, texts: Vec::new(), callers: Vec::new(), policy: 0 };
+        Segment { input: body, format: FORMAT, texts: Vec::new(), callers: Vec::new(), policy: 0, prices: 0 };
     reader.format = reader.byte()?;
     if !FORMATS.contains(&reader.format) {
         return Err("a format this program does not know");
@@ -50,6 +50,8 @@ pub(super) struct Segment<'a> {
     pub(super) format: u8,
     /// The policy version of the last record that was inspected.
     pub(super) policy: u64,
+    /// The version of prices of the last record.
+    prices: u64,
     texts: Vec<Arc<str>>,
     callers: Vec<Arc<Caller>>,
 }
@@ -73,6 +75,9 @@ impl<'a> Segment<'a> {
         let (request_bytes, response_bytes) = (self.number()?, self.number()?);
         let (provider_request_id, conversation) = (self.inline()?, self.inline()?);
         let snapshot = previous_snapshot ^ self.number()?;
+        let (attempts, client_address) = (self.attempts()?, self.address()?);
+        let inspections = self.inspections()?;
+        let (web_searches, prices) = self.prices()?;
         Ok(Record {
             id,
             started_at_us,
@@ -92,17 +97,18 @@ impl<'a> Segment<'a> {
             status,
             reason,
             streamed: flags & 0x80 != 0,
-            usage,
+            usage: Usage { web_searches, ..usage },
             origin,
             cost,
+            prices,
             request_bytes,
             response_bytes,
             provider_request_id,
             conversation,
-            attempts: self.attempts()?,
+            attempts,
             snapshot,
-            client_address: self.address()?,
-            inspections: self.inspections()?,
+            client_address,
+            inspections,
         })
     }
 
@@ -118,6 +124,16 @@ impl<'a> Segment<'a> {
         let v4 = || octets.try_into().map(|octets: [u8; 4]| IpAddr::from(octets));
         let v6 = || octets.try_into().map(|octets: [u8; 16]| IpAddr::from(octets));
         v4().or_else(|_length| v6()).map(Some).map_err(|_length| "an address is damaged")
+    }
+
+    /// Web searches, and the version of prices.
+    fn prices(&mut self) -> Result<(Option<u64>, u64), Fault> {
+        if self.format < FORMAT_PRICES {
+            return Ok((None, 0));
+        }
+        let searches = self.optional()?;
+        self.prices ^= self.number()?;
+        Ok((searches, self.prices))
     }
 
     fn usage(&mut self) -> Result<Usage, Fault> {
@@ -147,6 +163,7 @@ impl<'a> Segment<'a> {
             reasoning,
             audio_in,
             audio_out,
+            web_searches: None,
         })
     }
 

@@ -150,5 +150,6 @@ fn added(one: &Usage, other: &Usage) -> Usage {
         reasoning: add(one.reasoning, other.reasoning),
         audio_in: add(one.audio_in, other.audio_in),
         audio_out: add(one.audio_out, other.audio_out),
+        web_searches: add(one.web_searches, other.web_searches),
     }
 }

@@ -104,6 +104,7 @@ fn the_largest_usage_at_the_largest_price_overflows_into_unknown_only() {
         reasoning: most,
         audio_in: most,
         audio_out: most,
+        web_searches: most,
     };
     let price = Price::new(rates, &[]).unwrap();
     assert_eq!(price.cost_at(&usage, Factor::MAX), Cost::Unknown);
@@ -155,18 +156,18 @@ prop_compose! {
         let request = fee.map(|fee| Each::from_pico_usd(fee).unwrap());
         Rates {
             input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, audio_in, audio_out,
-            web_search: None, request,
+            web_search: request, request,
         }
     }
 }
 
 prop_compose! {
-    fn any_usage()(figures in prop::array::uniform8(prop::option::of(0_u64..2_000_000))) -> Usage {
+    fn any_usage()(figures in prop::array::uniform9(prop::option::of(0_u64..2_000_000))) -> Usage {
         usage_of(figures)
     }
 }
 
-fn usage_of(figures: [Option<u64>; 8]) -> Usage {
+fn usage_of(figures: [Option<u64>; 9]) -> Usage {
     let [
         input_uncached,
         cache_read,
@@ -176,6 +177,7 @@ fn usage_of(figures: [Option<u64>; 8]) -> Usage {
         reasoning,
         audio_in,
         audio_out,
+        web_searches,
     ] = figures;
     Usage {
         input_uncached,
@@ -186,10 +188,11 @@ fn usage_of(figures: [Option<u64>; 8]) -> Usage {
         reasoning,
         audio_in,
         audio_out,
+        web_searches,
     }
 }
 
-fn figures_of(usage: &Usage) -> [Option<u64>; 8] {
+fn figures_of(usage: &Usage) -> [Option<u64>; 9] {
     [
         usage.input_uncached,
         usage.cache_read,
@@ -199,6 +202,7 @@ fn figures_of(usage: &Usage) -> [Option<u64>; 8] {
         usage.reasoning,
         usage.audio_in,
         usage.audio_out,
+        usage.web_searches,
     ]
 }
 
@@ -210,7 +214,7 @@ fn height(cost: Cost) -> u128 {
 proptest! {
     #[test]
     fn a_cost_never_falls_when_a_bucket_grows(
-        rates in any_rates(), usage in any_usage(), bucket in 0_usize..8, more in 1_u64..1_000_000,
+        rates in any_rates(), usage in any_usage(), bucket in 0_usize..9, more in 1_u64..1_000_000,
     ) {
         prop_assume!(!usage.is_unknown());
         let price = Price::new(rates, &[]).unwrap();
@@ -253,6 +257,7 @@ proptest! {
         base in any_rates(), above in any_rates(), threshold in 0_u64..4_000_000, usage in any_usage(),
         slack in prop::array::uniform2(0_u64..1_000_000),
     ) {
+        let usage = Usage { web_searches: None, ..usage };
         let price = Price::new(base, &[Tier { tokens: threshold, rates: above }]).unwrap();
         let (input, output) = (usage.input().unwrap_or(0) + slack[0], usage.output().unwrap_or(0) + slack[1]);
         let bound = price.upper_bound(input, output, true, Factor::ONE);
@@ -262,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn any_figures_at_all_give_a_cost_or_none(figures in prop::array::uniform8(any::<Option<u64>>()), rates in any_rates()) {
+    fn any_figures_at_all_give_a_cost_or_none(figures in prop::array::uniform9(any::<Option<u64>>()), rates in any_rates()) {
         let price = Price::new(rates, &[]).unwrap();
         let _: Cost = price.cost_at(&usage_of(figures), Factor::MAX);
     }

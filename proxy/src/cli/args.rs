@@ -2,10 +2,12 @@
 
 mod alerts;
 mod keys;
+mod prices;
 mod reports;
 
 pub(crate) use alerts::{AlertFilterArguments, AlertsArguments, AlertsCommand, SumsArguments};
 pub(crate) use keys::{CreateArguments, CreateCommand, KeysArguments, KeysCommand};
+pub(crate) use prices::{DiffArguments, ImportArguments, PricesArguments, PricesCommand, ShowArguments};
 pub(crate) use reports::{
     AuditArguments, FilterArguments, MeterArguments, RecordsArguments, SplitWord, UsageArguments,
 };
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     Usage(UsageArguments),
     /// Show the records of exchanges, the newest first.
     Records(RecordsArguments),
+    /// Show what models cost, see what a file of prices changes, and import prices in others' formats.
+    Prices(PricesArguments),
     /// Show the configuration in force, its JSON Schema or its reference.
     Config(ConfigArguments),
     /// Count the tokens of recorded answers again, for those who dispute a bill.

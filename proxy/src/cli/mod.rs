@@ -14,6 +14,7 @@ mod demo;
 mod health;
 mod keys;
 mod meter;
+mod prices;
 mod remote;
 mod report;
 mod rows;
@@ -89,6 +90,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Usage(arguments) => report::usage(&arguments, console),
         Command::Records(arguments) => report::records(&arguments, console),
         Command::Meter(arguments) => meter::meter(&arguments, console),
+        Command::Prices(arguments) => prices::prices(&arguments, console),
         Command::Version => {
             writeln!(console.out, "narrows {}", env!("CARGO_PKG_VERSION"))?;
             Ok(Outcome::Fine)

@@ -3,6 +3,7 @@
 use super::args::RunArguments;
 use super::{Console, Outcome};
 use crate::config::{self, warning};
+use crate::prices;
 use crate::server::{self, Ready};
 use crate::telemetry::log;
 use anyhow::{Context, Result};
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &RunArguments, console: &mut Console<'_>) -> Result
         writeln!(console.err, "fail-open: {line}")?;
     }
     log::start(&loaded.settings.log);
+    prices::make_ready(&loaded.settings.prices.list);
     let admin_tls = loaded.settings.listen.admin.as_ref().is_some_and(|admin| admin.tls.is_some());
     let tls: Vec<bool> =
         loaded.settings.listen.gateway.iter().map(|listener| listener.tls.is_some()).collect();

@@ -9,6 +9,7 @@ use super::limits::{BudgetDocument, RateLimitDocument};
 use super::macros::settings;
 use super::paths::PathRule;
 use super::pattern::Pattern;
+use super::prices::PricesDocument;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
     ATTEMPTS_MAX, Alerts, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
@@ -104,6 +105,8 @@ settings! {
         pub(super) budgets: Vec<(String, BudgetDocument)> as Map<BudgetDocument> = "{}",
         /// Rate limits: how much may be asked for in a stretch of time, and at a time. The name is yours.
         pub(super) rate_limits: Vec<(String, RateLimitDocument)> as Map<RateLimitDocument> = "{}",
+        /// What models cost.
+        pub(super) prices: PricesDocument = "{}",
         /// Our own detectors.
         pub(super) guard: Guard = "{}",
         /// External guardrails. The name is yours; policies name it.

@@ -23,6 +23,7 @@ mod network;
 mod path;
 pub(crate) mod paths;
 pub mod pattern;
+pub mod prices;
 pub mod problem;
 pub mod reference;
 mod resolve;

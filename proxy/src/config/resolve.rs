@@ -43,6 +43,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
     let guardrails = check.guardrails(document, egress.as_ref());
     let (policies, detection) = check.policies(document);
     let (budgets, rate_limits) = (check.budgets(document), check.rate_limits(document));
+    let prices = check.prices(&document.prices, &names);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
     Settings {
         organization: Arc::clone(&document.organization),
@@ -65,6 +66,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         anonymous,
         budgets,
         rate_limits,
+        prices,
         guard: document.guard.clone(),
         detection,
         guardrails,

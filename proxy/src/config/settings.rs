@@ -10,6 +10,7 @@ use super::macros::{settings, words};
 use super::network::Network;
 use super::paths::PathRule;
 use super::pattern::Pattern;
+pub use super::prices::PriceSettings;
 use super::secret::Secret;
 use super::url::BaseUrl;
 use http::{HeaderName, HeaderValue};
@@ -71,6 +72,8 @@ pub struct Settings {
     pub budgets: Vec<BudgetRule>,
     /// How fast, in the order of the file.
     pub rate_limits: Vec<RateRule>,
+    /// What models cost.
+    pub prices: PriceSettings,
     /// Our own detectors: what is written about them.
     pub guard: Guard,
     /// Our own detectors, put together.

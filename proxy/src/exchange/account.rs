@@ -3,7 +3,7 @@
 use super::inspect::Watch;
 use super::route::Target;
 use super::tally::Counted;
-use super::{admit, clients, objects};
+use super::{admit, clients, cost, objects};
 use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::guard::{Guard, alert};
@@ -55,7 +55,9 @@ pub(crate) struct Account {
     beside: Option<&'static str>,
     /// Whether the provider keeps the answer, so that it can be referred to.
     pub(crate) stores: bool,
-    operation: Option<Operation>,
+    pub(super) operation: Option<Operation>,
+    /// Whether a path beside inference only reads or deletes, which nobody bills.
+    pub(super) reads_only: bool,
     client: Option<&'static str>,
     conversation: Option<Box<str>>,
     client_address: Option<IpAddr>,
@@ -91,7 +93,7 @@ pub(crate) struct Account {
     pub(crate) watch: Option<Box<Watch>>,
     /// What was looked at, and what came of it.
     inspections: Inspections,
-    status: u16,
+    pub(super) status: u16,
     settled: bool,
 }
 
@@ -113,6 +115,7 @@ impl Account {
             beside: None,
             stores: false,
             operation: None,
+            reads_only: false,
             client: None,
             conversation: None,
             client_address: None,
@@ -517,7 +520,8 @@ impl Account {
             self.gateway.metrics.probe_answered();
             return;
         }
-        let record = self.record(reason);
+        let (cost, prices) = cost::of(self);
+        let record = Record { cost, prices, ..self.record(reason) };
         let charges = self.settle_limits(&record);
         self.gateway.metrics.settled(&record, self.provider.as_deref(), self.spends());
         self.gateway.ledger.submit_charged(record, charges);
@@ -566,6 +570,7 @@ impl Account {
             usage: self.usage,
             origin: self.origin,
             cost: Cost::Unknown,
+            prices: 0,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
             provider_request_id: self.provider_request_id.take(),

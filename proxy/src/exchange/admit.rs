@@ -112,7 +112,8 @@ async fn reserve(account: &mut Account, want: &Want<'_>, waited: bool) -> Result
     let (models, providers) = ([requested, &*target.model], [&*target.provider.name]);
     let models = if target.model.is_empty() { &[][..] } else { &models[..] };
     let at_us = account.started_at_us;
-    let price = |input, output| worst_price(target, input, output, at_us);
+    let audio = account.prompt_media > 0;
+    let price = |input, output| worst_price(target, input, output, audio, at_us);
     let ask = Ask {
         facts: Facts { models, providers: &providers, ..account.facts() },
         prompt: if bounds.is_some() { account.prompt_estimate() } else { 0 },
@@ -128,9 +129,9 @@ async fn reserve(account: &mut Account, want: &Want<'_>, waited: bool) -> Result
 }
 
 /// What so many tokens cost at most at a target, in nano-dollars; `None` when no price is known.
-fn worst_price(target: &Target, input: u64, output: u64, at_us: i64) -> Option<u64> {
-    let _ = (target, input, output, at_us);
-    None
+fn worst_price(target: &Target, input: u64, output: u64, audio: bool, at_us: i64) -> Option<u64> {
+    let quote = target.provider.tariff.quote(&target.model, None, at_us)?;
+    quote.upper_bound(input, output, audio).nano_usd()
 }
 
 /// Waits as long as the rules that hold requests up want it to, and no longer than they may.

@@ -12,6 +12,7 @@ mod clients;
 #[cfg(test)]
 pub(crate) use clients::is_agent;
 pub(crate) mod coding;
+mod cost;
 mod identify;
 mod inspect;
 mod objects;

@@ -4,7 +4,7 @@ use super::Account;
 use super::pass::{self, Asked};
 use crate::downstream::Session;
 use crate::respond::{Page, Refusal};
-use http::header;
+use http::{Method, header};
 use narrows_llm::Dialect;
 use narrows_llm::endpoint::{self, Endpoint, Operation, PathFault};
 use narrows_policy::Reason;
@@ -46,6 +46,7 @@ pub(crate) fn receive(session: &Session<'_>, account: &mut Account) -> Result<Ar
         && let Some(asked) = pass::asked(&account.snapshot, head)
     {
         account.set_beside(asked.family(), asked.dialect());
+        account.reads_only = matches!(head.method, Method::GET | Method::HEAD | Method::DELETE);
         account.note_client(head);
         account.note_address(session.peer(), head);
         return match session.ambiguity() {

@@ -38,6 +38,7 @@ mod matrix;
 mod metering;
 mod objects;
 mod pass_through;
+mod prices;
 mod process;
 mod rate_limits;
 mod reload;

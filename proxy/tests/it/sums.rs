@@ -129,6 +129,8 @@ async fn five_hundred_mixed_exchanges_leave_five_hundred_records_that_add_up() {
     }
     let sums = gate.ledger.verify().unwrap();
     assert!(sums.consistent);
+    assert!(records.iter().any(|record| record.cost.nano_usd() > Some(0)));
+    crate::prices::assert_adds_up(&gate, &records).await;
     for gauge in ["narrows_exchanges_in_flight", "narrows_streams_in_flight", "narrows_buffered_bytes"] {
         assert_eq!(gate.gauge(gauge).await, 0.0, "{gauge}");
     }

@@ -15,6 +15,7 @@ pub(crate) struct AnthropicUsage {
     write_5m: Option<u64>,
     write_1h: Option<u64>,
     thinking: Option<u64>,
+    web_searches: Option<u64>,
 }
 
 impl Object for AnthropicUsage {
@@ -33,6 +34,25 @@ impl Object for AnthropicUsage {
                 let details: OutputDetails = object(map)?.unwrap_or_default();
                 self.thinking = details.thinking;
             }
+            "server_tool_use" => {
+                let tools: ServerTools = object(map)?.unwrap_or_default();
+                self.web_searches = tools.web_searches;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+#[derive(Default)]
+struct ServerTools {
+    web_searches: Option<u64>,
+}
+
+impl Object for ServerTools {
+    fn field<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<bool, A::Error> {
+        match key {
+            "web_search_requests" => self.web_searches = count(map)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -82,6 +102,7 @@ impl AnthropicUsage {
             (&mut self.write_5m, newer.write_5m),
             (&mut self.write_1h, newer.write_1h),
             (&mut self.thinking, newer.thinking),
+            (&mut self.web_searches, newer.web_searches),
         ]);
     }
 
@@ -124,6 +145,7 @@ impl AnthropicUsage {
             reasoning: self.thinking.map(|thought| self.output.map_or(thought, |output| thought.min(output))),
             audio_in: None,
             audio_out: None,
+            web_searches: self.web_searches,
         };
         Converted { usage, anomaly: self.output.is_some_and(|output| thought > output) }
     }
@@ -150,6 +172,7 @@ mod tests {
         .convert();
         assert_eq!((c.usage.input(), c.usage.output(), c.usage.reasoning), (Some(140), Some(50), Some(40)));
         assert_eq!((c.usage.cache_write_5m, c.usage.cache_write_1h), (Some(20), Some(10)));
+        assert_eq!((c.usage.web_searches, c.usage.total()), (Some(1), Some(190)), "a search is no token");
     }
 
     #[test]

@@ -214,6 +214,7 @@ mod tests {
             reasoning: Some(30),
             audio_in: Some(5),
             audio_out: Some(4),
+            web_searches: None,
         };
         assert_eq!((c.usage, c.anomaly), (expected, false));
         assert_eq!((c.usage.input(), c.usage.output()), (Some(100), Some(50)));

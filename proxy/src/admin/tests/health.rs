@@ -64,6 +64,7 @@ fn the_exposition_is_whole_and_valid() {
     for metric in crate::telemetry::metrics::table::METRICS {
         let rare = [
             "narrows_usage_unknown_total",
+            "narrows_cost_unknown_total",
             "narrows_failovers_total",
             "narrows_retries_total",
             "narrows_alerts_total",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Raw units of durations: microseconds.
 const MICROS: f64 = 1e6;
-/// Raw units of durations per token: nanoseconds.
+/// Raw units of durations per token, and of money: nanoseconds, nano-dollars.
 const NANOS: f64 = 1e9;
 /// Raw units of what is counted one by one.
 const ONE: f64 = 1.0;
@@ -32,6 +32,9 @@ pub(super) struct Families {
     pub(super) retries: Family,
     pub(super) tokens: Family,
     pub(super) usage_unknown: Family,
+    /// Nano-dollars.
+    pub(super) cost: Family,
+    pub(super) cost_unknown: Family,
     pub(super) request_bytes: Family,
     pub(super) response_bytes: Family,
     pub(super) limit_refusals: Family,
@@ -74,6 +77,8 @@ impl Families {
             retries: family(&table::RETRIES, ONE)?,
             tokens: family(&table::TOKENS, ONE)?,
             usage_unknown: family(&table::USAGE_UNKNOWN, ONE)?,
+            cost: family(&table::COST, NANOS)?,
+            cost_unknown: family(&table::COST_UNKNOWN, ONE)?,
             request_bytes: family(&table::REQUEST_BYTES, ONE)?,
             response_bytes: family(&table::RESPONSE_BYTES, ONE)?,
             limit_refusals: family(&table::LIMIT_REFUSALS, ONE)?,

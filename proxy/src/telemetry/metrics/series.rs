@@ -12,7 +12,7 @@ use super::labels::{
 use arc_swap::ArcSwap;
 use narrows_ledger::{Attempt, Record};
 use narrows_llm::Dialect;
-use narrows_meter::{Origin, Usage};
+use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::Reason;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -75,6 +75,8 @@ struct PerModel {
     server_duration: [Handle; ERRORS],
     first_token: Handle,
     per_token: Handle,
+    cost: Handle,
+    cost_unknown: Handle,
 }
 
 impl Series {
@@ -110,7 +112,8 @@ impl Series {
         spends: bool,
     ) {
         let Some((name, kind)) = provider else {
-            self.none.count(families, record, spends);
+            let dialect = self.none.count(families, record, spends);
+            dialect.other().count_cost(families, record, &self.none.name);
             return;
         };
         // Borrowed and not cloned: a count of references would be one more line that all workers write.
@@ -133,6 +136,8 @@ impl Series {
         // What was refused before anybody was asked is no operation of generative AI, and neither is counting tokens.
         if spends && !record.attempts.is_empty() {
             self.count_operation(families, record, provider, per_dialect);
+        } else {
+            per_dialect.other().count_cost(families, record, &provider.name);
         }
     }
 
@@ -157,6 +162,7 @@ impl Series {
         };
         let model = model.map_or_else(|| dialect.other(), |model| &**model);
         model.count(families, record, dialect.operation, provider.kind);
+        model.count_cost(families, record, &provider.name);
     }
 
     /// The series of the provider with this name, made if they are not there yet.
@@ -293,6 +299,15 @@ impl PerDialect {
 }
 
 impl PerModel {
+    fn count_cost(&self, families: &Families, record: &Record, provider: &str) {
+        match record.cost {
+            // What cost nothing, like most of what is refused, makes no series.
+            Cost::NanoUsd(0) => {}
+            Cost::NanoUsd(cost) => self.cost.of(&families.cost, [provider, &self.model]).add(cost),
+            Cost::Unknown => self.cost_unknown.of(&families.cost_unknown, [provider, &self.model]).add(1),
+        }
+    }
+
     fn new(model: Arc<str>) -> PerModel {
         PerModel {
             model,
@@ -301,6 +316,8 @@ impl PerModel {
             server_duration: Handle::row(),
             first_token: Handle::default(),
             per_token: Handle::default(),
+            cost: Handle::default(),
+            cost_unknown: Handle::default(),
         }
     }
 

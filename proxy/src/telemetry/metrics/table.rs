@@ -41,6 +41,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Tokens of a model.
     Tokens,
+    /// US dollars.
+    Dollars,
     /// Things: exchanges, records, connections.
     Count,
     /// 0 or 1.
@@ -59,6 +61,7 @@ impl Unit {
             Unit::Seconds => "seconds",
             Unit::Bytes => "bytes",
             Unit::Tokens => "tokens",
+            Unit::Dollars => "US dollars",
             Unit::Count => "",
             Unit::Flag => "0 or 1",
             Unit::Ratio => "0 to 1",
@@ -203,6 +206,10 @@ metrics! {
         "Tokens, by where the figures came from. Types overlap as in gen_ai_client_token_usage: add `input` and `output` only.";
     USAGE_UNKNOWN = Recorded Kind::Counter, Count, "narrows_usage_unknown_total", &[&TYPE, &PROVIDER],
         "Exchanges that a provider answered with success and whose `input` or `output` tokens are not known.";
+    COST = Recorded Kind::Counter, Dollars, "narrows_cost_usd_total", &[&PROVIDER, &MODEL],
+        "Known cost of exchanges, by the model asked of the provider. Records and `narrows usage` have it in whole nano-dollars.";
+    COST_UNKNOWN = Recorded Kind::Counter, Count, "narrows_cost_unknown_total", &[&PROVIDER, &MODEL],
+        "Exchanges whose cost is not known: no price, or no usage. They are in no sum of costs.";
     REQUEST_BYTES = Recorded Kind::Counter, Bytes, "narrows_request_body_bytes_total", &[&PROVIDER],
         "Bytes of request bodies as received.";
     RESPONSE_BYTES = Recorded Kind::Counter, Bytes, "narrows_response_body_bytes_total", &[&PROVIDER],

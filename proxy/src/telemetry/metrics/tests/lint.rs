@@ -35,6 +35,7 @@ fn names_units_and_kinds_fit() {
             // The conventions count tokens without a suffix.
             Unit::Tokens if name.starts_with("gen_ai_") => "_token_usage",
             Unit::Tokens => "_tokens",
+            Unit::Dollars => "_usd",
             Unit::Count | Unit::Flag => "",
         };
         assert!(base.ends_with(suffix), "{name}: should end in {suffix}");
@@ -101,6 +102,8 @@ fn everything_recorded_is_in_the_table_with_its_labels_and_the_other_way_round()
     let mut unknown = record();
     unknown.usage = narrows_meter::Usage::default();
     count(&metrics, &unknown, "openai");
+    let unpriced = narrows_ledger::Record { cost: narrows_meter::Cost::Unknown, ..record() };
+    count(&metrics, &unpriced, "openai");
     let mut repeated = record();
     let failed = repeated.attempts.first().unwrap().clone();
     let other = narrows_ledger::Attempt { model: Some("another".into()), ..failed.clone() };

@@ -42,7 +42,8 @@ pub(crate) fn record() -> Record {
             ..Usage::default()
         },
         origin: Origin::Provider,
-        cost: Cost::Unknown,
+        cost: Cost::NanoUsd(1_234_567),
+        prices: 9,
         request_bytes: 1_000,
         response_bytes: 2_000,
         provider_request_id: None,

@@ -3,7 +3,7 @@
 use super::{attempt, count, record, recorded};
 use crate::telemetry::metrics::Metrics;
 use narrows_ledger::Record;
-use narrows_meter::{Origin, Usage};
+use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Blame, Reason};
 use std::collections::BTreeMap;
 
@@ -24,6 +24,7 @@ fn varied(number: usize) -> Record {
         reasoning: number.is_multiple_of(7).then_some(n),
         ..Usage::default()
     };
+    record.cost = if number.is_multiple_of(5) { Cost::Unknown } else { Cost::NanoUsd(n * 1_000_000_017) };
     record.request_bytes = n * 11;
     record.response_bytes = n * 13;
     record.duration_us = 1_000_000 + n;
@@ -43,6 +44,7 @@ fn add(sums: &mut Sums, key: &[&str], amount: u64) {
 #[test]
 fn counters_are_the_sums_of_the_records() {
     let metrics = Metrics::new().unwrap();
+    metrics.name_models((0..4).map(|model| format!("model-{model}").into()).collect());
     let mut wanted = Sums::new();
     for number in 0..500 {
         let record = varied(number);
@@ -66,6 +68,13 @@ fn counters_are_the_sums_of_the_records() {
         add(&mut wanted, &["narrows_response_body_bytes_total", provider], record.response_bytes);
         for attempt in &record.attempts {
             add(&mut wanted, &["narrows_attempts_total", &attempt.provider, attempt.reason.as_str()], 1);
+        }
+        // What reached no provider has no model of its own.
+        let model = record.model_sent.as_deref().filter(|_| record.provider.is_some()).unwrap_or("other");
+        match record.cost {
+            Cost::NanoUsd(0) => {}
+            Cost::NanoUsd(cost) => add(&mut wanted, &["narrows_cost_usd_total", provider, model], cost),
+            Cost::Unknown => add(&mut wanted, &["narrows_cost_unknown_total", provider, model], 1),
         }
         let usage = &record.usage;
         for (word, figure) in [
@@ -97,12 +106,16 @@ fn counters_are_the_sums_of_the_records() {
         ("narrows_attempts_total", &["provider", "reason"]),
         ("narrows_tokens_total", &["type", "origin", "provider"]),
         ("narrows_usage_unknown_total", &["type", "provider"]),
+        ("narrows_cost_usd_total", &["provider", "gen_ai_request_model"]),
+        ("narrows_cost_unknown_total", &["provider", "gen_ai_request_model"]),
     ]);
     let mut found = Sums::new();
     for ((name, labels), value) in &read.samples {
         if let Some(order) = order.get(name.as_str()) {
             let key = std::iter::once(name.clone()).chain(order.iter().map(|label| labels[*label].clone()));
-            found.insert(key.collect(), *value);
+            // Money is counted in nano-dollars and shown in dollars.
+            let scale = if name == "narrows_cost_usd_total" { 1e9 } else { 1.0 };
+            found.insert(key.collect(), (*value * scale).round());
         }
     }
     assert_eq!(found, wanted);

@@ -1,0 +1,54 @@
+//! What an exchange cost: its usage at the prices that its provider has for its model at the time it began.
+
+use super::Account;
+use narrows_llm::endpoint::Operation;
+use narrows_meter::{Cost, Quote, Tariff};
+
+/// The cost, and the version of the prices where any were looked up, else 0.
+///
+/// Nothing that is known to cost nothing is unknown: what was never sent to a provider, what no provider bills (lists of
+/// models, counting of tokens, reading and deleting stored objects), and what the provider refused. All else is unknown
+/// unless its usage is known and every bucket of it has a price.
+pub(super) fn of(account: &Account) -> (Cost, u64) {
+    if account.attempts.is_empty() || !may_cost(account) {
+        return (Cost::ZERO, 0);
+    }
+    let Some(provider) = &account.provider else { return (Cost::ZERO, 0) };
+    if account.usage.is_unknown() {
+        let taken = account.attempts.iter().any(|attempt| attempt.status.is_some_and(is_taken));
+        return (if taken { Cost::Unknown } else { Cost::ZERO }, 0);
+    }
+    let version = account.snapshot.prices_version();
+    let cost = match quote(account, &provider.tariff) {
+        Some(quote) if !lacks_output(account) => quote.cost(&account.usage),
+        _ => Cost::Unknown,
+    };
+    (cost, version)
+}
+
+/// The price of the model that was asked of the provider. Where no price has its name, as with a deployment's name of
+/// one's own, that of the model that the provider says it used.
+fn quote<'a>(account: &Account, tariff: &'a Tariff) -> Option<Quote<'a>> {
+    let names = [&account.model_sent, &account.model_answered];
+    names.into_iter().flatten().find_map(|model| tariff.quote(model, None, account.started_at_us))
+}
+
+/// Whether a provider bills what was asked for.
+fn may_cost(account: &Account) -> bool {
+    match account.operation {
+        Some(Operation::Beside) => !account.reads_only,
+        _ => account.spends(),
+    }
+}
+
+/// A provider that answers so takes the request: success, or a change to another protocol.
+fn is_taken(status: u16) -> bool {
+    matches!(status, 101 | 200..300)
+}
+
+/// Whether something was generated of which nothing is known: what is known of the usage would be too little. Where no
+/// answer began, nothing was.
+fn lacks_output(account: &Account) -> bool {
+    let generates = !matches!(account.operation, Some(Operation::Embed | Operation::Beside));
+    generates && account.usage.output().is_none() && is_taken(account.status)
+}
