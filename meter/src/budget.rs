@@ -145,6 +145,19 @@ impl Spending {
         Reservation { amount, at_us: now_us }
     }
 
+    /// Holds `more` for an exchange that turns out larger than was reserved for it. False if there is no room: it holds what
+    /// it held.
+    pub fn extend(&mut self, budget: &Budget, now_us: i64, reservation: &mut Reservation, more: u64) -> bool {
+        let settled = self.settled(budget, now_us);
+        let free = budget.limit.saturating_sub(settled).saturating_sub(self.reserved);
+        if more > free {
+            return false;
+        }
+        self.reserved += more;
+        reservation.amount += more;
+        true
+    }
+
     /// Puts what the exchange came to in the place of what was held for it: 0 gives everything back. Gives the thresholds
     /// that are reached and were not told in this window.
     pub fn settle(

@@ -33,6 +33,11 @@ impl Refusal {
         &self.message
     }
 
+    /// The status of its answer.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
     /// A refusal with the reason's usual status. The message names the cause, says what to do about it, and holds
     /// no secret.
     pub(crate) fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Refusal {

@@ -112,9 +112,26 @@ fn shares_are_rounded_up_and_never_nothing() {
     assert_eq!(share(u64::MAX, 200), u64::MAX);
 }
 
+#[test]
+fn what_turns_out_larger_holds_more_as_long_as_there_is_room() {
+    let budget = daily(100);
+    let mut spending = Spending::new(&budget.window);
+    let mut growing = spending.reserve(&budget, 0, 40).unwrap();
+    let other = spending.reserve(&budget, 0, 50).unwrap();
+    assert!(spending.extend(&budget, 1, &mut growing, 10));
+    assert!(!spending.extend(&budget, 1, &mut growing, 1));
+    assert_eq!(growing.amount(), 50);
+    assert_eq!(spending.settle(&budget, 2, other, 20).count(), 0);
+    assert!(spending.extend(&budget, 2, &mut growing, 30));
+    assert!(!spending.extend(&budget, 2, &mut growing, 1));
+    drop(spending.settle(&budget, 3, growing, 80));
+    assert_eq!(spending.level(&budget, 3), Level { settled: 100, reserved: 0, resets_us: Some(DAY_US) });
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Reserve(u64),
+    Extend { which: usize, more: u64 },
     Settle { which: usize, share: u8 },
     Wait(i64),
     Limit(u64),
@@ -124,6 +141,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (0_u64..60).prop_map(Step::Reserve),
         4 => (any::<usize>(), 0_u8..=100).prop_map(|(which, share)| Step::Settle { which, share }),
+        2 => (any::<usize>(), 0_u64..30).prop_map(|(which, more)| Step::Extend { which, more }),
         1 => (1_i64..DAY_US).prop_map(Step::Wait),
         1 => (50_u64..150).prop_map(Step::Limit),
     ];
@@ -162,7 +180,14 @@ proptest! {
                         told.push((threshold, now));
                     }
                 }
-                Step::Settle { .. } => {}
+                Step::Extend { which, more } if !open.is_empty() => {
+                    let which = which % open.len();
+                    if spending.extend(&budget, now, &mut open[which], more) && more > 0 {
+                        let level = spending.level(&budget, now);
+                        prop_assert!(level.settled + level.reserved <= budget.limit);
+                    }
+                }
+                Step::Settle { .. } | Step::Extend { .. } => {}
                 Step::Wait(time) => now += time,
                 Step::Limit(limit) => budget.limit = limit,
             }

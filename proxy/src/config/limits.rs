@@ -65,6 +65,9 @@ settings! {
         on_error: Option<OnLimitError> = optional,
         /// Tokens reserved for each choice of an answer that the request sets no bound for (`max_tokens`).
         reserve_output: usize as Count<0, RESERVE_MAX> = "4096",
+        /// Whether a stream is ended when it has come to more than was reserved for it and the budget has no room for more: with
+        /// an error event of the client's dialect. Only with `at_limit: block`.
+        end_streams: bool = "false",
     }
 
     /// A rate limit: how much may be asked for in a stretch of time, wherever it begins, and how much at a time. At least one
@@ -201,6 +204,8 @@ pub struct BudgetRule {
     pub on_error: OnLimitError,
     /// Tokens reserved for a choice without a bound.
     pub reserve_output: u64,
+    /// Whether a stream for which there is no more room is ended.
+    pub end_streams: bool,
 }
 
 /// A rate limit in force.
@@ -321,6 +326,10 @@ impl Check<'_, '_> {
             let message = "a window that rolls begins in no time zone";
             self.problem(&path.key("time_zone"), message, "remove it, or write `window: day`");
         }
+        if document.end_streams && document.at_limit != AtLimit::Block {
+            let message = "a budget that refuses nothing ends no streams";
+            self.problem(&path.key("end_streams"), message, "remove it, or write `at_limit: block`");
+        }
         let (unit, limit) = limit?;
         Some(BudgetRule {
             name: Arc::from(name),
@@ -331,6 +340,7 @@ impl Check<'_, '_> {
             delay: document.delay,
             on_error: on_error(document.on_error, document.at_limit),
             reserve_output: amount(document.reserve_output),
+            end_streams: document.end_streams,
         })
     }
 

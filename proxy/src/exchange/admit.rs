@@ -3,12 +3,15 @@
 use super::Account;
 use super::route::{Target, Upstream};
 use crate::alerts::Alert;
+use crate::config::limits::Unit;
 use crate::downstream::Session;
 use crate::gateway::Gateway;
 use crate::limits::{Ask, Counters, Crossed, Refused, Rule, Why};
 use crate::respond::Refusal;
+use crate::snapshot::Provider;
 use narrows_ledger::{Record, Spent};
 use narrows_llm::request::Bounds;
+use narrows_llm::stream::Progress;
 use narrows_policy::{Action, Facts, Reason, Stage};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,7 +116,7 @@ async fn reserve(account: &mut Account, want: &Want<'_>, waited: bool) -> Result
     let models = if target.model.is_empty() { &[][..] } else { &models[..] };
     let at_us = account.started_at_us;
     let audio = account.prompt_media > 0;
-    let price = |input, output| worst_price(target, input, output, audio, at_us);
+    let price = |input, output| worst_price(&target.provider, &target.model, (input, output), audio, at_us);
     let ask = Ask {
         facts: Facts { models, providers: &providers, ..account.facts() },
         prompt: if bounds.is_some() { account.prompt_estimate() } else { 0 },
@@ -129,9 +132,33 @@ async fn reserve(account: &mut Account, want: &Want<'_>, waited: bool) -> Result
 }
 
 /// What so many tokens cost at most at a target, in nano-dollars; `None` when no price is known.
-fn worst_price(target: &Target, input: u64, output: u64, audio: bool, at_us: i64) -> Option<u64> {
-    let quote = target.provider.tariff.quote(&target.model, None, at_us)?;
+fn worst_price(
+    provider: &Provider,
+    model: &str,
+    (input, output): (u64, u64),
+    audio: bool,
+    at_us: i64,
+) -> Option<u64> {
+    let quote = provider.tariff.quote(model, None, at_us)?;
     quote.upper_bound(input, output, audio).nano_usd()
+}
+
+/// Whether a stream may go on that has come to this.
+///
+/// # Errors
+/// When a budget that ends streams has no room for more of it.
+pub(super) fn go_on(account: &mut Account, progress: &Progress) -> Result<(), Refusal> {
+    let output = progress.output_tokens().unwrap_or(0);
+    let input = progress.usage.input().unwrap_or_else(|| account.prompt_estimate());
+    let (provider, model) = (account.provider.clone(), account.model_sent.clone());
+    let (audio, at_us) = (account.prompt_media > 0, account.started_at_us);
+    let so_far = |unit| match unit {
+        Unit::Requests => Some(1),
+        Unit::Tokens => Some(input.saturating_add(output)),
+        Unit::Usd => worst_price(provider.as_deref()?, model.as_deref()?, (input, output), audio, at_us),
+    };
+    let grown = account.hold.grow(&so_far);
+    grown.map_err(|refused| refuse(account, *refused))
 }
 
 /// Waits as long as the rules that hold requests up want it to, and no longer than they may.

@@ -66,6 +66,20 @@ pub(crate) struct Refused {
     pub(crate) rooms: Rooms,
 }
 
+impl Refused {
+    /// A refusal by a rule.
+    pub(super) fn new(rule: &Arc<Rule>, why: Why, retry: Option<Duration>, message: String) -> Box<Refused> {
+        Box::new(Refused {
+            rule: Arc::clone(rule),
+            why,
+            retry,
+            may_wait: None,
+            message: message.into(),
+            rooms: Rooms::default(),
+        })
+    }
+}
+
 /// What an exchange came to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct CameTo {

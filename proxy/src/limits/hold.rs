@@ -1,9 +1,12 @@
 //! What an exchange holds of its limits. Whoever drops it unsettled gives everything back.
 
 use super::clock::Now;
+use super::counters::Refused;
 use super::counter::{Count, Counter, State, amount};
 use super::headers::Rooms;
+use super::report;
 use super::rule::Rule;
+use crate::config::limits::Unit;
 use narrows_ledger::{Charge, Spent};
 use narrows_meter::budget::{Level, Reservation};
 use narrows_meter::rate::Ticket;
@@ -15,6 +18,8 @@ pub(crate) struct Held {
     pub(crate) counter: Arc<Counter>,
     /// Whether it is another counter, or another amount, at another target.
     pub(crate) of_target: bool,
+    /// The unit of a budget that ends streams when it has no more room.
+    pub(crate) ends_streams: Option<Unit>,
     pub(crate) room: Room,
 }
 
@@ -58,6 +63,41 @@ impl Hold {
     pub(crate) fn give_back_from(&mut self, count: usize) {
         let now = Now::read();
         self.held.drain(count.min(self.held.len())..).for_each(|held| give_back(held, now));
+    }
+
+    /// Whether a stream has to be asked about while it goes on.
+    pub(crate) fn ends_streams(&self) -> bool {
+        self.held.iter().any(|held| held.ends_streams.is_some())
+    }
+
+    /// Holds more where the exchange has come to more than is held. `so_far` says to what it has come in a unit.
+    ///
+    /// # Errors
+    /// When a budget that ends streams has no room for more.
+    pub(crate) fn grow(&mut self, so_far: &dyn Fn(Unit) -> Option<u64>) -> Result<(), Box<Refused>> {
+        for held in &mut self.held {
+            let (Some(unit), Room::Budget(reservation)) = (held.ends_streams, &mut held.room) else { continue };
+            let Some(missing) = so_far(unit).and_then(|amount| amount.checked_sub(reservation.amount())) else {
+                continue;
+            };
+            if missing == 0 {
+                continue;
+            }
+            let now = Now::read();
+            let mut state = held.counter.lock();
+            let State { rule, count } = &mut *state;
+            let (Count::Spending(spending), Rule::Budget(budget)) = (count, &**rule) else { continue };
+            // Some more than is missing, so that not every piece of a stream asks.
+            let ahead = missing.saturating_add(reservation.amount() / 4);
+            let held_more = [ahead, missing]
+                .into_iter()
+                .any(|more| spending.extend(&budget.budget, now.wall_us, reservation, more));
+            if !held_more {
+                let level = spending.level(&budget.budget, now.wall_us);
+                return Err(report::ended(rule, &held.counter, &level));
+            }
+        }
+        Ok(())
     }
 
     /// What is charged to budgets for what the exchange came to.

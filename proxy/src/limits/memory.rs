@@ -136,7 +136,13 @@ impl Limits {
                 continue;
             }
             match self.take(rule, ask, now, &mut hold.rooms) {
-                Ok(Some((counter, room))) => hold.held.push(Held { counter, of_target, room }),
+                Ok(Some((counter, room))) => {
+                    let ends_streams = match &**rule {
+                        Rule::Budget(budget) if budget.end_streams => Some(budget.unit),
+                        _ => None,
+                    };
+                    hold.held.push(Held { counter, of_target, ends_streams, room });
+                }
                 Ok(None) => {}
                 Err(refused) => {
                     hold.give_back_from(before);
@@ -160,7 +166,7 @@ impl Limits {
                 self.uncounted.fetch_add(1, Ordering::Relaxed);
                 return Ok(None);
             }
-            return Err(refuse(rule, Why::Uncounted, Some(RETRY_SOON), report::uncounted(rule)));
+            return Err(Refused::new(rule, Why::Uncounted, Some(RETRY_SOON), report::uncounted(rule)));
         };
         let mut state = counter.lock();
         // The rule as it is now: this exchange may have begun under one before it.
@@ -267,7 +273,7 @@ impl Unspent {
             Unspent::Full(Full::Spent { frees_us }) => Some(frees_us),
             _ => None,
         };
-        let mut refused = refuse(rule, why, retry, report::spent(budget, counter, &level, why, frees_us));
+        let mut refused = Refused::new(rule, why, retry, report::spent(budget, counter, &level, why, frees_us));
         let waits = budget.at_limit == AtLimit::Throttle && why != Why::NoPrice;
         refused.may_wait = waits.then_some(budget.delay);
         refused
@@ -300,18 +306,7 @@ fn denied_by(rule: &Arc<Rule>, limit: &RateRule, counter: &Counter, denied: Deni
         Retry::WhenOneEnds => (Why::TooManyAtOnce, Some(RETRY_SOON), Some(LOOK_AGAIN)),
         Retry::Never => (Why::TooLarge, None, None),
     };
-    let mut refused = *refuse(rule, why, retry, report::too_fast(limit, counter, denied));
+    let mut refused = *Refused::new(rule, why, retry, report::too_fast(limit, counter, denied));
     refused.may_wait = again.filter(|_| limit.at_limit == AtLimit::Throttle);
     refused
-}
-
-fn refuse(rule: &Arc<Rule>, why: Why, retry: Option<Duration>, message: String) -> Box<Refused> {
-    Box::new(Refused {
-        rule: Arc::clone(rule),
-        why,
-        retry,
-        may_wait: None,
-        message: message.into(),
-        rooms: Rooms::default(),
-    })
 }

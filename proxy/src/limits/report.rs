@@ -2,7 +2,7 @@
 
 use super::clock::Now;
 use super::counter::{Count, Counter, State};
-use super::counters::Why;
+use super::counters::{Refused, Why};
 use super::hold::Crossed;
 use super::memory::Limits;
 use super::rule::Rule;
@@ -83,6 +83,21 @@ pub(super) fn spent(
             until(frees_us)
         ),
     }
+}
+
+/// What a client is told whose stream ends because its budget has no more room.
+pub(super) fn ended(rule: &Arc<Rule>, counter: &Counter, level: &Level) -> Box<Refused> {
+    let Rule::Budget(budget) = &**rule else { return Refused::new(rule, Why::Spent, None, String::new()) };
+    let (limit, used) = (amount(budget.unit, budget.budget.limit), amount(budget.unit, level.settled));
+    let held = amount(budget.unit, level.reserved);
+    let message = format!(
+        "the answer ends here: the budget {}{} has no room for more of it ({used} of {limit} are spent in this {}, and \
+         {held} are held by exchanges under way)",
+        budget.name,
+        of(counter, rule),
+        window(&budget.budget.window)
+    );
+    Refused::new(rule, Why::Spent, None, message)
 }
 
 fn until(frees_us: Option<i64>) -> String {

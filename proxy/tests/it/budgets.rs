@@ -2,9 +2,10 @@
 
 use crate::support::gate::Plan;
 use crate::support::scripted::{Act, Scripted};
-use crate::support::{Answer, Ask, CHAT, Client, GEMINI, Gate, MESSAGES, Process, patient, until};
+use crate::support::{Answer, Ask, CHAT, Client, GEMINI, GENERATING, Gate, MESSAGES, Process, patient, until};
 use narrows_ledger::{Filter, PageRequest, Record};
 use narrows_llm::Family;
+use narrows_policy::Reason;
 use serde_json::{Value, json};
 
 /// A request for an answer of at most so many tokens.
@@ -107,6 +108,26 @@ async fn what_goes_beyond_is_what_reservations_missed_and_nothing_more() {
     let spent = spent(&gate, "all").await;
     assert_eq!(spent, served * 45);
     assert!((100 - 45..=100 + 45).contains(&spent), "one was open at a time: {spent}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_its_budget_in_its_dialect_where_that_is_wanted() {
+    for kind in GENERATING {
+        let gate = plan("  all: {tokens: 300, window: day, reserve_output: 20, end_streams: true}").start();
+        let ask = Ask::stream(kind).key(&gate.key).fake("input=10;chunks=100000;chunk_bytes=16;gap_ms=1");
+        let answer = settled(&gate, ask).await;
+        assert_eq!((answer.status(), answer.whole), (200, true), "it ends properly, with an event that says why");
+        let text = answer.text();
+        assert!(text.contains("budget_spent") && text.contains("the answer ends here: the budget all"), "{text}");
+        let record = gate.record().await;
+        assert_eq!(record.reason, Reason::BudgetSpent);
+        let spent = spent(&gate, "all").await;
+        assert_eq!(Some(spent), record.usage.total());
+        // What is read at once may be more than one chunk; each has some four tokens.
+        assert!((200..=400).contains(&spent), "{kind:?}: {spent}");
+        let again = gate.ask_as_key(Ask::unary(kind)).await;
+        assert_eq!(again.status(), 402, "{}", again.text());
+    }
 }
 
 #[tokio::test]

@@ -82,6 +82,7 @@ fn a_budget_has_one_unit_and_a_limit_limits_something() {
         "budgets: {b: {usd: 1, window: day, thresholds: [1, 2, 3, 4, 5, 6, 7, 8, 9]}}\n",
         "budgets: {b: {usd: 1, window: day, per: []}}\n",
         "budgets: {b: {usd: 1, window: day, delay: 61s}}\n",
+        "budgets: {b: {usd: 1, window: day, at_limit: warn, end_streams: true}}\n",
     ] {
         assert_eq!(problems(text).len(), 1, "{text}");
     }

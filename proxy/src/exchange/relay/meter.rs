@@ -8,7 +8,7 @@ use crate::gateway::Shared;
 use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
 use narrows_llm::endpoint::Operation;
-use narrows_llm::stream::{Reported, StreamDecoder, StreamEnd, StreamOptions};
+use narrows_llm::stream::{Progress, Reported, StreamDecoder, StreamEnd, StreamOptions};
 use std::sync::Arc;
 
 /// Text that waits until it is known whether anybody has to count it, in bytes. Most providers report usage at the end, and
@@ -103,6 +103,15 @@ impl Meter {
                 parts.push(chunk);
             }
             Meter::Blind | Meter::Off => parts.push(chunk),
+        }
+    }
+
+    /// What the stream has come to so far, as far as it is read.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        match self {
+            Meter::Inline(machine) => Some(machine.decoder.progress()),
+            Meter::Beside(pair) => Some(pair.1.decoder.progress()),
+            Meter::Blind | Meter::Off => None,
         }
     }
 

@@ -7,6 +7,7 @@ use super::upstream::{Next, Stop, Upstream};
 use super::{Ending, error_reason, head_is_error, send_head};
 use crate::downstream::{Length, Lost, Session};
 use crate::exchange::account::Account;
+use crate::exchange::admit;
 use crate::exchange::route::Target;
 use crate::guard::{Rewrite, Seen, Tap};
 use crate::respond::Refusal;
@@ -85,6 +86,12 @@ impl Stream {
                     }
                     if self.upstream.is_done() {
                         return self.end(session, account).await;
+                    }
+                    if account.hold.ends_streams()
+                        && let Some(progress) = self.meter.progress()
+                        && let Err(refusal) = admit::go_on(account, &progress)
+                    {
+                        return self.spent(session, account, &refusal).await;
                     }
                     if let Err(lost) = self.write(session, account, false).await {
                         return self.stopped(account, lost.reason()).await;
@@ -237,13 +244,28 @@ impl Stream {
         }
     }
 
+    /// A budget has no room for more: the client gets what there is, and is told so in its dialect. The provider is left.
+    async fn spent(mut self, session: &mut Session<'_>, account: &mut Account, refusal: &Refusal) -> Ending {
+        self.metered(account);
+        if let Some(rewrite) = self.rewrite.take() {
+            let rest = rewrite.finish();
+            // Whatever policies say of it, it ends here.
+            let _ = gated(account, rest.seen.as_ref());
+            self.parts.push(rest.events);
+        }
+        let tap = self.tap.take();
+        let ending = self.refuse(session, account, refusal).await;
+        inspect::tapped(account, tap).await;
+        ending
+    }
+
     async fn refuse(mut self, session: &mut Session<'_>, account: &mut Account, refusal: &Refusal) -> Ending {
         // What stands before it was looked at.
         let mut written = self.write(session, account, false).await;
         if let Some(dialect) = account.dialect.filter(|_| self.boundary.is_between()) {
             let request_id = account.id_text();
             let body = ErrorBody {
-                status: 403,
+                status: refusal.status(),
                 reason: refusal.reason.as_str(),
                 message: refusal.message(),
                 request_id: &request_id,
