@@ -1,8 +1,8 @@
 //! What an exchange holds of its limits. Whoever drops it unsettled gives everything back.
 
 use super::clock::Now;
-use super::counters::Refused;
 use super::counter::{Count, Counter, State, amount};
+use super::counters::Refused;
 use super::headers::Rooms;
 use super::report;
 use super::rule::Rule;
@@ -76,8 +76,11 @@ impl Hold {
     /// When a budget that ends streams has no room for more.
     pub(crate) fn grow(&mut self, so_far: &dyn Fn(Unit) -> Option<u64>) -> Result<(), Box<Refused>> {
         for held in &mut self.held {
-            let (Some(unit), Room::Budget(reservation)) = (held.ends_streams, &mut held.room) else { continue };
-            let Some(missing) = so_far(unit).and_then(|amount| amount.checked_sub(reservation.amount())) else {
+            let (Some(unit), Room::Budget(reservation)) = (held.ends_streams, &mut held.room) else {
+                continue;
+            };
+            let Some(missing) = so_far(unit).and_then(|amount| amount.checked_sub(reservation.amount()))
+            else {
                 continue;
             };
             if missing == 0 {

@@ -273,7 +273,8 @@ impl Unspent {
             Unspent::Full(Full::Spent { frees_us }) => Some(frees_us),
             _ => None,
         };
-        let mut refused = Refused::new(rule, why, retry, report::spent(budget, counter, &level, why, frees_us));
+        let mut refused =
+            Refused::new(rule, why, retry, report::spent(budget, counter, &level, why, frees_us));
         let waits = budget.at_limit == AtLimit::Throttle && why != Why::NoPrice;
         refused.may_wait = waits.then_some(budget.delay);
         refused

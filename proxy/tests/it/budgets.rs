@@ -2,7 +2,9 @@
 
 use crate::support::gate::Plan;
 use crate::support::scripted::{Act, Scripted};
-use crate::support::{Answer, Ask, CHAT, Client, GEMINI, GENERATING, Gate, MESSAGES, Process, patient, until};
+use crate::support::{
+    Answer, Ask, CHAT, Client, GEMINI, GENERATING, Gate, MESSAGES, Process, patient, until,
+};
 use narrows_ledger::{Filter, PageRequest, Record};
 use narrows_llm::Family;
 use narrows_policy::Reason;
@@ -116,9 +118,16 @@ async fn a_stream_ends_at_its_budget_in_its_dialect_where_that_is_wanted() {
         let gate = plan("  all: {tokens: 300, window: day, reserve_output: 20, end_streams: true}").start();
         let ask = Ask::stream(kind).key(&gate.key).fake("input=10;chunks=100000;chunk_bytes=16;gap_ms=1");
         let answer = settled(&gate, ask).await;
-        assert_eq!((answer.status(), answer.whole), (200, true), "it ends properly, with an event that says why");
+        assert_eq!(
+            (answer.status(), answer.whole),
+            (200, true),
+            "it ends properly, with an event that says why"
+        );
         let text = answer.text();
-        assert!(text.contains("budget_spent") && text.contains("the answer ends here: the budget all"), "{text}");
+        assert!(
+            text.contains("budget_spent") && text.contains("the answer ends here: the budget all"),
+            "{text}"
+        );
         let record = gate.record().await;
         assert_eq!(record.reason, Reason::BudgetSpent);
         let spent = spent(&gate, "all").await;
@@ -347,6 +356,36 @@ async fn a_budget_in_money_does_not_pass_what_has_no_price() {
     let expected = (403, "price_unknown".to_owned(), None, Some("false".to_owned()));
     assert_eq!(refusal(&answer, Family::Openai), expected, "{}", answer.text());
     assert_eq!(gate.fake.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_in_money_is_spent_to_the_nano_dollar_and_never_passed() {
+    const STREAMS: usize = 40;
+    // gpt-4o: 2.50 dollars a million of input, 10 of output; 5 and 40 tokens cost 412,500 nano-dollars.
+    let gate =
+        plan("  all: {usd: 0.01, window: month}\n  each: {per: [user, model], usd: 1, window: day}").start();
+    let ask = bounded(100, true).key(&gate.key).fake(&format!("{COSTS_45};gap_ms=1"));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..STREAMS {
+        let (address, wire) = (gate.address, ask.wire());
+        running.spawn(async move {
+            let mut client = Client::connect(address).await;
+            client.send(&wire).await;
+            client.answer(false).await.status()
+        });
+    }
+    let answers = patient("all streams", running.join_all()).await;
+    let served = answers.iter().filter(|status| **status == 200).count() as u64;
+    let spent = spent(&gate, "all").await;
+    let costs: Option<Vec<u64>> = gate.records().await.iter().map(|record| record.cost.nano_usd()).collect();
+    let sum: u64 = costs.expect("what was refused costs nothing, and the rest has a price").iter().sum();
+    assert_eq!((spent, spent), (sum, served * 412_500), "counter, records and prices agree");
+    assert!(
+        (8..STREAMS as u64).contains(&served),
+        "a hundredth of a dollar holds eight worst cases: {served}"
+    );
+    assert!(spent <= 10_000_000, "{spent}");
+    assert_eq!(counters(&gate, "each").await[0]["spent"], spent);
 }
 
 #[tokio::test]
