@@ -7,6 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Of the answers that a factor could be learnt from, one in so many is, once a model is known.
 const LEARN_ONE_IN: u64 = 32;
 
+/// The factor of prompts of which nothing is known, per thousand.
+const AS_ESTIMATED: u64 = 1000;
+
 /// Figures from which a model counts as known.
 const KNOWN_FIGURES: u64 = 15;
 
@@ -15,6 +18,8 @@ const KNOWN_FIGURES: u64 = 15;
 pub(crate) struct Tokens {
     /// What a model's output is to a public vocabulary.
     outputs: Mutex<Calibration>,
+    /// What a model's prompts are to their estimates.
+    prompts: Mutex<Calibration>,
     /// Vocabularies whose loading has begun.
     cl100k: AtomicBool,
     o200k: AtomicBool,
@@ -58,6 +63,20 @@ impl Tokens {
         locked(&self.outputs).apply(key, default, counted)
     }
 
+    /// An estimate of a prompt's text, corrected by what the provider reported for other prompts like it.
+    pub(crate) fn corrected(&self, key: u64, estimate: u64) -> u64 {
+        locked(&self.prompts).apply(key, AS_ESTIMATED, estimate)
+    }
+
+    /// Learns from a prompt that was estimated and reported.
+    pub(crate) fn learn_prompt(&self, key: u64, estimate: u64, reported: u64) {
+        let offer = self.offers.fetch_add(1, Ordering::Relaxed);
+        let mut prompts = locked(&self.prompts);
+        if offer.is_multiple_of(LEARN_ONE_IN) || prompts.figures(key) < KNOWN_FIGURES {
+            prompts.learn(key, AS_ESTIMATED, estimate, reported);
+        }
+    }
+
     /// Whether an answer of this model is to be learnt from: each of the first, and some of those after.
     pub(crate) fn wants_figure(&self, key: u64) -> bool {
         let offer = self.offers.fetch_add(1, Ordering::Relaxed);
@@ -91,6 +110,17 @@ mod tests {
         assert!(tokens.wants_figure(2), "another model is not known");
         assert!((1285..=1300).contains(&tokens.scaled(1, "claude-x", 1000)));
         assert_eq!(tokens.scaled(2, "claude-x", 1000), 1174, "what the family's recordings said");
+    }
+
+    #[test]
+    fn estimates_of_prompts_follow_what_was_reported() {
+        let tokens = Tokens::default();
+        assert_eq!(tokens.corrected(1, 800), 800);
+        for _ in 0..100 {
+            tokens.learn_prompt(1, 1000, 1500);
+        }
+        assert!((1150..=1200).contains(&tokens.corrected(1, 800)), "{}", tokens.corrected(1, 800));
+        assert_eq!(tokens.corrected(2, 800), 800);
     }
 
     #[test]

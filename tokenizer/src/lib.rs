@@ -8,6 +8,7 @@ pub mod counter;
 pub mod encoding;
 pub mod estimate;
 pub mod fuzzing;
+pub mod image;
 mod ranks;
 mod split;
 

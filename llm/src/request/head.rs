@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Levels of arrays and objects that a body may nest, the outermost object included.
 pub const MAX_DEPTH: usize = 512;
 
-pub use super::scan::MIN_MEDIA_BYTES;
+pub use super::scan::{MEDIA_PLACES, MIN_MEDIA_BYTES, MediaPlaces};
 
 /// Bytes that a model's name may have. The longest names in use are resource names of clouds, under 300 bytes.
 pub const MAX_MODEL_BYTES: usize = 2048;
@@ -43,6 +43,10 @@ pub struct BodyHead<'a> {
     pub media: u64,
     /// Bytes of these runs together, as they are written.
     pub media_bytes: u64,
+    /// Where the first of these runs begin, up to [`MEDIA_PLACES`].
+    pub media_places: MediaPlaces,
+    /// Whether the body gives the model tools (`tools`, or `functions` as they were first called).
+    pub has_tools: bool,
 }
 
 impl BodyHead<'_> {
@@ -212,6 +216,13 @@ pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
                 head.bounds.take(kind, body.get(at..end).unwrap_or_default());
                 Ok(end)
             }
+            Some(Member::Tools) => {
+                let end = scan.value(at, 1)?;
+                // An empty list or object is as long as its brackets.
+                let is_list = matches!(body.get(at), Some(b'[' | b'{'));
+                head.has_tools |= is_list && scan::blank(body, at + 1) + 1 < end;
+                Ok(end)
+            }
             None => scan.value(at, 1),
         }
     })?;
@@ -220,8 +231,8 @@ pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
         return Err(BodyFault::new(BodyCause::TrailingData, rest));
     }
     scan.utf8()?;
-    let Tally { text_bytes, media, media_bytes } = scan.tally;
-    Ok(BodyHead { text_bytes, media, media_bytes, ..head })
+    let Tally { text_bytes, media, media_bytes, places } = scan.tally;
+    Ok(BodyHead { text_bytes, media, media_bytes, media_places: places, ..head })
 }
 
 /// Walks the members of the object whose opening brace is before `at`; `visit` gets each name and the offset
@@ -255,6 +266,7 @@ enum Member {
     StreamOptions,
     Earlier(Earlier),
     Bound(Bound),
+    Tools,
 }
 
 /// The members that bound the answer.
@@ -321,6 +333,7 @@ fn member(body: &[u8], name: Text) -> Option<Member> {
         b"conversation" => Some(Member::Earlier(Earlier::Conversation)),
         b"store" => Some(Member::Earlier(Earlier::Store)),
         b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" => Some(Member::Bound(Bound::Tokens)),
+        b"tools" | b"functions" => Some(Member::Tools),
         b"n" | b"best_of" => Some(Member::Bound(Bound::Choices)),
         b"generationConfig" | b"generation_config" => Some(Member::Bound(Bound::Generation)),
         _ => None,

@@ -11,8 +11,8 @@ mod block;
 mod nested;
 mod tally;
 
-pub use tally::MIN_MEDIA_BYTES;
 pub(super) use tally::Tally;
+pub use tally::{MEDIA_PLACES, MIN_MEDIA_BYTES, MediaPlaces};
 
 /// A scan of one body.
 pub(super) struct Scan<'a> {

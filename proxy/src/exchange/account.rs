@@ -23,6 +23,8 @@ use narrows_policy::{
     Caller, Capability, CapabilitySet, Coverage, Decision, Facts, Gap, Reason, Stage, Surface, TrafficClass,
 };
 use narrows_tokenizer::calibration::SAMPLE_MIN_TOKENS;
+use narrows_tokenizer::estimate::IMAGE_TOKENS;
+use narrows_tokenizer::image::{Size, image_tokens};
 use narrows_tokenizer::{Encoding, Vocabulary};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -77,6 +79,12 @@ pub(crate) struct Account {
     pub(crate) prompt_text_bytes: u64,
     /// Images and other media in the request.
     pub(crate) prompt_media: u64,
+    /// The sizes of those that are pictures and tell it.
+    pub(crate) prompt_images: Vec<Size>,
+    /// Whether the request gives the model tools.
+    pub(crate) prompt_tools: bool,
+    /// Whether the prompt is all in the request, and nothing of it stored at the provider.
+    pub(crate) prompt_is_whole: bool,
     /// How long the answer may become, as far as the client says.
     pub(crate) bounds: Bounds,
     /// What is held of budgets and rate limits.
@@ -131,6 +139,9 @@ impl Account {
             request_bytes: 0,
             prompt_text_bytes: 0,
             prompt_media: 0,
+            prompt_images: Vec::new(),
+            prompt_tools: false,
+            prompt_is_whole: false,
             bounds: Bounds::default(),
             hold: Hold::default(),
             rooms: Rooms::default(),
@@ -395,6 +406,7 @@ impl Account {
         self.model_answered = model.map(Arc::from);
         if reported == Reported::Complete {
             self.origin = Origin::Provider;
+            self.learn_prompt();
             return;
         }
         let (more, is_exact) = self.tokens_of(counted);
@@ -443,8 +455,8 @@ impl Account {
 
     /// The provider's model as a key for what is learnt of it.
     fn model_key(&self, model: &str) -> u64 {
-        let provider = self.provider.as_ref().map(|provider| Arc::clone(&provider.name));
-        stable_hash(&[provider.as_deref().unwrap_or_default().as_bytes(), model.as_bytes()])
+        let provider = self.provider.as_ref().map_or("", |provider| &provider.name);
+        stable_hash(&[provider.as_bytes(), model.as_bytes()])
     }
 
     /// The model by the name that its provider gives it, or else by that which it was asked for.
@@ -491,12 +503,38 @@ impl Account {
         self.prompt_estimate()
     }
 
+    /// The prompt's tokens as an estimate: its text by its bytes, corrected by what the provider reported for the
+    /// model's prompts before; pictures by their sizes. Costs a look into a table, whatever the prompt's length.
     pub(super) fn prompt_estimate(&self) -> u64 {
-        narrows_tokenizer::prompt_estimate(self.prompt_text_bytes, self.prompt_media, self.vocabulary())
+        let model = self.model_sent.as_deref().unwrap_or_default();
+        let sized = self.prompt_images.iter().map(|size| image_tokens(*size, model));
+        let other = self.prompt_media.saturating_sub(self.prompt_images.len() as u64);
+        let media = sized.fold(other.saturating_mul(IMAGE_TOKENS), u64::saturating_add);
+        self.gateway.tokens.corrected(self.prompt_key(), self.prompt_text_estimate()).saturating_add(media)
+    }
+
+    /// Tokens of the prompt's text, as far as its bytes tell.
+    fn prompt_text_estimate(&self) -> u64 {
+        narrows_tokenizer::estimate(self.prompt_text_bytes, self.vocabulary())
+    }
+
+    /// Learns what the model's prompts are to their estimates, from one without media.
+    fn learn_prompt(&self) {
+        if let (true, 0, Some(reported)) = (self.prompt_is_whole, self.prompt_media, self.usage.input()) {
+            self.gateway.tokens.learn_prompt(self.prompt_key(), self.prompt_text_estimate(), reported);
+        }
+    }
+
+    /// The model's prompts, with tools or without, as a key for what is learnt of them.
+    fn prompt_key(&self) -> u64 {
+        let model = self.model_sent.as_deref().unwrap_or_default();
+        let provider = self.provider.as_ref().map_or("", |provider| &provider.name);
+        let tools: &[u8] = if self.prompt_tools { b"tools" } else { b"" };
+        stable_hash(&[provider.as_bytes(), model.as_bytes(), tools])
     }
 
     fn vocabulary(&self) -> Vocabulary {
-        Vocabulary::of_model(self.model_named())
+        Vocabulary::of_model(self.model_sent.as_deref().unwrap_or_default())
     }
 
     /// What tells a waiting relay that the gateway waits no longer.

@@ -15,6 +15,7 @@ use narrows_llm::models::{self, ModelEntry};
 use narrows_llm::request::{self, BodyFault, BodyHead, Edit};
 use narrows_llm::{Dialect, Family};
 use narrows_policy::Reason;
+use narrows_tokenizer::image::size_of_base64;
 use std::sync::Arc;
 
 /// Where a request goes.
@@ -80,6 +81,10 @@ fn upstream(account: &mut Account, request: Request) -> Result<Routed, Refusal> 
     let head = request::head(&request.body.text).map_err(|fault| refuse_body(&fault))?;
     account.prompt_text_bytes = head.text_bytes;
     account.prompt_media = head.media;
+    account.prompt_tools = head.has_tools;
+    account.prompt_is_whole = head.previous_response_id.is_none() && head.conversation.is_none();
+    let pictures = head.media_places.iter().filter_map(|at| request.body.text.get(at..));
+    account.prompt_images = pictures.filter_map(size_of_base64).collect();
     account.bounds = head.bounds;
     let stream = request.path_stream.unwrap_or_else(|| head.streams());
     let requested: Arc<str> = match (&request.path_model, head.model()) {

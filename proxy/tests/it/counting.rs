@@ -149,3 +149,48 @@ async fn a_model_without_a_public_vocabulary_is_estimated_by_what_its_provider_r
     let (before, after) = (by_family.abs_diff(told), by_reports.abs_diff(told));
     assert!(before > 20 && after <= before / 4, "{by_family}, then {by_reports}; the provider says {told}");
 }
+
+/// A chat of so many words, and something beside the words.
+fn chat(words: usize, beside: &str) -> Ask {
+    let text = "word ".repeat(words);
+    let body = format!(
+        r#"{{"model":"gpt-4o","messages":[{{"role":"user","content":[{{"type":"text","text":"{text}"}}{beside}]}}]"#
+    );
+    Ask::unary(&CHAT).body(format!("{body}}}"))
+}
+
+#[tokio::test]
+async fn a_prompt_is_estimated_by_what_was_reported_for_others_like_it() {
+    let gate = Gate::start();
+    let estimated = async || {
+        let answer = gate.ask_as_key(chat(800, "").fake("fault=no_usage")).await;
+        gate.record_of(&answer).await.usage.input().unwrap()
+    };
+    let by_bytes = estimated().await;
+    assert!((1000..1050).contains(&by_bytes), "four bytes a token: {by_bytes}");
+    for _ in 0..40 {
+        gate.ask_as_key(chat(800, "").fake("input=1600")).await;
+    }
+    // What the last answer taught is there when its record is.
+    let answer = gate.ask_as_key(chat(800, "").fake("input=1600")).await;
+    gate.record_of(&answer).await;
+    let by_reports = estimated().await;
+    assert!((1550..=1605).contains(&by_reports), "{by_reports}");
+}
+
+#[tokio::test]
+async fn a_picture_costs_what_its_size_says_and_not_its_bytes() {
+    // The beginning of a PNG of 1024 by 768, and something that stands for the rest.
+    let picture = format!("iVBORw0KGgoAAAANSUhEUgAABAAAAAMACAIAAAA{}", "A".repeat(40_000));
+    let beside =
+        format!(r#",{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{picture}"}}}}"#);
+    let gate = Gate::start();
+    let mut inputs = Vec::new();
+    for beside in ["", &beside] {
+        let answer = gate.ask_as_key(chat(10, beside).fake("fault=no_usage")).await;
+        inputs.push(gate.record_of(&answer).await.usage.input().unwrap());
+    }
+    // Four tiles, and the names of the members around it.
+    let picture = inputs[1] - inputs[0];
+    assert!((765..800).contains(&picture), "{inputs:?}");
+}

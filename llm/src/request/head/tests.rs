@@ -368,3 +368,32 @@ fn the_most_that_can_be_generated_is_every_choice_at_its_longest() {
     assert_eq!(Bounds { tokens: None, choices: Some(0) }.most(5), 5);
     assert_eq!(Bounds { tokens: Some(u64::MAX), choices: Some(2) }.most(5), u64::MAX);
 }
+
+#[test]
+fn tools_are_noticed_if_there_are_some() {
+    for (body, tools) in [
+        (r#"{"model":"m","tools":[{"type":"function"}]}"#, true),
+        (r#"{"tools":{"a":1},"model":"m"}"#, true),
+        (r#"{"functions":[1]}"#, true),
+        (r#"{"t\u006fols":[1]}"#, true),
+        (r#"{"tools":[]}"#, false),
+        (r#"{"tools":[ ]}"#, false),
+        (r#"{"tools":null}"#, false),
+        (r#"{"messages":[{"tools":[1]}]}"#, false),
+    ] {
+        assert_eq!(head(body.as_bytes()).unwrap().has_tools, tools, "{body}");
+    }
+}
+
+#[test]
+fn places_of_media_are_noted_up_to_the_limit() {
+    for media in [0, 1, MEDIA_PLACES, MEDIA_PLACES + 1] {
+        let run = "A".repeat(MIN_MEDIA_BYTES);
+        let values: Vec<String> = (0..media).map(|_| format!(r#"{{"url":"{run}"}}"#)).collect();
+        let body = format!(r#"{{"model":"m","messages":[{}]}}"#, values.join(","));
+        let head = head(body.as_bytes()).unwrap();
+        let places: Vec<usize> = head.media_places.iter().collect();
+        let expected: Vec<usize> = body.match_indices(&run).map(|found| found.0).take(MEDIA_PLACES).collect();
+        assert_eq!((head.media, &places), (media as u64, &expected));
+    }
+}

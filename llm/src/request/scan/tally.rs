@@ -12,6 +12,26 @@ pub const MIN_MEDIA_BYTES: usize = 1024;
 const PROBE_BLOCKS: usize = 8;
 const _: () = assert!(PROBE_BLOCKS < MIN_MEDIA_BYTES / BLOCK);
 
+/// Most media whose places are noted.
+pub const MEDIA_PLACES: usize = 8;
+
+/// Where media begins in a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MediaPlaces([Option<usize>; MEDIA_PLACES]);
+
+impl MediaPlaces {
+    /// Byte offsets into the body, in order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().flatten()
+    }
+
+    fn note(&mut self, at: usize) {
+        if let Some(free) = self.0.iter_mut().find(|place| place.is_none()) {
+            *free = Some(at);
+        }
+    }
+}
+
 /// What the strings of a body hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::request) struct Tally {
@@ -21,6 +41,8 @@ pub(in crate::request) struct Tally {
     pub(in crate::request) media: u64,
     /// Their bytes.
     pub(in crate::request) media_bytes: u64,
+    /// Where the first ones begin.
+    pub(in crate::request) places: MediaPlaces,
 }
 
 impl Tally {
@@ -45,6 +67,7 @@ impl Tally {
             return None;
         }
         self.media += 1;
+        self.places.note(run.start);
         self.media_bytes += run.len() as u64;
         Some(run)
     }
