@@ -4,11 +4,12 @@ use super::args::{DiffArguments, ImportArguments, PricesArguments, PricesCommand
 use super::table::{self, ABSENT};
 use super::time::{now_us, point_us};
 use super::{Console, Outcome};
+use crate::config;
 use crate::prices::Prices;
 use crate::prices::import::{FILE_BYTES_MAX, import};
 use anyhow::{Context as _, Result, anyhow};
 use narrows_meter::price_file::{Date, ModelPrices, PriceFile, ProviderPrices};
-use narrows_meter::{Price, Rates};
+use narrows_meter::{Factor, Price, Rates, Tier, decimal};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -155,59 +156,104 @@ fn models<'a>(file: &'a PriceFile, only: Option<&str>) -> BTreeMap<(&'a str, &'a
 fn show(arguments: &ShowArguments, console: &mut Console<'_>) -> Result<Outcome> {
     let now_us = now_us();
     let at_us = arguments.at.as_deref().map_or(Ok(now_us), |text| point_us(text, -1, now_us))?;
-    let prices = read(arguments.file.as_deref())?;
-    let mut shown = Vec::new();
-    for ProviderPrices { id: provider, models, .. } in &prices.file.providers {
-        if arguments.provider.as_deref().is_some_and(|only| only != provider) {
-            continue;
-        }
-        match &arguments.model {
-            Some(name) => {
-                if let Some(model) = prices.table.model(provider, name) {
-                    shown.extend(model.price(None, at_us).map(|price| (provider, model.id(), price)));
-                }
-            }
-            None => shown.extend(models.iter().filter_map(|model| {
-                let found = prices.table.model(provider, &model.id)?;
-                Some((provider, found.id(), found.price(None, at_us)?))
-            })),
-        }
-    }
+    let (prices, shown) = match (&arguments.config, &arguments.model) {
+        (Some(config), Some(model)) => charged(config, model, at_us)?,
+        _ => listed(arguments, at_us)?,
+    };
+    let of = |one: &&Shown| arguments.provider.as_deref().is_none_or(|only| only == one.provider);
+    let shown: Vec<&Shown> = shown.iter().filter(of).collect();
     if shown.is_empty() {
         writeln!(console.err, "no price is known")?;
         return Ok(Outcome::Failed);
     }
     if arguments.json {
-        for (provider, model, price) in shown {
-            writeln!(console.out, "{}", price_json(provider, model, price))?;
+        for one in shown {
+            writeln!(console.out, "{}", one.json())?;
         }
         return Ok(Outcome::Fine);
     }
-    let rows: Vec<Vec<String>> =
-        shown.iter().flat_map(|(provider, model, price)| rows(provider, model, price)).collect();
+    let rows: Vec<Vec<String>> = shown.iter().flat_map(|one| one.rows()).collect();
     let titles = ["PROVIDER", "MODEL", "INPUT", "CACHE READ", "WRITE 5M", "WRITE 1H", "OUTPUT", "OTHER"];
     table::write(console.out, &titles, &[2, 3, 4, 5, 6], &rows)?;
     let PriceFile { source, date, .. } = &prices.file;
+    let version = prices.version;
     writeln!(
         console.out,
-        "\nUSD per million tokens; per request where it says so. {source}, {date}, version {:016x}",
-        prices.version
+        "\nUSD per million tokens; searches and requests each. {source}, {date}, version {version:016x}"
     )?;
     Ok(Outcome::Fine)
 }
 
-fn price_json(provider: &str, model: &str, price: &Price) -> serde_json::Value {
-    json!({"provider": provider, "model": model, "rates": price.rates(0), "above": price.tiers()})
+/// A price, and whose it is.
+struct Shown {
+    provider: String,
+    model: String,
+    price: Price,
+    factor: Factor,
 }
 
-/// A row for the price, and one for each of its tiers.
-fn rows(provider: &str, model: &str, price: &Price) -> Vec<Vec<String>> {
-    let base = row(provider.to_owned(), model.to_owned(), price.rates(0));
-    let tiers = price.tiers().iter();
-    let tiers = tiers.map(|tier| {
-        row(String::new(), format!("  above {} tokens", table::number(tier.tokens)), &tier.rates)
-    });
-    std::iter::once(base).chain(tiers).collect()
+/// Prices of a list.
+fn listed(arguments: &ShowArguments, at_us: i64) -> Result<(Arc<Prices>, Vec<Shown>)> {
+    let prices = read(arguments.file.as_deref())?;
+    let mut shown = Vec::new();
+    for ProviderPrices { id, models, .. } in &prices.file.providers {
+        let names: Vec<&str> = match &arguments.model {
+            Some(name) => vec![name],
+            // An id that is no name of its model is found by what is one.
+            None => models.iter().map(|model| model.matches.first().unwrap_or(&model.id).as_str()).collect(),
+        };
+        for name in names {
+            let Some(model) = prices.table.model(id, name) else { continue };
+            let Some(price) = model.price(None, at_us) else { continue };
+            let (provider, model) = (id.clone(), model.id().to_owned());
+            shown.push(Shown { provider, model, price: price.clone(), factor: Factor::ONE });
+        }
+    }
+    Ok((prices, shown))
+}
+
+/// What the providers of a configuration charge.
+fn charged(file: &Path, model: &str, at_us: i64) -> Result<(Arc<Prices>, Vec<Shown>)> {
+    let settings = config::load(file).map_err(|problems| anyhow!("{problems}"))?.settings;
+    let mut shown = Vec::new();
+    for provider in &settings.providers {
+        let tariff = settings.prices.tariff(&provider.name, provider.kind)?;
+        let Some(quote) = tariff.quote(model, None, at_us) else { continue };
+        let (provider, model) = (provider.name.to_string(), model.to_owned());
+        shown.push(Shown { provider, model, price: quote.price.clone(), factor: quote.factor });
+    }
+    Ok((Arc::clone(settings.prices.list.prices()), shown))
+}
+
+/// Digits after the point of a factor.
+const FACTOR_DECIMALS: u32 = 6;
+
+impl Shown {
+    fn factor(&self) -> String {
+        decimal::text(u64::from(self.factor.millionths()), FACTOR_DECIMALS)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "provider": self.provider, "model": self.model, "factor": self.factor(),
+            "rates": self.price.rates(0), "above": self.price.tiers(),
+        })
+    }
+
+    /// A row for the price, and one for each of its tiers.
+    fn rows(&self) -> Vec<Vec<String>> {
+        let mut base = row(self.provider.clone(), self.model.clone(), self.price.rates(0));
+        if self.factor != Factor::ONE
+            && let Some(others) = base.last_mut()
+        {
+            let comma = if others.is_empty() { "" } else { ", " };
+            others.push_str(&format!("{comma}all times {}", self.factor()));
+        }
+        let tier = |tier: &Tier| {
+            row(String::new(), format!("  above {} tokens", table::number(tier.tokens)), &tier.rates)
+        };
+        std::iter::once(base).chain(self.price.tiers().iter().map(tier)).collect()
+    }
 }
 
 fn row(provider: String, model: String, rates: &Rates) -> Vec<String> {
@@ -217,4 +263,84 @@ fn row(provider: String, model: String, rates: &Rates) -> Vec<String> {
     let others = entries.iter().filter(|(name, _)| !main.contains(name));
     let others: Vec<String> = others.map(|(name, price)| format!("{name} {price}")).collect();
     [provider, model].into_iter().chain(cells).chain([others.join(", ")]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::narrows;
+
+    fn write(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    }
+
+    fn list(input: &str) -> String {
+        let above = r#""above":[{"tokens":272000,"rates":{"input":"9"}}]"#;
+        let model =
+            format!(r#"{{"id":"m","match":["m-*"],"prices":[{{"rates":{{"input":"{input}"}},{above}}}]}}"#);
+        let provider = format!(r#"{{"id":"openai","models":[{model}]}}"#);
+        format!(r#"{{"format":1,"source":"ours","date":"2026-11-26","providers":[{provider}]}}"#)
+    }
+
+    #[test]
+    fn prices_are_shown_by_list_and_by_provider() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = write(&folder, "prices.json", &list("2.5"));
+        let (code, out, _) = narrows(&["prices", "show", "m-1", "--file", &file]);
+        assert_eq!(code, 0, "{out}");
+        assert!(
+            out.contains("openai") && out.contains("2.5") && out.contains("above 272,000 tokens"),
+            "{out}"
+        );
+        assert!(out.contains("ours, 2026-11-26, version "), "{out}");
+        let (code, out, _) = narrows(&["prices", "show", "--file", &file, "--json"]);
+        assert_eq!((code, out.lines().count()), (0, 1), "an id that is no name is found: {out}");
+        assert!(out.contains(r#""input":"2.5""#), "{out}");
+        let (code, _, err) = narrows(&["prices", "show", "nothing", "--file", &file]);
+        assert_eq!((code, err.as_str()), (1, "no price is known\n"));
+
+        let text = "version: 1\nproviders:\n  main: {kind: openai, api_key: k}\n  own: {kind: vllm}\nprices:\n  \
+                    file: prices.json\n  \
+                    providers: {main: {factor: 0.8}, own: {models: [{match: [m-1], input: 7}]}}\n";
+        let config = write(&folder, "n.yaml", text);
+        let (code, out, _) = narrows(&["prices", "show", "m-1", "--config", &config]);
+        assert_eq!(code, 0, "{out}");
+        assert!(out.contains("all times 0.8") && out.lines().any(|line| line.starts_with("own ")), "{out}");
+        let (code, out, _) = narrows(&["prices", "show", "gpt-4o", "--provider", "openai"]);
+        assert!(code == 0 && out.contains("genai-prices (MIT"), "{out}");
+    }
+
+    #[test]
+    fn files_are_compared_and_imported() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (write(&folder, "old.json", &list("1")), write(&folder, "new.json", &list("2")));
+        assert_eq!(narrows(&["prices", "diff", &old, &old]).0, 0);
+        let (code, out, _) = narrows(&["prices", "diff", &new, &old]);
+        assert_eq!(code, 1);
+        assert!(
+            out.starts_with("changed  openai/m\n") && out.contains("- {") && out.contains("+ {"),
+            "{out}"
+        );
+        let (_, out, _) = narrows(&["prices", "diff", &new, &old, "--json"]);
+        assert!(out.contains(r#""change":"changed""#), "{out}");
+
+        let gpt = r#""gpt-x":{"litellm_provider":"openai","input_cost_per_token":1e-06}"#;
+        let theirs =
+            write(&folder, "litellm.json", &format!(r#"{{{gpt},"img":{{"litellm_provider":"openai"}}}}"#));
+        let ours = folder.path().join("ours.json").display().to_string();
+        let (code, out, err) =
+            narrows(&["prices", "import", "litellm", &theirs, "-o", &ours, "--date", "2026-11-26"]);
+        assert_eq!((code, out.as_str()), (0, ""), "{err}");
+        assert!(
+            err.contains("note: openai img: left out") && err.contains("1 models of 1 providers"),
+            "{err}"
+        );
+        let (code, out, _) = narrows(&["prices", "show", "gpt-x", "--file", &ours]);
+        assert!(code == 0 && out.contains("LiteLLM (MIT"), "{out}");
+        let (code, out, _) = narrows(&["prices", "import", "litellm", &theirs, "--only", "anthropic"]);
+        assert!(code == 0 && out.contains("\"providers\":[\n]}"), "{out}");
+        assert_eq!(narrows(&["prices", "import", "openrouter", &theirs]).0, 1);
+        assert_eq!(narrows(&["prices", "import", "litellm", &theirs, "--date", "today"]).0, 1);
+    }
 }

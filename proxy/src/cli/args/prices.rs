@@ -31,16 +31,16 @@ pub(crate) struct ShowArguments {
     /// A model, as it is asked of the provider. Without it: all.
     #[arg(value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Of this provider: one of the configuration, or a word of the list of prices.
+    /// Of this provider: a word of the list of prices, or with --config one of the configuration.
     #[arg(long, value_name = "NAME")]
     pub(crate) provider: Option<String>,
     /// As of a time: a time ago (24h, 7d), a day (2026-11-01) or a time (2026-11-01T08:00:00Z); UTC. Default: now.
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
-    /// The configuration whose prices are shown [default: narrows.yaml, if it is there; else the built-in prices].
-    #[arg(long, short, value_name = "FILE")]
+    /// What the providers of this configuration charge for the model, with their factors and prices of their own.
+    #[arg(long, short, value_name = "FILE", requires = "model")]
     pub(crate) config: Option<PathBuf>,
-    /// Prices of this file instead.
+    /// Prices of this file. Default: the built-in ones.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub(crate) file: Option<PathBuf>,
     /// Print JSON, one object per line.
