@@ -1,10 +1,7 @@
 //! Writes `data/*.bin` from the vocabularies that `tiktoken-rs` carries: `cargo run -p narrows-tokenizer --example prepare`.
 //! A test compares every token with that crate's.
 
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
-use std::fs::File;
-use std::io::Write;
+use std::fs;
 use tiktoken_rs::CoreBPE;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,9 +17,7 @@ fn write(name: &str, vocabulary: &CoreBPE, number: u32) -> Result<(), Box<dyn st
         plain.push(u8::try_from(token.len())?);
     }
     plain.extend(tokens.concat());
-    let file = File::create(format!("{}/data/{name}.bin", env!("CARGO_MANIFEST_DIR")))?;
-    let mut packed = ZlibEncoder::new(file, Compression::new(10));
-    packed.write_all(&plain)?;
-    packed.finish()?;
+    let packed = miniz_oxide::deflate::compress_to_vec_zlib(&plain, 10);
+    fs::write(format!("{}/data/{name}.bin", env!("CARGO_MANIFEST_DIR")), packed)?;
     Ok(())
 }

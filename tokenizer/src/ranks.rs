@@ -3,13 +3,12 @@
 //! Byte-pair encoding: a piece begins as single bytes; of all neighbours that together are a token, the pair of the
 //! lowest rank (the leftmost of equals) is joined, until no two are.
 
-use flate2::read::ZlibDecoder;
+use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io::Read;
 
 /// Most bytes that the tokens of a vocabulary may unpack to.
-const UNPACKED_LIMIT: u64 = 4 << 20;
+const UNPACKED_LIMIT: usize = 4 << 20;
 /// Bits of a slot that hold a rank plus one; zero is an empty slot.
 const RANK_BITS: u32 = 18;
 const RANK_MASK: u32 = (1 << RANK_BITS) - 1;
@@ -36,8 +35,7 @@ impl Ranks {
     /// Reads what `examples/prepare.rs` wrote: packed by zlib, the number of tokens (four bytes, little-endian), the
     /// length of each (one byte), their bytes.
     pub(crate) fn read(packed: &[u8]) -> Option<Ranks> {
-        let mut unpacked = Vec::new();
-        ZlibDecoder::new(packed).take(UNPACKED_LIMIT).read_to_end(&mut unpacked).ok()?;
+        let unpacked = decompress_to_vec_zlib_with_limit(packed, UNPACKED_LIMIT).ok()?;
         let (head, rest) = unpacked.split_first_chunk()?;
         let number = usize::try_from(u32::from_le_bytes(*head)).ok()?;
         let (lengths, bytes) = rest.split_at_checked(number)?;
