@@ -1,17 +1,22 @@
 //! A JSON body, searched: every text in it, with memory of the parts that were searched before.
 
+mod known;
 mod mask;
 mod passage;
 
 #[cfg(test)]
+mod known_tests;
+#[cfg(test)]
 mod tests;
 
+pub use known::{Forgetful, Known, Memory, REMEMBERED_BYTES_MIN};
 pub use mask::{Splice, compose, disjoint, splice};
 pub use passage::{Passage, Passages, locate};
 
 use crate::engine::{Engine, Scratch};
 use crate::finding::{Class, Hit, Provenance, RuleIndex};
 use crate::json::{self, Malformed, Spot, Table, Text, Unit, Walk};
+use known::{Kept, Recalled, Recalling};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -73,6 +78,8 @@ pub struct Report {
     pub scanned: usize,
     /// Of those, bytes that were known from before.
     pub remembered: usize,
+    /// Bytes of the body that were not even read as JSON, being known from before.
+    pub passed_over: usize,
     /// Bytes of media, ids and signatures, which are not searched.
     pub left_alone: usize,
     /// Whether there are more strings than are followed.
@@ -81,61 +88,11 @@ pub struct Report {
     pub more_found: bool,
 }
 
-/// What is known of a part of a body.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Known {
-    found: Box<[Kept]>,
-    scanned: usize,
-    more: bool,
-}
-
-impl Known {
-    /// Bytes that it takes, about.
-    pub fn size(&self) -> usize {
-        let paths: usize = self.found.iter().map(|kept| kept.inner.len()).sum();
-        size_of::<Known>() + self.found.len() * size_of::<Kept>() + paths
-    }
-}
-
-/// A finding, from the beginning of its part of the body.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Kept {
-    /// The text it stands in, counted from the first of the part.
-    text: usize,
-    rule: RuleIndex,
-    score: u8,
-    raw: Range<usize>,
-    levels: u8,
-    spot: Spot,
-    /// Where in the JSON of a string.
-    inner: Box<str>,
-}
-
-/// Remembers parts of bodies. What is asked for and what is kept belongs to one organization and one engine's version;
-/// whoever implements it sees to that.
-pub trait Memory {
-    /// What is known of a part: the name of the outermost member it stands in, and its bytes.
-    fn recall(&self, name: &str, part: &str) -> Option<Arc<Known>>;
-    /// Keeps what was learnt of a part.
-    fn keep(&self, name: &str, part: &str, known: &Arc<Known>);
-}
-
-/// Remembers nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Forgetful;
-
-impl Memory for Forgetful {
-    fn recall(&self, _name: &str, _part: &str) -> Option<Arc<Known>> {
-        None
-    }
-
-    fn keep(&self, _name: &str, _part: &str, _known: &Arc<Known>) {}
-}
-
 /// Memory that is used again from body to body; one for each thread that searches.
 #[derive(Debug, Default)]
 pub struct Room {
     walk: Walk,
+    recalled: Recalled,
     inner: Walk,
     scratch: Scratch,
     text: String,
@@ -156,31 +113,29 @@ pub fn search(
     room: &mut Room,
 ) -> Result<Report, Malformed> {
     let mut walk = std::mem::take(&mut room.walk);
-    let walked = json::walk(body, table, &mut walk);
+    let mut recalling = Recalling::new(memory, std::mem::take(&mut room.recalled));
+    let mut walked = json::walk_new(body, table, &mut recalling, &mut walk);
+    // Who wrote its parts stands beside them: what they say elsewhere is not what they say here.
+    let is_apart = walked.is_ok() && walk.told.is_some();
+    if is_apart {
+        recalling = Recalling::new(&Forgetful, recalling.done());
+        walked = json::walk_new(body, table, &mut recalling, &mut walk);
+    }
     let mut report = Report { left_alone: walk.left_alone, more_texts: walk.more, ..Report::default() };
     if walked.is_ok() {
-        for unit in &walk.units {
-            let (name, part) = (part(body, &unit.name), part(body, &unit.raw));
-            let known = memory.recall(name, part).inspect(|known| report.remembered += known.scanned);
+        recalling.forget_if(walk.more);
+        for (at, unit) in walk.units.iter().enumerate() {
+            let known = recalling.known(at).inspect(|known| report.remembered += known.scanned);
             let known = known.unwrap_or_else(|| {
-                let known = Searching {
-                    engine,
-                    body,
-                    walk: &walk,
-                    unit,
-                    room,
-                    kept: Vec::new(),
-                    scanned: 0,
-                    more: false,
-                }
-                .run();
-                let known = Arc::new(known);
-                memory.keep(name, part, &known);
+                let known = Arc::new(Searching::new(engine, body, &walk, unit, room).run());
+                recalling.learn(body, at, unit, &known);
                 known
             });
-            report.take(body, &walk, unit, &known);
+            recalling.link(body, at, unit);
+            report.take(body, unit, &known);
         }
     }
+    room.recalled = recalling.done();
     room.walk = walk;
     walked.map(|()| report)
 }
@@ -190,19 +145,17 @@ fn part<'a>(body: &'a str, range: &Range<usize>) -> &'a str {
 }
 
 impl Report {
-    fn take(&mut self, body: &str, walk: &Walk, unit: &Unit, known: &Known) {
+    fn take(&mut self, body: &str, unit: &Unit, known: &Known) {
         self.scanned += known.scanned;
         self.more_found |= known.more;
+        if unit.passed {
+            self.left_alone += known.left_alone;
+            self.passed_over += unit.raw.len();
+        }
         for kept in &known.found {
-            let Some(text) = walk.texts.get(unit.texts.start + kept.text) else { continue };
             if self.found.len() >= FOUND_MAX {
                 self.more_found = true;
                 return;
-            }
-            let mut path = walk.path(body, text);
-            if !kept.inner.is_empty() {
-                path.push('/');
-                path.push_str(&kept.inner);
             }
             self.found.push(Found {
                 rule: kept.rule,
@@ -210,8 +163,8 @@ impl Report {
                 raw: unit.raw.start + kept.raw.start..unit.raw.start + kept.raw.end,
                 levels: kept.levels,
                 spot: kept.spot,
-                provenance: text.provenance.unwrap_or_default(),
-                path: path.into(),
+                provenance: kept.provenance,
+                path: kept.path.of(body, unit),
             });
         }
     }
@@ -253,10 +206,20 @@ struct Searching<'a> {
     more: bool,
 }
 
-impl Searching<'_> {
+impl<'a> Searching<'a> {
+    fn new(
+        engine: &'a Engine,
+        body: &'a str,
+        walk: &'a Walk,
+        unit: &'a Unit,
+        room: &'a mut Room,
+    ) -> Searching<'a> {
+        Searching { engine, body, walk, unit, room, kept: Vec::new(), scanned: 0, more: false }
+    }
+
     fn run(mut self) -> Known {
         let texts = self.walk.texts.get(self.unit.texts.clone()).unwrap_or_default();
-        for (at, text) in texts.iter().enumerate() {
+        for text in texts {
             let mut decoded = std::mem::take(&mut self.room.text);
             let raw = part(self.body, &text.raw);
             let read = if text.escaped {
@@ -266,16 +229,16 @@ impl Searching<'_> {
             } else {
                 raw
             };
-            if text.spot != Spot::Json || !self.json(at, text, read) {
-                self.text(at, text, read);
+            if text.spot != Spot::Json || !self.json(text, read) {
+                self.text(text, read);
             }
             self.room.text = decoded;
         }
-        Known { found: self.kept.into(), scanned: self.scanned, more: self.more }
+        Known::new(self.kept, self.scanned, self.unit.left_alone, self.more)
     }
 
     /// A text: it is searched as it reads.
-    fn text(&mut self, at: usize, text: &Text, read: &str) {
+    fn text(&mut self, text: &Text, read: &str) {
         let name = self.walk.name(self.body, text);
         let mut hits = self.scan(text.provenance, name, read);
         let spot = if text.spot == Spot::Json { Spot::Value } else { text.spot };
@@ -284,24 +247,13 @@ impl Searching<'_> {
             if text.escaped {
                 json::locate(part(self.body, &text.raw), &mut ends);
             }
-            self.keep(
-                text,
-                Kept {
-                    text: at,
-                    rule: hit.rule,
-                    score: hit.score,
-                    raw: ends[0]..ends[1],
-                    levels: 1,
-                    spot,
-                    inner: Box::default(),
-                },
-            );
+            self.keep(text, &hit, ends, 1, spot, "");
         }
         self.room.hits = hits;
     }
 
     /// JSON within a string: its own strings are searched. Says whether it is JSON.
-    fn json(&mut self, at: usize, text: &Text, read: &str) -> bool {
+    fn json(&mut self, text: &Text, read: &str) -> bool {
         if !read.trim_start().starts_with(['{', '[']) {
             return false;
         }
@@ -310,14 +262,14 @@ impl Searching<'_> {
         if is_json {
             self.more |= inner.more;
             for nested in &inner.texts {
-                self.nested(at, text, read, &inner, nested);
+                self.nested(text, read, &inner, nested);
             }
         }
         self.room.inner = inner;
         is_json
     }
 
-    fn nested(&mut self, at: usize, text: &Text, read: &str, inner: &Walk, nested: &Text) {
+    fn nested(&mut self, text: &Text, read: &str, inner: &Walk, nested: &Text) {
         let raw = part(read, &nested.raw);
         let mut decoded = std::mem::take(&mut self.room.inner_text);
         let innermost = if nested.escaped {
@@ -337,13 +289,7 @@ impl Searching<'_> {
             if text.escaped {
                 json::locate(part(self.body, &text.raw), &mut ends);
             }
-            let path = inner.path(read, nested).into();
-            let raw = ends[0]..ends[1];
-            let spot = nested.spot;
-            self.keep(
-                text,
-                Kept { text: at, rule: hit.rule, score: hit.score, raw, levels: 2, spot, inner: path },
-            );
+            self.keep(text, &hit, ends, 2, nested.spot, &inner.path(read, nested));
         }
         self.room.hits = hits;
         self.room.inner_text = decoded;
@@ -394,13 +340,26 @@ impl Searching<'_> {
         self.engine.rule(hit.rule).is_some_and(|rule| rule.class == Class::Pii)
     }
 
-    fn keep(&mut self, text: &Text, mut kept: Kept) {
+    /// Keeps a finding at `ends` of a text; `inner` is where it stands in the text's JSON.
+    fn keep(&mut self, text: &Text, hit: &Hit, ends: [usize; 2], levels: u8, spot: Spot, inner: &str) {
         if self.kept.len() >= FOUND_MAX {
             self.more = true;
             return;
         }
+        let mut path = self.walk.path(self.body, text);
+        if !inner.is_empty() {
+            path.push('/');
+            path.push_str(inner);
+        }
         let start = text.raw.start - self.unit.raw.start;
-        kept.raw = start + kept.raw.start..start + kept.raw.end;
-        self.kept.push(kept);
+        self.kept.push(Kept {
+            rule: hit.rule,
+            score: hit.score,
+            raw: start + ends[0]..start + ends[1],
+            levels,
+            spot,
+            provenance: text.provenance.unwrap_or_default(),
+            path: known::Path::new(&path, self.body, self.unit),
+        });
     }
 }

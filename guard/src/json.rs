@@ -6,12 +6,18 @@
 //! it stands and every other byte stays as it is.
 
 mod decode;
+mod members;
+mod recall;
 mod table;
 mod walk;
+mod walker;
 
 #[cfg(test)]
 mod tests;
 
 pub use decode::{decode, locate};
+pub use members::values_of;
+pub use recall::{Beginning, Recall};
 pub use table::{Entry, Meaning, Place, Says, Table};
-pub use walk::{DEPTH_MAX, Malformed, STRINGS_MAX, Spot, TEXT_BYTES_MIN, Text, Unit, Walk, walk};
+pub use walk::{DEPTH_MAX, Malformed, STRINGS_MAX, Spot, Text, Unit, Walk};
+pub use walker::{TEXT_BYTES_MIN, walk, walk_new};

@@ -125,8 +125,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let text = corpus::text(32 << 20);
     let body = corpus::conversation(107_000);
     let table = Table::everything();
-    let mut walked = Walk::default();
-    let (mut room, mut room_again) = (Room::default(), Room::default());
+    let (mut walked, mut walked_chat) = (Walk::default(), Walk::default());
+    let (mut room, mut room_again, mut room_chat) = (Room::default(), Room::default(), Room::default());
     let memory = Remembered {
         digester: Digester::new(&[7; 32]),
         cache: Mutex::new(Cache::new(64 << 20, |known: &Arc<Known>| known.size())),
@@ -153,6 +153,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }));
         }
     }
+    let chat = r#"{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"Say hello in one short sentence."}],"temperature":0.7,"max_tokens":64,"stream":false}"#;
+    rows.push(Row::new("chat  walk", chat.len(), || {
+        let _ = black_box(walk(chat, &table, &mut walked_chat));
+    }));
+    rows.push(Row::new("chat  search", chat.len(), || {
+        drop(black_box(search(&both, chat, &table, &memory, &mut room_chat)));
+    }));
     rows.push(Row::new("body  walk", body.len(), || {
         let _ = black_box(walk(&body, &table, &mut walked));
     }));
@@ -162,6 +169,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     rows.push(Row::new("body  again", body.len(), || {
         drop(black_box(search(&both, &body, &table, &memory, &mut room_again)));
     }));
+    // `cargo bench -p narrows-guard -- "107 KB"` measures the rows whose names hold these words.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    rows.retain(|row| wanted.is_empty() || wanted.iter().any(|word| row.name.contains(word)));
     for _ in 0..ROUNDS {
         rows.iter_mut().for_each(Row::round);
     }

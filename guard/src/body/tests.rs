@@ -2,8 +2,6 @@ use super::*;
 use crate::finding::Provenance::{ToolInput, User};
 use crate::json::{Entry, Meaning, Place, Table};
 use proptest::prelude::*;
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 const CARD: &str = "4111 1111 1111 1111";
@@ -116,40 +114,6 @@ fn the_name_of_a_member_says_what_its_value_is() {
 #[test]
 fn a_body_that_is_no_json_is_not_searched() {
     assert!(search(engine(), "{\"a\":", &table(), &Forgetful, &mut Room::default()).is_err());
-}
-
-/// Remembers everything, and counts what it was asked to keep.
-#[derive(Default)]
-struct Notes(RefCell<HashMap<(String, String), Arc<Known>>>, RefCell<usize>);
-
-impl Memory for Notes {
-    fn recall(&self, name: &str, part: &str) -> Option<Arc<Known>> {
-        self.0.borrow().get(&(name.to_owned(), part.to_owned())).cloned()
-    }
-
-    fn keep(&self, name: &str, part: &str, known: &Arc<Known>) {
-        *self.1.borrow_mut() += 1;
-        self.0.borrow_mut().insert((name.to_owned(), part.to_owned()), Arc::clone(known));
-    }
-}
-
-#[test]
-fn only_what_is_new_in_a_conversation_is_searched() {
-    let message = |at: usize| format!(r#"{{"role":"user","content":"turn {at} of {CARD}"}}"#);
-    let body = |turns: usize| {
-        let messages: Vec<String> = (0..turns).map(message).collect();
-        format!(r#"{{"model":"gpt","messages":[{}]}}"#, messages.join(","))
-    };
-    let (notes, engine, mut room) = (Notes::default(), engine(), Room::default());
-    for turns in 1..6 {
-        let body = body(turns);
-        let known = search(engine, &body, &table(), &notes, &mut room).unwrap();
-        assert_eq!(known.found, search(engine, &body, &table(), &Forgetful, &mut room).unwrap().found);
-        assert_eq!(known.found.len(), turns);
-        // The model and the first message, then one more a turn.
-        assert_eq!(*notes.1.borrow(), turns + 1);
-        assert!(known.remembered < known.scanned && (known.remembered > 0) == (turns > 1));
-    }
 }
 
 #[test]

@@ -55,9 +55,10 @@ const BUCKETS: usize = 256;
 /// Members whose value is not just text. Everything else is text.
 #[derive(Debug, Clone)]
 pub struct Table {
+    /// By the bucket of their name.
     entries: Vec<Entry>,
-    /// Positions of entries, by a cheap hash of their name.
-    buckets: Vec<Vec<u16>>,
+    /// Where the entries of each bucket begin, and where the last ones end.
+    begins: [u16; BUCKETS + 1],
 }
 
 impl Table {
@@ -65,18 +66,20 @@ impl Table {
     /// before [`Place::Anywhere`].
     pub fn new(entries: &[Entry]) -> Table {
         let mut entries = entries.to_vec();
-        entries.sort_by_key(|entry| match entry.place {
-            Place::Root => 0,
-            Place::Under(_) => 1,
-            Place::Anywhere => 2,
+        entries.sort_by_key(|entry| {
+            let place = match entry.place {
+                Place::Root => 0,
+                Place::Under(_) => 1,
+                Place::Anywhere => 2,
+            };
+            (bucket(entry.name.as_bytes()), place)
         });
-        let mut buckets = vec![Vec::new(); BUCKETS];
-        for (entry, at) in entries.iter().zip(0_u16..) {
-            if let Some(bucket) = buckets.get_mut(bucket(entry.name.as_bytes())) {
-                bucket.push(at);
-            }
+        let mut begins = [0; BUCKETS + 1];
+        for (number, begin) in begins.iter_mut().enumerate() {
+            let before = entries.partition_point(|entry| bucket(entry.name.as_bytes()) < number);
+            *begin = u16::try_from(before).unwrap_or(u16::MAX);
         }
-        Table { entries, buckets }
+        Table { entries, begins }
     }
 
     /// A table that takes every string for text.
@@ -85,20 +88,23 @@ impl Table {
     }
 
     /// What the member `name` means. `parent` is the name of the nearest member around it, empty for none.
+    #[inline]
     pub(super) fn meaning(&self, name: &[u8], parent: &[u8], is_root: bool) -> Option<Meaning> {
-        let bucket = self.buckets.get(bucket(name))?;
-        let entries = bucket.iter().filter_map(|at| self.entries.get(usize::from(*at)));
-        let mut fitting =
-            entries.filter(|entry| entry.name.as_bytes() == name).filter(|entry| match entry.place {
-                Place::Anywhere => true,
-                Place::Root => is_root,
-                Place::Under(name) => name.as_bytes() == parent,
-            });
-        fitting.next().map(|entry| entry.meaning)
+        let bucket = bucket(name);
+        let (begin, end) = (self.begins[bucket], self.begins[bucket + 1]);
+        let entries = self.entries.get(usize::from(begin)..usize::from(end))?;
+        let fits = |entry: &&Entry| match entry.place {
+            Place::Anywhere => true,
+            Place::Root => is_root,
+            Place::Under(name) => name.as_bytes() == parent,
+        };
+        let named = entries.iter().filter(|entry| entry.name.as_bytes() == name);
+        named.into_iter().find(fits).map(|entry| entry.meaning)
     }
 }
 
 /// Names differ in their length and their ends; more is not looked at.
+#[inline]
 fn bucket(name: &[u8]) -> usize {
     let (first, last) = (name.first().copied().unwrap_or(0), name.last().copied().unwrap_or(0));
     (name.len() * 37 + usize::from(first) * 5 + usize::from(last) * 11) % BUCKETS

@@ -1,10 +1,7 @@
-//! One pass over a body.
+//! What a walk over a body lists.
 
-use super::decode::decode;
-use super::table::{Meaning, Table};
+use super::walker::Frame;
 use crate::finding::Provenance;
-use memchr::memchr2;
-use std::borrow::Cow;
 use std::fmt;
 use std::fmt::Write;
 use std::ops::Range;
@@ -15,20 +12,11 @@ pub const DEPTH_MAX: usize = 512;
 /// Most strings of one body that are listed.
 pub const STRINGS_MAX: usize = 1 << 19;
 
-/// Shorter strings hold nothing that could be found, in raw bytes.
-pub const TEXT_BYTES_MIN: usize = 2;
-
 /// Names of members hold nothing that could be found if they are shorter than this, in raw bytes, ...
 const NAME_BYTES_MIN: usize = 6;
 
 /// ... or if they are words and shorter than this.
 const WORD_BYTES_MIN: usize = 24;
-
-/// Shorter numbers hold nothing that could be found, in bytes.
-const NUMBER_BYTES_MIN: usize = 9;
-
-/// How much of a string is looked at byte by byte, before a search pays.
-const SHORT: usize = 16;
 
 /// What a listed string is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,8 +43,8 @@ pub struct Text {
     /// Who wrote it, if the body says so.
     pub provenance: Option<Provenance>,
     /// The list or object it stands in.
-    parent: u32,
-    step: Step,
+    pub(super) parent: u32,
+    pub(super) step: Step,
 }
 
 /// A part of the body that is remembered as a whole: an element of a list in the outermost object (a message), or another
@@ -67,13 +55,23 @@ pub struct Unit {
     pub raw: Range<usize>,
     /// The name of the member of the outermost object, raw; empty when the body is no object.
     pub name: Range<usize>,
-    /// Its strings.
+    /// Which element of the list it is, if it is one.
+    pub index: Option<usize>,
+    /// Where its value begins, if that is a string or an object.
+    pub value: Option<usize>,
+    /// Its strings. None are listed of a unit that was passed over.
     pub texts: Range<usize>,
+    /// Bytes of media and of what else is left alone in it, in raw bytes of strings.
+    pub left_alone: usize,
+    /// Whether it follows the unit before it in the same list, with nothing between.
+    pub follows: bool,
+    /// Whether it was passed over, being known.
+    pub passed: bool,
 }
 
 /// How one comes from a list or object to what stands in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     Outermost,
     Name { start: usize, end: usize },
     Index(usize),
@@ -81,9 +79,9 @@ enum Step {
 
 /// A list or object.
 #[derive(Debug, Clone, Copy)]
-struct Node {
-    parent: u32,
-    step: Step,
+pub(super) struct Node {
+    pub(super) parent: u32,
+    pub(super) step: Step,
 }
 
 /// What a walk has found. Kept from body to body, it allocates no more.
@@ -95,10 +93,12 @@ pub struct Walk {
     pub units: Vec<Unit>,
     /// Whether there are more strings than are listed.
     pub more: bool,
-    /// Bytes of media and of what else is left alone, in raw bytes of strings.
+    /// Bytes of media and of what else is left alone, in raw bytes of strings; units that were passed over apart.
     pub left_alone: usize,
-    nodes: Vec<Node>,
-    stack: Vec<Frame>,
+    /// What the outermost object says about who wrote the texts that do not say so themselves.
+    pub told: Option<Provenance>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) stack: Vec<Frame>,
 }
 
 /// Why a body is not JSON.
@@ -120,59 +120,6 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
-
-/// A list or object that is open.
-#[derive(Debug, Clone)]
-struct Frame {
-    node: u32,
-    /// Whether it is a list, and how far.
-    index: Option<usize>,
-    /// The name of the member it is the value of, or that its list is.
-    name: Range<usize>,
-    /// How many strings there were before it.
-    first: usize,
-    /// What a member of it said about who wrote it.
-    told: Option<Provenance>,
-    /// What is known to hold to the last leaf.
-    reign: Reign,
-    /// The meaning of the member whose value this list is, or stands in.
-    meaning: Option<Meaning>,
-}
-
-/// What holds to the last leaf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reign {
-    /// The table.
-    Table(Option<Provenance>),
-    /// Free data.
-    Data(Provenance),
-    /// Nothing is looked at.
-    Sealed,
-}
-
-/// Lists the strings of `body` that may carry text.
-///
-/// # Errors
-/// The place where it is no JSON. Within strings only what matters for finding their end is checked.
-pub fn walk(body: &str, table: &Table, out: &mut Walk) -> Result<(), Malformed> {
-    out.texts.clear();
-    out.units.clear();
-    out.nodes.clear();
-    out.stack.clear();
-    (out.more, out.left_alone) = (false, 0);
-    Walker {
-        body,
-        bytes: body.as_bytes(),
-        at: 0,
-        table,
-        out,
-        meaning: None,
-        name: 0..0,
-        root_name: 0..0,
-        mark: 0,
-    }
-    .run()
-}
 
 impl Walk {
     /// The name of the member that a string is the value of, or that the lists are which it stands in; raw, and empty where
@@ -213,343 +160,27 @@ impl Walk {
             if !path.is_empty() {
                 path.push('.');
             }
-            path.push_str(if may_hold_something(name.as_bytes()) { "(name)" } else { name });
+            path.push_str(shown(name));
         }
         path
     }
 }
 
-struct Walker<'a> {
-    body: &'a str,
-    bytes: &'a [u8],
-    at: usize,
-    table: &'a Table,
-    out: &'a mut Walk,
-    /// Of the member whose value comes next.
-    meaning: Option<Meaning>,
-    /// The name of that member.
-    name: Range<usize>,
-    /// The name of the outermost object's member that the walk is in.
-    root_name: Range<usize>,
-    /// Where the last unit ended.
-    mark: usize,
-}
-
-impl Walker<'_> {
-    fn run(mut self) -> Result<(), Malformed> {
-        self.blank();
-        loop {
-            let is_whole = match self.bytes.get(self.at) {
-                Some(b'"') => self.value()?,
-                Some(b'{' | b'[') => self.open()?,
-                Some(b'-' | b'0'..=b'9') => self.number(),
-                Some(b't' | b'f' | b'n') => self.word()?,
-                _ => return Err(self.malformed()),
-            };
-            if is_whole && self.is_over()? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The meaning of the value that comes next.
-    fn meaning(&self) -> Option<Meaning> {
-        match self.out.stack.last() {
-            None => None,
-            Some(frame) if frame.index.is_some() => frame.meaning,
-            Some(_) => self.meaning,
-        }
-    }
-
-    fn malformed(&self) -> Malformed {
-        Malformed { at: self.at, too_deep: false }
-    }
-
-    fn blank(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
-            self.at += 1;
-        }
-    }
-
-    /// Goes on behind a value: to the next, if it is not over.
-    fn is_over(&mut self) -> Result<bool, Malformed> {
-        loop {
-            self.end_unit();
-            self.blank();
-            let byte = self.bytes.get(self.at).copied();
-            let Some(frame) = self.out.stack.last_mut() else {
-                return if byte.is_none() { Ok(true) } else { Err(self.malformed()) };
-            };
-            match (byte, &mut frame.index) {
-                (Some(b','), index) => {
-                    self.at += 1;
-                    match index {
-                        Some(index) => *index += 1,
-                        None => {
-                            self.blank();
-                            self.member()?;
-                        }
-                    }
-                    self.blank();
-                    return Ok(false);
-                }
-                (Some(b'}'), None) | (Some(b']'), Some(_)) => {
-                    self.at += 1;
-                    self.close();
-                }
-                _ => return Err(self.malformed()),
-            }
-        }
-    }
-
-    /// Opens a list or object; whether it is empty, and so whole.
-    fn open(&mut self) -> Result<bool, Malformed> {
-        if self.out.stack.len() >= DEPTH_MAX {
-            return Err(Malformed { at: self.at, too_deep: true });
-        }
-        let is_list = self.bytes.get(self.at) == Some(&b'[');
-        let (parent, step) = self.step();
-        let node = u32::try_from(self.out.nodes.len()).unwrap_or(u32::MAX);
-        self.out.nodes.push(Node { parent, step });
-        let (reign, name) = match self.out.stack.last() {
-            None => (Reign::Table(None), 0..0),
-            Some(frame) if frame.index.is_some() => (frame.reign, frame.name.clone()),
-            Some(frame) => (reign(frame.reign, self.meaning), self.name.clone()),
-        };
-        let first = self.out.texts.len();
-        let meaning = self.meaning().filter(|_| is_list);
-        self.out.stack.push(Frame {
-            meaning,
-            node,
-            index: is_list.then_some(0),
-            name,
-            first,
-            told: None,
-            reign,
-        });
-        self.at += 1;
-        self.blank();
-        let end = if is_list { b']' } else { b'}' };
-        if self.bytes.get(self.at) == Some(&end) {
-            self.at += 1;
-            self.close();
-            return Ok(true);
-        }
-        if !is_list {
-            self.member()?;
-            self.blank();
-        }
-        Ok(false)
-    }
-
-    fn close(&mut self) {
-        let Some(frame) = self.out.stack.pop() else { return };
-        // Whoever is nearest to a text says who wrote it; that one was closed before.
-        if let Some(told) = frame.told {
-            for text in self.out.texts.get_mut(frame.first..).unwrap_or_default() {
-                text.provenance.get_or_insert(told);
-            }
-        }
-    }
-
-    /// Reads the name of a member, and the colon.
-    fn member(&mut self) -> Result<(), Malformed> {
-        if self.bytes.get(self.at) != Some(&b'"') {
-            return Err(self.malformed());
-        }
-        let (raw, escaped) = self.string()?;
-        self.blank();
-        if self.bytes.get(self.at) != Some(&b':') {
-            return Err(self.malformed());
-        }
-        self.at += 1;
-        let Some(frame) = self.out.stack.last() else { return Err(self.malformed()) };
-        let is_root = self.out.stack.len() == 1;
-        let is_data = matches!(frame.reign, Reign::Data(_));
-        self.name = raw.clone();
-        if is_root {
-            self.root_name = raw.clone();
-        }
-        self.meaning = None;
-        if !is_data {
-            let parent = self.bytes.get(frame.name.clone()).unwrap_or_default();
-            let name = unescaped(self.body, &raw, escaped);
-            self.meaning = self.table.meaning(name.as_bytes(), parent, is_root);
-        }
-        let is_free = self.meaning.is_none() && frame.reign != Reign::Sealed;
-        if is_free && may_hold_something(self.bytes.get(raw.clone()).unwrap_or_default()) {
-            self.list(raw, escaped, Spot::Name, None);
-        }
-        Ok(())
-    }
-
-    /// A string value.
-    fn value(&mut self) -> Result<bool, Malformed> {
-        let (raw, escaped) = self.string()?;
-        let reign = self.out.stack.last().map_or(Reign::Table(None), |frame| frame.reign);
-        let meaning = self.meaning();
-        let provenance = match (reign, meaning) {
-            (Reign::Sealed, _) | (_, Some(Meaning::Opaque | Meaning::Sealed)) => {
-                self.out.left_alone += raw.len();
-                return Ok(true);
-            }
-            (Reign::Data(by), _) => Some(by),
-            (Reign::Table(_), Some(Meaning::Tells(words))) => {
-                self.tell(words, &raw, escaped);
-                self.out.left_alone += raw.len();
-                return Ok(true);
-            }
-            (Reign::Table(_), Some(Meaning::By(by) | Meaning::Data(by))) => Some(by),
-            (Reign::Table(by), _) => by,
-        };
-        let bytes = self.bytes.get(raw.clone()).unwrap_or_default();
-        if is_media(bytes) || meaning == Some(Meaning::Media) && is_base64(bytes) {
-            self.out.left_alone += raw.len();
-            return Ok(true);
-        }
-        let spot = if meaning == Some(Meaning::Json) { Spot::Json } else { Spot::Value };
-        let provenance = if spot == Spot::Json { Some(Provenance::ToolInput) } else { provenance };
-        if raw.len() >= TEXT_BYTES_MIN {
-            self.list(raw, escaped, spot, provenance);
-        }
-        Ok(true)
-    }
-
-    /// Takes what a word says about who wrote the texts beside it.
-    fn tell(&mut self, words: &[(&'static str, Provenance)], raw: &Range<usize>, escaped: bool) {
-        let word = unescaped(self.body, raw, escaped);
-        let told = words.iter().find(|(known, _)| *known == word).map(|(_, told)| *told);
-        if let (Some(told), Some(frame)) = (told, self.out.stack.last_mut()) {
-            frame.told = Some(told);
-        }
-    }
-
-    fn number(&mut self) -> bool {
-        let start = self.at;
-        while let Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9') = self.bytes.get(self.at) {
-            self.at += 1;
-        }
-        let sealed = self.out.stack.last().is_some_and(|frame| frame.reign == Reign::Sealed);
-        if self.at - start >= NUMBER_BYTES_MIN && self.meaning().is_none() && !sealed {
-            self.list(start..self.at, false, Spot::Number, None);
-        }
-        true
-    }
-
-    fn word(&mut self) -> Result<bool, Malformed> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let word = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word.as_bytes()));
-        let Some(word) = word else { return Err(self.malformed()) };
-        self.at += word.len();
-        Ok(true)
-    }
-
-    /// Reads a string; its bytes without quotes, and whether it has escapes.
-    fn string(&mut self) -> Result<(Range<usize>, bool), Malformed> {
-        let start = self.at + 1;
-        let mut at = start;
-        let mut escaped = false;
-        let near = self.bytes.get(start..).unwrap_or_default().iter().take(SHORT);
-        for byte in near {
-            match byte {
-                b'"' => {
-                    self.at = at + 1;
-                    return Ok((start..at, false));
-                }
-                b'\\' => break,
-                _ => at += 1,
-            }
-        }
-        loop {
-            let rest = self.bytes.get(at..).unwrap_or_default();
-            let Some(found) = memchr2(b'"', b'\\', rest) else { return Err(self.malformed()) };
-            at += found;
-            if self.bytes.get(at) == Some(&b'"') {
-                self.at = at + 1;
-                return Ok((start..at, escaped));
-            }
-            escaped = true;
-            at += 2;
-        }
-    }
-
-    /// Where the value stands that comes next.
-    fn step(&self) -> (u32, Step) {
-        match self.out.stack.last() {
-            None => (u32::MAX, Step::Outermost),
-            Some(Frame { node, index: Some(index), .. }) => (*node, Step::Index(*index)),
-            Some(frame) => (frame.node, Step::Name { start: self.name.start, end: self.name.end }),
-        }
-    }
-
-    fn list(&mut self, raw: Range<usize>, escaped: bool, spot: Spot, provenance: Option<Provenance>) {
-        if self.out.texts.len() >= STRINGS_MAX {
-            self.out.more = true;
-            return;
-        }
-        let (parent, step) = self.step();
-        self.out.texts.push(Text { raw, escaped, spot, provenance, parent, step });
-    }
-
-    /// Ends a unit if what just ended is one. Units lie next to each other; what stands between two of them, such as the
-    /// name of a member, goes with the one that follows.
-    fn end_unit(&mut self) {
-        let name = match self.out.stack.as_slice() {
-            [] => 0..0,
-            [root] if root.index.is_some() => 0..0,
-            [_] => self.root_name.clone(),
-            [root, list] if root.index.is_none() && list.index.is_some() => self.root_name.clone(),
-            _ => return,
-        };
-        let first = self.out.units.last().map_or(0, |unit| unit.texts.end);
-        if first < self.out.texts.len() {
-            self.out.units.push(Unit { raw: self.mark..self.at, name, texts: first..self.out.texts.len() });
-        }
-        self.mark = self.at;
+impl Unit {
+    /// The path of the unit itself: what the paths of its strings begin with.
+    pub fn path(&self, body: &str) -> String {
+        let name = shown(body.get(self.name.clone()).unwrap_or_default());
+        self.index.map_or_else(|| name.to_owned(), |index| format!("{name}[{index}]"))
     }
 }
 
-/// What holds within the value of a member.
-fn reign(around: Reign, meaning: Option<Meaning>) -> Reign {
-    match (around, meaning) {
-        (Reign::Table(_), Some(Meaning::Sealed)) => Reign::Sealed,
-        (Reign::Table(_), Some(Meaning::Data(by))) => Reign::Data(by),
-        (Reign::Table(_), Some(Meaning::By(by))) => Reign::Table(Some(by)),
-        (around, _) => around,
-    }
+/// The name of a member as it stands in paths.
+fn shown(name: &str) -> &str {
+    if may_hold_something(name.as_bytes()) { "(name)" } else { name }
 }
 
 /// Whether the name of a member is worth a look: nearly all are plain words.
-fn may_hold_something(name: &[u8]) -> bool {
+pub(super) fn may_hold_something(name: &[u8]) -> bool {
     let is_word = |byte: &u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-');
     name.len() >= NAME_BYTES_MIN && (name.len() >= WORD_BYTES_MIN || !name.iter().all(is_word))
-}
-
-/// The name or word itself.
-fn unescaped<'a>(body: &'a str, raw: &Range<usize>, escaped: bool) -> Cow<'a, str> {
-    let raw = body.get(raw.clone()).unwrap_or_default();
-    if !escaped {
-        return Cow::Borrowed(raw);
-    }
-    let mut text = String::with_capacity(raw.len());
-    decode(raw, &mut text);
-    Cow::Owned(text)
-}
-
-/// Whether a string looks like encoded media (RFC 4648, both alphabets): by its beginning and its end.
-fn is_base64(raw: &[u8]) -> bool {
-    const LOOK: usize = 64;
-    let is_of_it = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\\r\n".contains(byte);
-    let (head, tail) = (raw.iter().take(LOOK), raw.iter().rev().take(LOOK));
-    head.chain(tail).all(is_of_it)
-}
-
-/// Whether a string is a data URL with media in it (RFC 2397).
-fn is_media(raw: &[u8]) -> bool {
-    const HEAD_BYTES_MAX: usize = 128;
-    raw.starts_with(b"data:")
-        && raw.get(..raw.len().min(HEAD_BYTES_MAX)).is_some_and(|head| {
-            let comma = head.iter().position(|byte| *byte == b',');
-            comma.is_some_and(|comma| head.get(..comma).unwrap_or_default().ends_with(b";base64"))
-        })
 }
