@@ -217,6 +217,23 @@ async fn an_answer_that_is_masked_reaches_the_client_without_the_value() {
 }
 
 #[tokio::test]
+async fn what_was_masked_in_an_answer_is_not_repeated_token_by_token() {
+    let kind = GENERATING.iter().find(|kind| kind.dialect == Dialect::OpenaiChat).unwrap();
+    let tokens =
+        r#""logprobs":{"content":[{"token":"4111","logprob":-0.1,"bytes":[52,49,49,49]},{"token":" 1111"}]}"#;
+    let said = |words: &str| {
+        answer(kind, words).replace(r#""finish_reason""#, &format!(r#"{tokens},"finish_reason""#))
+    };
+    let acts = [format!("it is {CARD}"), "nothing".to_owned()];
+    let acts = acts.iter().map(|words| Act::json(200, "", &said(words))).collect();
+    let (gate, _scripted) = gate(&policy("response", "mask", ""), kind, acts).await;
+    let masked = gate.ask_as_key(ask(kind, false, "which card?")).await.text();
+    assert!(!masked.contains("4111") && masked.contains(r#""logprobs":null,"finish_reason""#), "{masked}");
+    let clean = gate.ask_as_key(ask(kind, false, "which card?")).await.text();
+    assert_eq!(clean, said("nothing"), "an answer without masks keeps them");
+}
+
+#[tokio::test]
 async fn an_answer_that_is_blocked_is_replaced() {
     for kind in GENERATING {
         let said = answer(kind, &format!("it is {CARD}"));

@@ -4,12 +4,12 @@ use crate::exchange::Account;
 use crate::exchange::coding;
 use crate::exchange::inspect::{Watch, admit_answer, judge, look};
 use crate::exchange::route::Target;
-use crate::guard::{About, Consulted, Decode, Gate, Otherwise, Rewrite, Seen, Sight, Tap, Values};
+use crate::guard::{About, Consulted, Decode, Gate, Otherwise, Rewrite, Seen, Sight, Tap, Values, emptied};
 use crate::respond::Refusal;
 use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
 use narrows_guard::Provenance;
-use narrows_guard::body::splice;
+use narrows_guard::body::{Splice, splice};
 use narrows_policy::{Coverage, Decision, Evidence, Gap, Stage};
 
 /// An answer as it is sent on.
@@ -45,7 +45,7 @@ async fn shown(
     };
     let otherwise = Otherwise::Text(Provenance::Assistant);
     let splices = look(account, watch, Stage::Response, &text, otherwise).await?;
-    let masked = if splices.is_empty() { None } else { Some(Bytes::from(splice(&text, splices))) };
+    let masked = if splices.is_empty() { None } else { Some(Bytes::from(masked(&text, splices))) };
     let readable = masked.as_ref().unwrap_or(&text);
     let restored =
         watch.placeholders().and_then(|placeholders| watch.guard.put_back(readable, &placeholders));
@@ -53,6 +53,12 @@ async fn shown(
         Some(body) => Ok(Shown { body, is_changed: true }),
         None => Ok(Shown { body, is_changed: false }),
     }
+}
+
+/// An answer with its masks, and without what would repeat the masked words.
+fn masked(text: &Bytes, mut splices: Vec<Splice>) -> Vec<u8> {
+    splices.extend(emptied(simdutf8::basic::from_utf8(text).unwrap_or_default()));
+    splice(text, splices)
 }
 
 /// What policies say to an answer by its place alone.

@@ -165,7 +165,7 @@ impl Gate {
             let print = self.key.fingerprint(&label.entity, &value);
             if self.masked.contains(&print) && found.is_maskable() {
                 let with = self.minter.mint(label.class, &label.entity, &value);
-                queue.change_last(Splice { range: found.raw, with: with.into() });
+                queue.mask_last(Splice { range: found.raw, with: with.into() });
             } else if !self.prints.contains(&print) {
                 let place = Place::Event(found.raw.clone());
                 news.push(New { found, value, place });
@@ -255,9 +255,9 @@ impl Gate {
             let with = self.minter.mint(*class, entity, value);
             self.masked.insert(*print);
             match place {
-                Place::Text(block, range) => queue.edit(block, range, &with),
+                Place::Text(block, range) => queue.mask(block, range, &with),
                 Place::Event(range) => {
-                    queue.change_last(Splice { range: range.clone(), with: with.into() });
+                    queue.mask_last(Splice { range: range.clone(), with: with.into() });
                 }
             }
         }

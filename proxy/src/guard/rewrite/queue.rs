@@ -1,5 +1,6 @@
 //! Events that wait, with the pieces of text in them and what is to be changed there.
 
+use crate::guard::repeats::emptied;
 use narrows_guard::body::{Splice, splice};
 use narrows_guard::json::{decode, locate};
 use narrows_llm::deltas::{Block, Piece};
@@ -36,16 +37,26 @@ pub(super) struct Waiting {
     stretches: Vec<Stretch>,
     /// What is to be changed in its data.
     splices: Vec<Splice>,
+    /// Whether words in it are masked: what repeats them is emptied.
+    masked: bool,
 }
 
 impl Waiting {
     pub(super) fn new(frame: &Frame<'_>) -> Waiting {
         let data = frame.data_at().map_or_else(|| Data::Joined(frame.data().into_owned()), Data::At);
-        Waiting { start: frame.start(), end: frame.end(), data, stretches: Vec::new(), splices: Vec::new() }
+        let (start, end) = (frame.start(), frame.end());
+        Waiting { start, end, data, stretches: Vec::new(), splices: Vec::new(), masked: false }
     }
 
     /// Appends the event as it is to be sent. `raw` is how it came.
     fn write(mut self, raw: &[u8], out: &mut Vec<u8>) {
+        if self.masked {
+            let data = match &self.data {
+                Data::At(offset) => raw.get(*offset..).unwrap_or_default(),
+                Data::Joined(data) => data,
+            };
+            self.splices.extend(emptied(std::str::from_utf8(data).unwrap_or_default()));
+        }
         match self.data {
             Data::At(offset) => {
                 for splice in &mut self.splices {
@@ -98,9 +109,26 @@ impl Queue {
         }
     }
 
+    /// Masks a value in the data of the event that came last, and what repeats it there.
+    pub(super) fn mask_last(&mut self, splice: Splice) {
+        if let Some(event) = self.events.back_mut() {
+            event.splices.push(splice);
+            event.masked = true;
+        }
+    }
+
+    /// Masks a range of a text, as [`edit`](Queue::edit) does, and what repeats it in the same events.
+    pub(super) fn mask(&mut self, block: &Block, range: &Range<usize>, with: &str) {
+        self.change(block, range, with, true);
+    }
+
     /// Puts `with` in the place of a range of a text, as far as its events wait. It stands in a JSON string there. Of a
     /// range in several events the first one gets it.
     pub(super) fn edit(&mut self, block: &Block, range: &Range<usize>, with: &str) {
+        self.change(block, range, with, false);
+    }
+
+    fn change(&mut self, block: &Block, range: &Range<usize>, with: &str, masks: bool) {
         for event in &mut self.events {
             for stretch in event.stretches.iter().filter(|stretch| stretch.block == *block) {
                 let (from, to) = (range.start.max(stretch.at.start), range.end.min(stretch.at.end));
@@ -110,6 +138,7 @@ impl Queue {
                 let mut ends = [from - stretch.at.start, to - stretch.at.start];
                 locate(&stretch.raw, &mut ends);
                 let with = if from == range.start { with.to_owned() } else { String::new() };
+                event.masked |= masks;
                 event
                     .splices
                     .push(Splice { range: stretch.offset + ends[0]..stretch.offset + ends[1], with });

@@ -481,3 +481,25 @@ fn what_waits_at_the_gate_has_an_end() {
     rewrite.push(":\n\n".into(), &mut out);
     assert!(out.is_empty() && rewrite.refuses(), "it fails closed");
 }
+
+#[test]
+fn what_repeats_masked_words_token_by_token_is_emptied_and_the_rest_stays() {
+    let event = |words: &str, tokens: &[&str]| {
+        let tokens: Vec<Value> =
+            tokens.iter().map(|token| json!({"token": token, "logprob": -0.5})).collect();
+        json!({"choices": [{"index": 0, "delta": {"content": words}, "logprobs": {"content": tokens}}]})
+    };
+    let said = stream(&[
+        event("the card is 4111 1111", &["the", " card", " is", " 4111", " 1111"]),
+        event(" 1111 1111, ", &[" 1111", " 1111", ","]),
+        event("is all.", &["is", " all", "."]),
+    ]) + "data: [DONE]\n\n";
+    let (went, rest) = gated(&MASKS, Dialect::OpenaiChat, &said, &[]);
+    assert!(!rest.refuses && !went.contains("1111"), "{went}");
+    let logprobs: Vec<bool> = went
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
+        .map(|event| event["choices"][0]["logprobs"].is_null())
+        .collect();
+    assert_eq!(logprobs, [true, true, false]);
+}

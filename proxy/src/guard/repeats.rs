@@ -1,0 +1,34 @@
+//! What repeats the words of an answer token by token, and would give away what was masked in them.
+
+use narrows_guard::body::Splice;
+use narrows_guard::json::values_of;
+
+/// Members whose lists and objects repeat an answer's tokens: OpenAI's, Cohere's and Mistral's `logprobs`, Gemini's
+/// `logprobsResult`, and the `token_ids` of vLLM.
+const NAMES: [&str; 4] = ["logprobs", "logprobsResult", "logprobs_result", "token_ids"];
+
+/// Empties every repetition in the JSON of an answer or an event: clients expect a list where one was, and nothing where
+/// an object was, as when they had not asked for it.
+pub(crate) fn emptied(json: &str) -> Vec<Splice> {
+    let emptied = |range: std::ops::Range<usize>| {
+        let with = if json[range.clone()].starts_with('[') { "[]" } else { "null" };
+        Splice { range, with: with.to_owned() }
+    };
+    values_of(json, &NAMES).into_iter().map(emptied).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use narrows_guard::body::splice;
+
+    #[test]
+    fn repetitions_are_emptied_and_the_rest_stays() {
+        let answer = r#"{"choices":[{"message":{"content":"[EMAIL_1]"},"logprobs":{"content":[{"token":"ann"}]}}],"output":[{"logprobs":[{"token":"@"}]}],"n":1}"#;
+        let emptied = splice(answer.as_bytes(), emptied(answer));
+        assert_eq!(
+            String::from_utf8(emptied).unwrap(),
+            r#"{"choices":[{"message":{"content":"[EMAIL_1]"},"logprobs":null}],"output":[{"logprobs":[]}],"n":1}"#
+        );
+    }
+}
