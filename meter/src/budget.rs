@@ -75,8 +75,29 @@ pub struct Level {
 pub struct Spending {
     settled: Settled,
     reserved: u64,
-    /// When each threshold was told last.
-    told_us: [i64; THRESHOLDS_MAX],
+    told: Told,
+}
+
+/// When thresholds were told last, by their percent: a budget's thresholds may be edited.
+#[derive(Debug, Clone)]
+struct Told([(u16, i64); THRESHOLDS_MAX]);
+
+impl Told {
+    fn last_us(&self, threshold: u16) -> i64 {
+        self.0.iter().find(|(known, _)| *known == threshold).map_or(NEVER, |(_, told_us)| *told_us)
+    }
+
+    /// Notes that a threshold of `budget` was told: where it stands already, else where none stands, else in the place of
+    /// one that is none any more.
+    fn note(&mut self, threshold: u16, budget: &Budget, now_us: i64) {
+        let position = |fits: &dyn Fn(&(u16, i64)) -> bool| self.0.iter().position(fits);
+        let place = position(&|(known, _)| *known == threshold)
+            .or_else(|| position(&|(_, told_us)| *told_us == NEVER))
+            .or_else(|| position(&|(known, _)| !budget.thresholds.contains(known)));
+        if let Some(slot) = place.and_then(|at| self.0.get_mut(at)) {
+            *slot = (threshold, now_us);
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +120,7 @@ impl Spending {
             }
             Window::Rolling(length_us) => Settled::Rolling(Sliding::new(*length_us)),
         };
-        Spending { settled, reserved: 0, told_us: [NEVER; THRESHOLDS_MAX] }
+        Spending { settled, reserved: 0, told: Told([(0, NEVER); THRESHOLDS_MAX]) }
     }
 
     /// Begins anew with another window, as `history` has it: what was spent, and when. What is held stays held.
@@ -110,9 +131,9 @@ impl Spending {
         }
         // What was reached before has been told.
         let settled = self.settled(budget, now_us);
-        for (told_us, threshold) in self.told_us.iter_mut().zip(&budget.thresholds) {
+        for threshold in budget.thresholds.iter().take(THRESHOLDS_MAX) {
             if settled >= share(budget.limit, *threshold) {
-                *told_us = now_us;
+                self.told.note(*threshold, budget, now_us);
             }
         }
     }
@@ -192,7 +213,10 @@ impl Spending {
     fn charge(&mut self, budget: &Budget, now_us: i64, at_us: i64, amount: u64) {
         self.settled(budget, now_us);
         match &mut self.settled {
-            Settled::Calendar { span, sum } if span.contains(at_us) => *sum = sum.saturating_add(amount),
+            // A clock that went back stays in the window at hand, with what is spent by it.
+            Settled::Calendar { span, sum } if span.contains(at_us) || now_us < span.start_us => {
+                *sum = sum.saturating_add(amount);
+            }
             Settled::Calendar { .. } => {}
             Settled::Rolling(window) => window.add_at(now_us, at_us, amount),
         }
@@ -230,10 +254,11 @@ impl Spending {
             Settled::Rolling(_) => budget.window.from_us(now_us),
         };
         let mut news = [None; THRESHOLDS_MAX];
-        for ((told_us, threshold), new) in self.told_us.iter_mut().zip(&budget.thresholds).zip(&mut news) {
-            let told = *told_us != NEVER && *told_us >= since;
+        for (threshold, new) in budget.thresholds.iter().zip(&mut news) {
+            let told_us = self.told.last_us(*threshold);
+            let told = told_us != NEVER && told_us >= since;
             if !told && settled >= share(budget.limit, *threshold) {
-                *told_us = now_us;
+                self.told.note(*threshold, budget, now_us);
                 *new = Some(*threshold);
             }
         }

@@ -222,3 +222,27 @@ proptest! {
         prop_assert!(spending.level(&budget, 0).settled <= budget.limit + missed);
     }
 }
+
+#[test]
+fn a_clock_that_goes_back_stays_in_the_window_at_hand_and_spends_in_it() {
+    let budget = daily(100);
+    let mut spending = Spending::new(&budget.window);
+    settle(&mut spending, &budget, 5 * DAY_US, 10, 10);
+    settle(&mut spending, &budget, 2 * DAY_US, 50, 50);
+    assert_eq!(spending.level(&budget, 2 * DAY_US + 1).settled, 60);
+    assert_eq!(spending.reserve(&budget, 2 * DAY_US + 2, 41), Err(Full::Spent { frees_us: 6 * DAY_US }));
+}
+
+#[test]
+fn thresholds_that_are_edited_are_told_once_each() {
+    let at = |thresholds: &[u16]| Budget { thresholds: thresholds.to_vec(), ..daily(100) };
+    let mut spending = Spending::new(&at(&[50, 80, 100]).window);
+    assert_eq!(settle(&mut spending, &at(&[50, 80, 100]), 1, 60, 60), [50]);
+    assert_eq!(settle(&mut spending, &at(&[80, 100]), 2, 25, 25), [80]);
+    assert_eq!(settle(&mut spending, &at(&[50, 70, 80, 100]), 3, 5, 5), [70], "the others were told");
+    // However often they are edited, there is room for all that are told.
+    for round in 0..20_u16 {
+        let others: Vec<u16> = (1..=8).map(|number| number + round).collect();
+        assert!(settle(&mut spending, &at(&others), 4, 0, 0).len() <= 8);
+    }
+}
