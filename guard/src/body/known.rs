@@ -174,13 +174,20 @@ impl<'m> Recalling<'m> {
     }
 
     /// The likely length of the unit that begins here, in raw bytes.
-    fn guess(&self, body: &str, begins: &Beginning) -> Option<usize> {
+    fn guess(&mut self, body: &str, begins: &Beginning) -> Option<usize> {
         let last = self.known.last().filter(|_| begins.follows);
         let known = match last {
             Some(Some(last)) => last.next.load(Ordering::Relaxed),
             _ => {
                 let opening = opening(body, begins.mark, begins.value)?;
-                self.memory.recall(OPENINGS, opening)?.next.load(Ordering::Relaxed)
+                if self.in_vain + opening.len() > body.len() {
+                    return None;
+                }
+                let Some(known) = self.memory.recall(OPENINGS, opening) else {
+                    self.in_vain += opening.len();
+                    return None;
+                };
+                known.next.load(Ordering::Relaxed)
             }
         };
         (known >= REMEMBERED_BYTES_MIN).then_some(known)

@@ -138,6 +138,24 @@ fn a_part_whose_author_stands_beside_it_is_not_remembered() {
     }
 }
 
+#[test]
+fn many_small_parts_are_not_all_looked_up() {
+    let notes = Notes::default();
+    let body = format!(r#"{{"messages":[{}]}}"#, vec!["{}"; 30_000].join(","));
+    let report = with(&notes, &body);
+    assert_eq!(same(&report), same(&with(&Forgetful, &body)));
+    assert!(notes.in_vain.get() <= 2 * body.len(), "{} of {}", notes.in_vain.get(), body.len());
+}
+
+#[test]
+fn an_author_told_by_a_list_is_not_remembered_either() {
+    let notes = Notes::default();
+    for role in ["assistant", "user", "nobody"] {
+        let body = format!(r#"{{"role":["{role}",{{"text":"{} {CARD}"}}]}}"#, "a word ".repeat(40));
+        assert_eq!(same(&with(&notes, &body)), same(&with(&Forgetful, &body)), "{body}");
+    }
+}
+
 /// Whoever sends bodies can make every guess wrong and long: what that costs is bounded by the body.
 #[test]
 fn wrong_guesses_cost_no_more_than_the_body_is_long() {

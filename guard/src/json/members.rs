@@ -3,23 +3,26 @@
 use memchr::{memchr, memchr2};
 use std::ops::Range;
 
-/// The lists and objects that are values of members with one of these names, wherever they stand in `body`; of one within
-/// another only the outer. Total over any bytes: of what is no JSON it finds what looks like it, and what does not end
-/// reaches to the end.
-pub fn values_of(body: &str, names: &[&str]) -> Vec<Range<usize>> {
+/// The lists and objects that are values of members with one of these `names`, wherever they stand in `body` outside of
+/// lists and objects that are values of members with one of the names `except`; of one within another only the outer.
+/// Total over any bytes: of what is no JSON it finds what looks like it, and what does not end reaches to the end.
+pub fn values_of(body: &str, names: &[&str], except: &[&str]) -> Vec<Range<usize>> {
     let bytes = body.as_bytes();
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(quote) = bytes.get(at..).and_then(|rest| memchr(b'"', rest)) {
         let start = at + quote + 1;
         let end = string_end(bytes, start);
         at = end + 1;
-        let is_named = body.get(start..end).is_some_and(|name| names.contains(&name));
+        let name = body.get(start..end).unwrap_or_default();
+        let (is_named, is_except) = (names.contains(&name), except.contains(&name));
         let colon = blank(bytes, at);
-        if is_named && bytes.get(colon) == Some(&b':') {
+        if (is_named || is_except) && bytes.get(colon) == Some(&b':') {
             let value = blank(bytes, colon + 1);
             if matches!(bytes.get(value), Some(b'{' | b'[')) {
                 at = value_end(bytes, value);
-                found.push(value..at);
+                if is_named {
+                    found.push(value..at);
+                }
             }
         }
     }
@@ -69,7 +72,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn found(body: &str) -> Vec<&str> {
-        values_of(body, &["logprobs"]).into_iter().map(|range| &body[range]).collect()
+        values_of(body, &["logprobs"], &["input"]).into_iter().map(|range| &body[range]).collect()
     }
 
     #[test]
@@ -86,6 +89,7 @@ mod tests {
             r#"{"text":"\"logprobs\":[1]"}"#,
             r#"["logprobs",[1]]"#,
             r#"{"avg_logprobs":[1]}"#,
+            r#"{"input":{"logprobs":[1]}}"#,
         ] {
             assert!(found(body).is_empty(), "{body}");
         }
@@ -100,11 +104,11 @@ mod tests {
                 cut -= 1;
             }
             for text in [&body, &whole[..cut]] {
-                for range in values_of(text, &["logprobs", "y"]) {
+                for range in values_of(text, &["logprobs", "y"], &["x"]) {
                     prop_assert!(text.get(range).is_some());
                 }
             }
-            prop_assert_eq!(values_of(&whole, &["logprobs"]).len(), 1);
+            prop_assert_eq!(values_of(&whole, &["logprobs"], &[]).len(), 1);
         }
     }
 }

@@ -95,7 +95,7 @@ pub struct Walk {
     pub more: bool,
     /// Bytes of media and of what else is left alone, in raw bytes of strings; units that were passed over apart.
     pub left_alone: usize,
-    /// What the outermost object says about who wrote the texts that do not say so themselves.
+    /// What the outermost object, or a list in it, says about who wrote the texts that do not say so themselves.
     pub told: Option<Provenance>,
     pub(super) nodes: Vec<Node>,
     pub(super) stack: Vec<Frame>,

@@ -221,8 +221,9 @@ impl<R: Recall> Walker<'_, R> {
 
     fn close(&mut self) {
         let Some(frame) = self.out.stack.pop() else { return };
-        if self.out.stack.is_empty() {
-            self.out.told = frame.told;
+        // The outermost list or object, or a list of units in it, speaks for units that do not say it themselves.
+        if self.out.stack.is_empty() || frame.index.is_some() && self.out.stack.len() == 1 {
+            self.out.told = self.out.told.or(frame.told);
         }
         // Whoever is nearest to a text says who wrote it; that one was closed before.
         if let Some(told) = frame.told {

@@ -7,6 +7,9 @@ use narrows_guard::json::values_of;
 /// `logprobsResult`, and the `token_ids` of vLLM.
 const NAMES: [&str; 4] = ["logprobs", "logprobsResult", "logprobs_result", "token_ids"];
 
+/// Members whose objects are arguments of a tool: what they hold is the tool's, whatever its name.
+const ARGUMENTS: [&str; 3] = ["input", "args", "arguments"];
+
 /// Empties every repetition in the JSON of an answer or an event: clients expect a list where one was, and nothing where
 /// an object was, as when they had not asked for it.
 pub(crate) fn emptied(json: &str) -> Vec<Splice> {
@@ -14,7 +17,7 @@ pub(crate) fn emptied(json: &str) -> Vec<Splice> {
         let with = if json[range.clone()].starts_with('[') { "[]" } else { "null" };
         Splice { range, with: with.to_owned() }
     };
-    values_of(json, &NAMES).into_iter().map(emptied).collect()
+    values_of(json, &NAMES, &ARGUMENTS).into_iter().map(emptied).collect()
 }
 
 #[cfg(test)]
@@ -24,11 +27,11 @@ mod tests {
 
     #[test]
     fn repetitions_are_emptied_and_the_rest_stays() {
-        let answer = r#"{"choices":[{"message":{"content":"[EMAIL_1]"},"logprobs":{"content":[{"token":"ann"}]}}],"output":[{"logprobs":[{"token":"@"}]}],"n":1}"#;
+        let answer = r#"{"choices":[{"message":{"content":"[EMAIL_1]"},"logprobs":{"content":[{"token":"ann"}]}}],"output":[{"logprobs":[{"token":"@"}]}],"args":{"token_ids":[7]},"n":1}"#;
         let emptied = splice(answer.as_bytes(), emptied(answer));
         assert_eq!(
             String::from_utf8(emptied).unwrap(),
-            r#"{"choices":[{"message":{"content":"[EMAIL_1]"},"logprobs":null}],"output":[{"logprobs":[]}],"n":1}"#
+            r#"{"choices":[{"message":{"content":"[EMAIL_1]"},"logprobs":null}],"output":[{"logprobs":[]}],"args":{"token_ids":[7]},"n":1}"#
         );
     }
 }
