@@ -95,6 +95,8 @@ pub(crate) struct Account {
     pub(crate) streamed: bool,
     pub(crate) usage: Usage,
     pub(crate) origin: Origin,
+    /// Whether a part of the answer could not be read, so that more was generated than is known.
+    pub(super) is_unread: bool,
     pub(crate) upstream_wait_us: u64,
     first_byte_us: Option<u64>,
     /// The policies that apply, once they are known.
@@ -149,6 +151,7 @@ impl Account {
             streamed: false,
             usage: Usage::default(),
             origin: Origin::Unknown,
+            is_unread: false,
             upstream_wait_us: 0,
             first_byte_us: None,
             watch: None,
@@ -393,6 +396,11 @@ impl Account {
         }
     }
 
+    /// Notes that a part of the answer could not be read: what is known of its output may be too little.
+    pub(crate) fn unread(&mut self) {
+        self.is_unread = true;
+    }
+
     /// Takes what the answer's usage turned out to be. What the provider did not report is `counted`, and the prompt
     /// estimated.
     pub(crate) fn take_usage(
@@ -405,13 +413,15 @@ impl Account {
         self.usage = *usage;
         self.model_answered = model.map(Arc::from);
         if reported == Reported::Complete {
+            // The provider has told all, whatever else could not be read.
+            self.is_unread = false;
             self.origin = Origin::Provider;
             self.learn_prompt();
             return;
         }
         let (more, is_exact) = self.tokens_of(counted);
         self.origin = match reported {
-            Reported::Nothing if is_exact && more > 0 => Origin::Counted,
+            Reported::Nothing if is_exact && more > 0 && !self.is_unread => Origin::Counted,
             Reported::Nothing => Origin::Estimated,
             _ => Origin::ProviderPartial,
         };
@@ -481,6 +491,13 @@ impl Account {
     /// Whether a WebSocket is asked for.
     pub(crate) fn is_conversation(&self) -> bool {
         self.operation.is_some_and(Operation::is_conversation)
+    }
+
+    /// What bounds the answer; `None` where no tokens are spent. An embedding has no tokens of an answer.
+    pub(super) fn answer_bounds(&self) -> Option<Bounds> {
+        let none = Bounds { tokens: Some(0), ..Bounds::default() };
+        let bounds = if self.operation == Some(Operation::Embed) { none } else { self.bounds };
+        self.spends().then_some(bounds)
     }
 
     /// Whether what was asked for uses tokens.

@@ -1,6 +1,7 @@
 //! Step 5: whether there is room and leave for the exchange.
 
 use super::Account;
+use super::cost::is_taken;
 use super::route::{Target, Upstream};
 use crate::alerts::Alert;
 use crate::config::limits::Unit;
@@ -33,7 +34,7 @@ pub(crate) async fn admit(
     check(gateway, account)?;
     let want = Want {
         // What uses no tokens, such as counting them, only has to be in time.
-        bounds: account.spends().then_some(account.bounds),
+        bounds: account.answer_bounds(),
         ..Want::beside(&upstream.target)
     };
     hold(session, account, &want).await?;
@@ -102,7 +103,7 @@ pub(super) async fn move_to(
         return Ok(());
     }
     account.hold.leave_target();
-    let bounds = account.spends().then_some(account.bounds);
+    let bounds = account.answer_bounds();
     hold(session, account, &Want { target, bounds, of_target_only: true }).await
 }
 
@@ -208,7 +209,7 @@ fn refuse(account: &mut Account, refused: Refused) -> Refusal {
 
 /// What an exchange came to, for its budgets: the figures of its record. Nothing if the provider did nothing for it.
 pub(super) fn spent(record: &Record) -> Spent {
-    let served = record.provider.is_some() && (200..300).contains(&record.status);
+    let served = record.provider.is_some() && is_taken(record.status);
     if record.usage.is_unknown() && !served {
         return Spent::default();
     }

@@ -15,8 +15,7 @@ pub(super) fn of(account: &Account) -> (Cost, u64) {
     }
     let Some(provider) = &account.provider else { return (Cost::ZERO, 0) };
     if account.usage.is_unknown() {
-        let taken = account.attempts.iter().any(|attempt| attempt.status.is_some_and(is_taken));
-        return (if taken { Cost::Unknown } else { Cost::ZERO }, 0);
+        return (if was_taken(account) { Cost::Unknown } else { Cost::ZERO }, 0);
     }
     let version = account.snapshot.prices_version();
     let cost = match quote(account, &provider.tariff) {
@@ -42,13 +41,18 @@ fn may_cost(account: &Account) -> bool {
 }
 
 /// A provider that answers so takes the request: success, or a change to another protocol.
-fn is_taken(status: u16) -> bool {
+pub(super) fn is_taken(status: u16) -> bool {
     matches!(status, 101 | 200..300)
+}
+
+/// Whether a provider took the request, whatever the caller was told afterwards.
+fn was_taken(account: &Account) -> bool {
+    account.attempts.iter().any(|attempt| attempt.status.is_some_and(is_taken))
 }
 
 /// Whether something was generated of which nothing is known: what is known of the usage would be too little. Where no
 /// answer began, nothing was.
 fn lacks_output(account: &Account) -> bool {
     let generates = !matches!(account.operation, Some(Operation::Embed | Operation::Beside));
-    generates && account.usage.output().is_none() && is_taken(account.status)
+    generates && (account.usage.output().is_none() || account.is_unread) && was_taken(account)
 }

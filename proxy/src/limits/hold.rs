@@ -6,7 +6,7 @@ use super::counters::Refused;
 use super::headers::Rooms;
 use super::report;
 use super::rule::Rule;
-use crate::config::limits::Unit;
+use crate::config::limits::{BudgetRule, Unit};
 use narrows_ledger::{Charge, Spent};
 use narrows_meter::budget::{Level, Reservation};
 use narrows_meter::rate::Ticket;
@@ -109,11 +109,17 @@ impl Hold {
             return Vec::new();
         }
         let budgets = self.held.iter().filter_map(|held| match &held.room {
-            Room::Budget(reservation) => Some((held, reservation.at_us())),
+            Room::Budget(reservation) => Some((held, reservation)),
             Room::Rate(_) => None,
         });
         budgets
-            .map(|(held, at_us)| Charge { counter: Arc::clone(&held.counter.name), at_us, spent })
+            .map(|(held, reservation)| {
+                let spent = match &*held.counter.lock().rule {
+                    Rule::Budget(budget) => owed(budget, reservation, spent),
+                    Rule::Rate(_) => spent,
+                };
+                Charge { counter: Arc::clone(&held.counter.name), at_us: reservation.at_us(), spent }
+            })
             .collect()
     }
 
@@ -140,7 +146,8 @@ fn settle(held: Held, spent: Spent, now: Now, crossed: &mut Vec<Crossed>) {
     let State { rule, count } = &mut *state;
     match (count, room, &**rule) {
         (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
-            let told = spending.settle(&budget.budget, now.wall_us, reservation, amount(budget, &spent));
+            let owed = amount(budget, &owed(budget, &reservation, spent));
+            let told = spending.settle(&budget.budget, now.wall_us, reservation, owed);
             for threshold in told {
                 crossed.push(Crossed {
                     rule: Arc::clone(rule),
@@ -154,6 +161,14 @@ fn settle(held: Held, spent: Spent, now: Now, crossed: &mut Vec<Crossed>) {
         // A rule that has become another kind of rule has begun a counter of its own.
         _ => {}
     }
+}
+
+/// What is charged to a budget: what was spent, or what was reserved in money where the cost is not known. Nothing can be
+/// had for nothing by leaving before it is known.
+fn owed(budget: &BudgetRule, reservation: &Reservation, spent: Spent) -> Spent {
+    let is_unknown = spent.unpriced > 0 && budget.unit == Unit::Usd;
+    let least = if is_unknown { reservation.amount() } else { 0 };
+    Spent { cost_nanousd: spent.cost_nanousd.max(least), ..spent }
 }
 
 fn give_back(held: Held, now: Now) {

@@ -3,7 +3,7 @@
 use crate::support::gate::Plan;
 use crate::support::scripted::{Act, Scripted};
 use crate::support::{
-    Answer, Ask, CHAT, Client, GEMINI, GENERATING, Gate, MESSAGES, Process, patient, until,
+    Answer, Ask, CHAT, Client, EMBEDDINGS, GEMINI, GENERATING, Gate, MESSAGES, Process, patient, until,
 };
 use narrows_ledger::{Filter, PageRequest, Record};
 use narrows_llm::Family;
@@ -356,6 +356,35 @@ async fn a_budget_in_money_does_not_pass_what_has_no_price() {
     let expected = (403, "price_unknown".to_owned(), None, Some("false".to_owned()));
     assert_eq!(refusal(&answer, Family::Openai), expected, "{}", answer.text());
     assert_eq!(gate.fake.requests(), 0);
+}
+
+#[tokio::test]
+async fn an_embedding_has_no_answer_to_reserve_money_for() {
+    let gate = plan("  money: {usd: 1, window: day}\n  few: {tokens: 1000, window: day}").start();
+    let body = r#"{"model":"text-embedding-3-small","input":"hello there"}"#;
+    let answer = settled(&gate, Ask::post(EMBEDDINGS.unary, body).key(&gate.key)).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let record = gate.ledger_record(&answer).await;
+    assert_eq!(Some(spent(&gate, "money").await), record.cost.nano_usd());
+    assert!(record.cost.nano_usd() > Some(0) && spent(&gate, "few").await < 1000);
+}
+
+/// An answer longer than is held is not read: what it cost is not known, and nobody gets it for nothing.
+#[tokio::test]
+async fn what_an_answer_costs_that_cannot_be_read_is_charged_as_it_was_reserved() {
+    let scripted =
+        Scripted::start(vec![Act::json(200, "", &format!(r#"{{"padding":"{}"}}"#, "x".repeat(8192)))]).await;
+    let provider =
+        format!("kind: openai, base_url: 'http://{}/v1', api_key: sk-x, models: ['*']", scripted.address);
+    let gate = plan("  money: {usd: 1, window: day}\nlimits: {metered_copy: 4KiB}")
+        .provider("scripted", &provider)
+        .start();
+    let body = r#"{"model":"scripted/gpt-4o","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}"#;
+    let answer = settled(&gate, Ask::post(CHAT.unary, body).key(&gate.key)).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(gate.ledger_record(&answer).await.cost.nano_usd(), None);
+    // A hundred tokens of an answer at ten dollars a million, and the prompt.
+    assert!(spent(&gate, "money").await > 1_000_000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -99,7 +99,10 @@ async fn an_idle_connection_of_a_client_is_kept_as_long_as_configured() {
         Gate::plan().top("reload: {watch: off}\ntimeouts: {client_keepalive: 10m, keepalive: 100ms}").start();
     let ask = Ask::unary(&CHAT).key(&gate.key);
     let mut kept = gate.connect().await;
-    assert_eq!(kept.ask(&ask).await.status(), 200);
+    let answered = kept.ask(&ask).await;
+    assert_eq!(answered.status(), 200);
+    // Once it is recorded, the connection waits.
+    gate.record_of(&answered).await;
     gate.edit("client_keepalive: 10m", "client_keepalive: 100ms");
     assert_eq!(gate.reload().await.status(), 200);
     // Connections that wait already have their time; new ones have the new.

@@ -64,6 +64,9 @@ impl Machine {
             account.take_usage(&outcome.usage, outcome.reported, &Counted::default(), outcome.model);
             return outcome.end;
         }
+        if outcome.uninspected_bytes > 0 {
+            account.unread();
+        }
         self.tally.take(&outcome.heard, encoder);
         account.take_usage(&outcome.usage, outcome.reported, &self.tally.finish(), outcome.model);
         outcome.end
@@ -125,6 +128,9 @@ impl Meter {
                 match decoder.map(Decoder::finish) {
                     Some(Ok(text)) => machine.push(Bytes::from(text), &mut |_copy| {}),
                     Some(Err(_)) | None => seen_whole = false,
+                }
+                if !seen_whole {
+                    account.unread();
                 }
                 let end = machine.finish(account, &mut |_copy| {});
                 seen_whole.then_some(end)

@@ -375,6 +375,9 @@ fn settle(account: &mut Account, flow: &Flow, answers: Answers, model: Option<Bo
         account.model_sent = model.map(Arc::from);
     }
     let complete = answers.is_complete();
+    if !complete {
+        account.unread();
+    }
     if !answers.usage.is_unknown() {
         let reported = if complete { Reported::Complete } else { Reported::Partial };
         account.take_usage(&answers.usage, reported, &Counted::default(), answers.model);
