@@ -25,7 +25,7 @@ pub(super) enum Figure {
 pub(super) struct Bar {
     /// The work.
     pub work: &'static str,
-    /// The gateway, or the gateway with detectors.
+    /// The gateway, or the gateway with detectors, limits or both.
     pub proxy: &'static str,
     /// Whom the gateway is compared with.
     pub peer: &'static str,
@@ -42,6 +42,11 @@ const fn bar(work: &'static str, peer: &'static str, figure: Figure, most: f64) 
 /// A bar of the gateway with all detectors that are on by default.
 const fn guarded(work: &'static str, peer: &'static str, most: f64) -> Bar {
     Bar { work, proxy: "guarded", peer, figure: Figure::Cpu, most }
+}
+
+/// A bar of a small chat with more than the gateway alone, against nginx.
+const fn small(proxy: &'static str, most: f64) -> Bar {
+    Bar { work: "small-chat", proxy, peer: "nginx", figure: Figure::Cpu, most }
 }
 
 /// Every bar of `docs/performance.md`.
@@ -62,6 +67,8 @@ pub(super) const BARS: &[Bar] = &[
     guarded("small-chat", "bare", 1.1),
     guarded("small-chat", "nginx", 2.2),
     guarded("agent-body", "nginx", 2.2),
+    small("limited", 2.1),
+    small("full", 2.4),
 ];
 
 /// Works with TLS on both sides, and the same works without.
@@ -124,6 +131,8 @@ pub(super) fn judge(points: &[Point]) -> Vec<Verdict> {
             let found = Interval::of(&per_round(points, bar.work, bar.proxy, bar.peer, bar.figure))?;
             let what = match bar.figure {
                 Figure::Cpu if bar.proxy == "guarded" => format!("CPU with detectors / {}", bar.peer),
+                Figure::Cpu if bar.proxy == "limited" => format!("CPU with limits / {}", bar.peer),
+                Figure::Cpu if bar.proxy == "full" => format!("CPU with both / {}", bar.peer),
                 Figure::Cpu => format!("CPU / {}", bar.peer),
                 Figure::TlsCpu => format!("CPU of TLS / {}", bar.peer),
                 Figure::AddedP50 => format!("p50 − {} (µs)", bar.peer),

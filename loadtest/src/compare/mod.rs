@@ -201,7 +201,7 @@ fn chosen(options: &Options, programs: &Programs) -> Vec<Peer> {
         peers.push(Peer::Nginx);
     }
     if programs.narrows.is_some() {
-        peers.extend([Peer::Narrows, Peer::Guarded]);
+        peers.extend([Peer::Narrows, Peer::Guarded, Peer::Limited, Peer::Full]);
     }
     peers
 }

@@ -11,8 +11,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// The gateway's configuration for a comparison. Everything it has is on, detectors if `peer` has them; there is one
-/// worker because there is one core.
+/// Two budgets and a rate limit of three measures that nothing in a comparison comes near.
+const WIDE_LIMITS: &str = "budgets:\n  money: {per: team, usd: 1000000, window: month}\n  tokens: {per: [key, model], tokens: \
+                           1000000000000, window: day}\nrate_limits:\n  each-key: {per: key, requests: 1000000000, tokens: \
+                           1000000000000, concurrent: 1000000}\n";
+
+/// The gateway's configuration for a comparison. Everything it has is on, detectors and limits if `peer` has them; there is
+/// one worker because there is one core.
 fn config(
     peer: Peer,
     [plain, secured]: [SocketAddr; 2],
@@ -25,7 +30,8 @@ fn config(
     let store = folder.join("narrows.db");
     let Identity { certificate, key, authority, .. } = identity;
     let (fake, port) = (provider.plain, provider.tls.port());
-    let guarded = peer == Peer::Guarded;
+    let guarded = peer.detects();
+    let limits = if peer.limits() { WIDE_LIMITS } else { "" };
     format!(
         "version: 1\nlisten:\n  gateway: [{{address: \"{plain}\"}}, {{address: \"{secured}\", tls: {{cert: {certificate:?}, \
          key: {key:?}}}}}]\n  metrics: {{address: \"{metrics}\"}}\n  \
@@ -36,7 +42,7 @@ fn config(
          openai, base_url: \"https://{SERVER_NAME}:{port}/v1\", api_key: \"sk-fake-upstream\", ca_file: {authority:?}, \
          models: []}}\n  second: {{kind: openai, base_url: \"http://{fake}/v1\", api_key: \"sk-fake-upstream\", \
          headers: {{x-fake: \"body_bytes=460\"}}, models: []}}\nmodels:\n  {FAILOVER_MODEL}: {{targets: [{{provider: openai, \
-         model: {SMALL_MODEL}}}, {{provider: second, model: {SMALL_MODEL}, priority: 1}}]}}\n"
+         model: {SMALL_MODEL}}}, {{provider: second, model: {SMALL_MODEL}, priority: 1}}]}}\n{limits}"
     )
 }
 

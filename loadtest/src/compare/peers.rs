@@ -25,13 +25,27 @@ pub(super) enum Peer {
     Bare,
     /// nginx: credential replaced, connections reused, answers unbuffered, no log.
     Nginx,
-    /// The gateway, everything on but detectors.
+    /// The gateway, everything on but detectors and limits.
     Narrows,
     /// The gateway with its default policies: every detector that is on by default looks at every request and answer.
     Guarded,
+    /// The gateway with budgets in money and in tokens, and with rate limits, all of them wide.
+    Limited,
+    /// The gateway with both.
+    Full,
 }
 
 impl Peer {
+    /// Whether the gateway looks for what its default policies name.
+    pub(super) fn detects(self) -> bool {
+        matches!(self, Peer::Guarded | Peer::Full)
+    }
+
+    /// Whether the gateway has budgets and rate limits.
+    pub(super) fn limits(self) -> bool {
+        matches!(self, Peer::Limited | Peer::Full)
+    }
+
     /// Its name in reports.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +54,8 @@ impl Peer {
             Peer::Nginx => "nginx",
             Peer::Narrows => "narrows",
             Peer::Guarded => "guarded",
+            Peer::Limited => "limited",
+            Peer::Full => "full",
         }
     }
 }
@@ -188,7 +204,7 @@ pub(super) fn start(
             command.arg("-p").arg(&folder).arg("-e").arg(folder.join("error.log")).arg("-c").arg(&file);
             command
         }
-        Peer::Direct | Peer::Narrows | Peer::Guarded => {
+        Peer::Direct | Peer::Narrows | Peer::Guarded | Peer::Limited | Peer::Full => {
             return narrows::start(peer, provider, [address, secured], &folder, programs, identity);
         }
     };
