@@ -124,26 +124,6 @@ fn model_within(raw: Option<&str>) -> Option<Option<Box<str>>> {
     text_of(model)
 }
 
-/// Adds the usage of one answer to that of others on the same connection. What neither knows stays unknown.
-pub fn add(sum: &mut Usage, more: &Usage) {
-    let slots = [
-        (&mut sum.input_uncached, more.input_uncached),
-        (&mut sum.cache_read, more.cache_read),
-        (&mut sum.cache_write_5m, more.cache_write_5m),
-        (&mut sum.cache_write_1h, more.cache_write_1h),
-        (&mut sum.output_text, more.output_text),
-        (&mut sum.reasoning, more.reasoning),
-        (&mut sum.audio_in, more.audio_in),
-        (&mut sum.audio_out, more.audio_out),
-        (&mut sum.web_searches, more.web_searches),
-    ];
-    for (slot, value) in slots {
-        if let Some(value) = value {
-            *slot = Some(slot.unwrap_or(0).saturating_add(value));
-        }
-    }
-}
-
 fn figure(value: Option<&Value>, name: &str) -> Option<u64> {
     value?.get(name)?.as_u64()
 }
@@ -232,8 +212,8 @@ mod tests {
         let failed = br#"{"type":"response.failed","response":{"usage":null}}"#;
         assert_eq!(server_event(Family::Openai, failed).unwrap().usage, None);
         let mut sum = Usage::default();
-        add(&mut sum, &Usage { input_uncached: Some(1), ..Usage::default() });
-        add(&mut sum, &Usage { input_uncached: Some(2), output_text: Some(3), ..Usage::default() });
+        sum.add(&Usage { input_uncached: Some(1), ..Usage::default() });
+        sum.add(&Usage { input_uncached: Some(2), output_text: Some(3), ..Usage::default() });
         assert_eq!((sum.input_uncached, sum.output_text, sum.cache_read), (Some(3), Some(3), None));
     }
 

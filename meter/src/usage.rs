@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Figures of a [`Usage`].
+pub const BUCKETS: usize = 9;
+
 /// Tokens of one exchange, in buckets that never overlap. `None` is "not known", `Some(0)` is a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -47,25 +50,65 @@ impl Usage {
         sum([self.input(), self.output()])
     }
 
+    /// Every figure, in the order of the fields.
+    pub fn figures(&self) -> [Option<u64>; BUCKETS] {
+        [
+            self.input_uncached,
+            self.cache_read,
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.output_text,
+            self.reasoning,
+            self.audio_in,
+            self.audio_out,
+            self.web_searches,
+        ]
+    }
+
+    /// Of figures in the order of the fields.
+    pub fn of_figures(figures: [Option<u64>; BUCKETS]) -> Usage {
+        let [
+            input_uncached,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            output_text,
+            reasoning,
+            audio_in,
+            audio_out,
+            web_searches,
+        ] = figures;
+        Usage {
+            input_uncached,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            output_text,
+            reasoning,
+            audio_in,
+            audio_out,
+            web_searches,
+        }
+    }
+
+    /// Figure by figure of `self` and `other`.
+    fn with(&self, other: &Usage, join: impl Fn(Option<u64>, Option<u64>) -> Option<u64>) -> Usage {
+        let mut figures = self.figures();
+        for (figure, other) in figures.iter_mut().zip(other.figures()) {
+            *figure = join(*figure, other);
+        }
+        Usage::of_figures(figures)
+    }
+
     /// Lays `newer` over `self`: every figure that `newer` knows replaces ours, everything else stays.
     /// Providers repeat and correct usage within one stream, so usage is a state to overlay and never a sum.
     pub fn overlay(&mut self, newer: &Usage) {
-        let slots = [
-            (&mut self.input_uncached, newer.input_uncached),
-            (&mut self.cache_read, newer.cache_read),
-            (&mut self.cache_write_5m, newer.cache_write_5m),
-            (&mut self.cache_write_1h, newer.cache_write_1h),
-            (&mut self.output_text, newer.output_text),
-            (&mut self.reasoning, newer.reasoning),
-            (&mut self.audio_in, newer.audio_in),
-            (&mut self.audio_out, newer.audio_out),
-            (&mut self.web_searches, newer.web_searches),
-        ];
-        for (slot, value) in slots {
-            if value.is_some() {
-                *slot = value;
-            }
-        }
+        *self = self.with(newer, |ours, newer| newer.or(ours));
+    }
+
+    /// Adds the usage of another answer, saturating. What neither knows stays unknown.
+    pub fn add(&mut self, other: &Usage) {
+        *self = self.with(other, |ours, other| sum([ours, other]));
     }
 
     /// Whether nothing at all is known.
@@ -133,6 +176,20 @@ mod tests {
         assert_eq!(state.output(), Some(1));
         state.overlay(&Usage { output_text: Some(0), ..Usage::default() });
         assert_eq!(state.output(), Some(0), "an explicit zero is a figure");
+    }
+
+    #[test]
+    fn figures_stand_in_the_order_of_the_fields_and_add_up() {
+        let figures = std::array::from_fn(|at| Some(at as u64));
+        let usage = Usage::of_figures(figures);
+        assert_eq!(usage.figures(), figures);
+        assert_eq!(
+            (usage.input_uncached, usage.output_text, usage.web_searches),
+            (Some(0), Some(4), Some(8))
+        );
+        let mut sum = Usage { audio_out: Some(u64::MAX), ..Usage::default() };
+        sum.add(&Usage { audio_out: Some(1), reasoning: Some(2), ..Usage::default() });
+        assert_eq!((sum.audio_out, sum.reasoning, sum.cache_read), (Some(u64::MAX), Some(2), None));
     }
 
     #[test]

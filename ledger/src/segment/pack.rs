@@ -240,17 +240,8 @@ impl Packer {
     }
 
     fn usage(&mut self, record: &Record) {
-        let usage = &record.usage;
-        let figures = [
-            usage.input_uncached,
-            usage.cache_read,
-            usage.cache_write_5m,
-            usage.cache_write_1h,
-            usage.output_text,
-            usage.reasoning,
-            usage.audio_in,
-            usage.audio_out,
-        ];
+        // Searches stand elsewhere: a byte says which of eight are known.
+        let [figures @ .., _searches] = record.usage.figures();
         let known = figures.iter().rev().fold(0_u8, |bits, figure| bits << 1 | u8::from(figure.is_some()));
         self.body.push(known);
         for figure in figures.into_iter().flatten() {

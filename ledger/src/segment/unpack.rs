@@ -3,6 +3,7 @@
 use super::varint::{take, unzigzag};
 use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, FORMAT_ADDRESS, FORMAT_PRICES, FORMATS};
 use crate::record::{Attempt, Record};
+use narrows_meter::usage::BUCKETS;
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::{Caller, CallerKind, CapabilitySet, Reason};
 use serde::Deserialize;
@@ -138,33 +139,13 @@ impl<'a> Segment<'a> {
 
     fn usage(&mut self) -> Result<Usage, Fault> {
         let known = self.byte()?;
-        let mut figures = [None; 8];
-        for (bit, figure) in figures.iter_mut().enumerate() {
+        let mut figures = [None; BUCKETS];
+        for (bit, figure) in figures.iter_mut().take(8).enumerate() {
             if known & 1 << bit != 0 {
                 *figure = Some(self.number()?);
             }
         }
-        let [
-            input_uncached,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            output_text,
-            reasoning,
-            audio_in,
-            audio_out,
-        ] = figures;
-        Ok(Usage {
-            input_uncached,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            output_text,
-            reasoning,
-            audio_in,
-            audio_out,
-            web_searches: None,
-        })
+        Ok(Usage::of_figures(figures))
     }
 
     fn attempts(&mut self) -> Result<Vec<Attempt>, Fault> {

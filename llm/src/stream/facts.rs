@@ -117,7 +117,7 @@ impl Facts {
     pub(crate) fn next_response(&mut self, before: Converted) {
         self.earlier_partial |= before.usage.input().is_none() || before.usage.output().is_none();
         self.earlier_anomaly |= before.anomaly;
-        self.earlier = added(&self.earlier, &before.usage);
+        self.earlier.add(&before.usage);
         (self.id, self.terminal, self.finished, self.final_report) = (None, false, false, false);
         if before.usage.output().is_some() {
             self.cover();
@@ -126,30 +126,13 @@ impl Facts {
 
     /// Usage of all responses, given the one in progress.
     pub(crate) fn total(&self, current: Converted) -> Converted {
-        Converted {
-            usage: added(&self.earlier, &current.usage),
-            anomaly: self.earlier_anomaly || current.anomaly,
-        }
+        let mut usage = self.earlier;
+        usage.add(&current.usage);
+        Converted { usage, anomaly: self.earlier_anomaly || current.anomaly }
     }
 
     /// Whether the response in progress is all that can still change.
     pub(crate) fn earlier_complete(&self) -> bool {
         !self.earlier_partial
-    }
-}
-
-/// The sum of two distinct responses' usage, bucket by bucket.
-fn added(one: &Usage, other: &Usage) -> Usage {
-    let add = |a: Option<u64>, b: Option<u64>| [a, b].into_iter().flatten().reduce(u64::saturating_add);
-    Usage {
-        input_uncached: add(one.input_uncached, other.input_uncached),
-        cache_read: add(one.cache_read, other.cache_read),
-        cache_write_5m: add(one.cache_write_5m, other.cache_write_5m),
-        cache_write_1h: add(one.cache_write_1h, other.cache_write_1h),
-        output_text: add(one.output_text, other.output_text),
-        reasoning: add(one.reasoning, other.reasoning),
-        audio_in: add(one.audio_in, other.audio_in),
-        audio_out: add(one.audio_out, other.audio_out),
-        web_searches: add(one.web_searches, other.web_searches),
     }
 }

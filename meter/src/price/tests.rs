@@ -163,47 +163,8 @@ prop_compose! {
 
 prop_compose! {
     fn any_usage()(figures in prop::array::uniform9(prop::option::of(0_u64..2_000_000))) -> Usage {
-        usage_of(figures)
+        Usage::of_figures(figures)
     }
-}
-
-fn usage_of(figures: [Option<u64>; 9]) -> Usage {
-    let [
-        input_uncached,
-        cache_read,
-        cache_write_5m,
-        cache_write_1h,
-        output_text,
-        reasoning,
-        audio_in,
-        audio_out,
-        web_searches,
-    ] = figures;
-    Usage {
-        input_uncached,
-        cache_read,
-        cache_write_5m,
-        cache_write_1h,
-        output_text,
-        reasoning,
-        audio_in,
-        audio_out,
-        web_searches,
-    }
-}
-
-fn figures_of(usage: &Usage) -> [Option<u64>; 9] {
-    [
-        usage.input_uncached,
-        usage.cache_read,
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.output_text,
-        usage.reasoning,
-        usage.audio_in,
-        usage.audio_out,
-        usage.web_searches,
-    ]
 }
 
 /// Unknown is above everything: it is never cheaper than what is known.
@@ -218,9 +179,9 @@ proptest! {
     ) {
         prop_assume!(!usage.is_unknown());
         let price = Price::new(rates, &[]).unwrap();
-        let mut figures = figures_of(&usage);
+        let mut figures = usage.figures();
         figures[bucket] = Some(figures[bucket].unwrap_or(0) + more);
-        prop_assert!(height(price.cost(&usage_of(figures))) >= height(price.cost(&usage)));
+        prop_assert!(height(price.cost(&Usage::of_figures(figures))) >= height(price.cost(&usage)));
     }
 
     #[test]
@@ -229,11 +190,11 @@ proptest! {
     ) {
         prop_assume!(!one.is_unknown() && !other.is_unknown());
         let price = Price::new(Rates { request: None, ..rates }, &[]).unwrap();
-        let mut sum = figures_of(&one);
-        for (figure, more) in sum.iter_mut().zip(figures_of(&other)) {
+        let mut sum = one.figures();
+        for (figure, more) in sum.iter_mut().zip(other.figures()) {
             *figure = figure.or(more).map(|_| figure.unwrap_or(0) + more.unwrap_or(0));
         }
-        match (price.cost(&one), price.cost(&other), price.cost(&usage_of(sum))) {
+        match (price.cost(&one), price.cost(&other), price.cost(&Usage::of_figures(sum))) {
             (Cost::NanoUsd(one), Cost::NanoUsd(other), Cost::NanoUsd(sum)) => {
                 prop_assert!((one + other).abs_diff(sum) <= 1);
             }
@@ -269,6 +230,6 @@ proptest! {
     #[test]
     fn any_figures_at_all_give_a_cost_or_none(figures in prop::array::uniform9(any::<Option<u64>>()), rates in any_rates()) {
         let price = Price::new(rates, &[]).unwrap();
-        let _: Cost = price.cost_at(&usage_of(figures), Factor::MAX);
+        let _: Cost = price.cost_at(&Usage::of_figures(figures), Factor::MAX);
     }
 }

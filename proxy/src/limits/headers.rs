@@ -6,6 +6,7 @@
 use bytes::BytesMut;
 use narrows_llm::Family;
 use narrows_meter::rate::Room;
+use std::fmt::Write;
 
 /// How the narrowest limits of requests and of tokens stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,20 +33,22 @@ impl Rooms {
     pub(crate) fn put(&self, lines: &mut BytesMut, family: Family, now_us: i64) {
         for (what, room) in [("requests", self.requests), ("tokens", self.tokens)] {
             let Some(Room { limit, left, resets_in_us }) = room else { continue };
-            let text = match family {
-                Family::Openai => format!(
+            // Writing to memory does not fail.
+            let _ = match family {
+                Family::Openai => write!(
+                    lines,
                     "x-ratelimit-limit-{what}: {limit}\r\nx-ratelimit-remaining-{what}: {left}\r\n\
                      x-ratelimit-reset-{what}: {}\r\n",
                     duration(resets_in_us)
                 ),
-                Family::Anthropic => format!(
+                Family::Anthropic => write!(
+                    lines,
                     "anthropic-ratelimit-{what}-limit: {limit}\r\nanthropic-ratelimit-{what}-remaining: {left}\r\n\
                      anthropic-ratelimit-{what}-reset: {}\r\n",
                     second(now_us.saturating_add(resets_in_us))
                 ),
-                Family::Gemini => String::new(),
+                Family::Gemini => Ok(()),
             };
-            lines.extend_from_slice(text.as_bytes());
         }
     }
 }

@@ -65,7 +65,7 @@ impl Answers {
                     self.model = event.model.or(self.model.take());
                     self.open = (self.open + u64::from(event.begins)).saturating_sub(u64::from(event.ends));
                     if let Some(usage) = event.usage {
-                        realtime::add(&mut self.usage, &usage);
+                        self.usage.add(&usage);
                     }
                 }
                 Err(NotWebSocket) => {
