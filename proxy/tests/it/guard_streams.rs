@@ -6,6 +6,7 @@ use crate::support::scripted::{Act, Scripted};
 use crate::support::{Ask, CHAT, GEMINI, GENERATING, Gate, MESSAGES, RESPONSES};
 use narrows_llm::Dialect;
 use narrows_policy::{Action, Coverage, Gap, Reason, Stage};
+use narrows_tokenizer::Encoding;
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -118,18 +119,25 @@ async fn masked_values_come_back_into_words_and_arguments_of_streams() {
     }
 }
 
+/// Tokens of a text of the model that is asked. Loads the vocabulary: from then on the gateway counts with it too, and does not
+/// estimate.
+fn counted(text: &str) -> u64 {
+    Encoding::O200k.load().unwrap().count(text.as_bytes())
+}
+
 #[tokio::test]
 async fn metering_sees_what_the_provider_sent() {
+    counted("");
     let (gate, scripted, placeholder) = restoring(&CHAT).await;
     let mut bytes = Vec::new();
     for repeats in [1, 20] {
         let said = placeholder.repeat(repeats);
-        // Without usage the figure comes from the words.
+        // Without usage the words are counted.
         scripted.answer_with(streamed(&events(&CHAT, &[&said])));
         let got = gate.ask_as_key(ask(&CHAT, true, &format!("pay {CARD}"))).await;
         assert_eq!(put_together(&CHAT, &got.text()).0, CARD.repeat(repeats));
         let record = gate.record_of(&got).await;
-        assert_eq!(record.usage.output(), Some((said.len() as u64).div_ceil(4)));
+        assert_eq!(record.usage.output(), Some(counted(&said)));
         bytes.push(record.response_bytes);
     }
     assert!(bytes[0] < bytes[1]);
@@ -172,6 +180,7 @@ async fn what_waits_for_the_rest_of_a_placeholder_comes_out_when_the_stream_is_c
 
 #[tokio::test]
 async fn a_client_that_leaves_while_events_wait_is_still_billed() {
+    counted("");
     let (gate, scripted, placeholder) = restoring(&CHAT).await;
     let words = format!("it is {}", &placeholder[..8]);
     let said = events(&CHAT, &["first ", &words]).replace("data: [DONE]\n\n", "");
@@ -185,8 +194,8 @@ async fn a_client_that_leaves_while_events_wait_is_still_billed() {
     drop(client);
     let record = gate.records().await.into_iter().find(|record| record.streamed).unwrap();
     assert_eq!(record.reason, Reason::ClientGone);
-    let bytes = "first ".len() + words.len();
-    assert_eq!(record.usage.output(), Some((bytes as u64).div_ceil(4)), "what waits was generated too");
+    let generated = counted(&format!("first {words}"));
+    assert_eq!(record.usage.output(), Some(generated), "what waits was generated too");
     assert_eq!(record.response_bytes, chunk.len() as u64);
 }
 
@@ -424,6 +433,7 @@ async fn values_come_back_into_a_gated_stream_and_others_are_masked() {
 
 #[tokio::test]
 async fn a_client_that_leaves_a_gated_stream_is_billed_and_what_was_seen_is_written_down() {
+    counted("");
     let behind = "and so on, ".repeat(80);
     let mut said = events(&CHAT, &with_card(&behind));
     said.truncate(said.rfind("data: ").unwrap());
@@ -438,8 +448,7 @@ async fn a_client_that_leaves_a_gated_stream_is_billed_and_what_was_seen_is_writ
     drop(client);
     let record = gate.record().await;
     assert_eq!(record.reason, Reason::ClientGone);
-    let generated: usize = with_card(&behind).iter().map(|piece| piece.len()).sum();
-    assert_eq!(record.usage.output(), Some((generated as u64).div_ceil(4)));
+    assert_eq!(record.usage.output(), Some(counted(&with_card(&behind).concat())));
     recorded(&record, Stage::Stream, Action::Mask, true);
 }
 
