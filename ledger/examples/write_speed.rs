@@ -144,6 +144,8 @@ fn record(number: u64, callers: &[Arc<Caller>], texts: &[Arc<str>; 4]) -> Record
         },
         origin: Origin::Provider,
         cost: Cost::NanoUsd(7_253_300 + number % 900_000),
+        also_used: Vec::new(),
+        mode: None,
         prices: 0x9d1c_0000_0000_0001,
         request_bytes: 107_000 + number % 5_000,
         response_bytes: 4_000 + number % 3_000,

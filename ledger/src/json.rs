@@ -1,14 +1,14 @@
 //! The JSON form of a record: the same in JSON lines, the admin API and reports. Names are stable; `schema` counts up
 //! when one changes. What is not known is `null`.
 
-use crate::record::{Attempt, Record, SCHEMA_VERSION};
+use crate::record::{Attempt, Record, SCHEMA_VERSION, Used};
 use narrows_policy::CapabilitySet;
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// Fields of a record, `schema` included.
-const FIELDS: usize = 50;
+const FIELDS: usize = 52;
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -70,6 +70,8 @@ impl Record {
         out.serialize_field("web_searches", &usage.web_searches)?;
         out.serialize_field("origin", &self.origin)?;
         out.serialize_field("cost_nanousd", &self.cost)?;
+        out.serialize_field("mode", &self.mode)?;
+        out.serialize_field("also_used", &self.also_used)?;
         let prices = Some(self.prices).filter(|prices| *prices != 0);
         out.serialize_field("prices", &prices.map(|prices| Text(format!("{prices:016x}"))))?;
         out.serialize_field("request_bytes", &self.request_bytes)?;
@@ -103,6 +105,23 @@ impl Serialize for Attempt {
         out.serialize_field("reason", &self.reason)?;
         out.serialize_field("duration_us", &self.duration_us)?;
         out.serialize_field("reused", &self.reused)?;
+        out.end()
+    }
+}
+
+impl Serialize for Used {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let usage = &self.usage;
+        let mut out = serializer.serialize_struct("Used", 9)?;
+        out.serialize_field("provider", &*self.provider)?;
+        out.serialize_field("model", &self.model)?;
+        out.serialize_field("input", &usage.input())?;
+        out.serialize_field("cache_read", &usage.cache_read)?;
+        out.serialize_field("cache_write", &usage.cache_write())?;
+        out.serialize_field("output", &usage.output())?;
+        out.serialize_field("reasoning", &usage.reasoning)?;
+        out.serialize_field("origin", &self.origin)?;
+        out.serialize_field("cost_nanousd", &self.cost)?;
         out.end()
     }
 }

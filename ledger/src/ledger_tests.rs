@@ -43,7 +43,7 @@ fn what_finds_the_queue_full_is_kept_as_sums() {
 
     let sum = |records: &[Record]| {
         let mut sums = Sums::default();
-        records.iter().for_each(|record| sums.add(&Sums::of(record)));
+        records.iter().flat_map(Sums::split).for_each(|(_, one)| sums.add(&one));
         sums
     };
     let found = ledger.verify().unwrap();
@@ -73,7 +73,8 @@ fn many_threads_lose_nothing() {
     assert_eq!(found.records.requests + found.overflow.requests, 4_000);
     assert_eq!((found.records.requests, found.overflow.requests), (stats.written, stats.overflowed));
     let mut expected = Sums::default();
-    (0..4_000).for_each(|number| expected.add(&Sums::of(&sample::record(number))));
+    (0..4_000)
+        .for_each(|number| Sums::split(&sample::record(number)).for_each(|(_, one)| expected.add(&one)));
     let usage = ledger.usage(&Filter::default(), &[]).unwrap();
     assert_eq!(usage[0].sums, Sums { overflowed: stats.overflowed, ..expected });
 }

@@ -63,7 +63,7 @@ pub use ledger::{Ledger, LedgerStats};
 pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scope};
 pub use options::{JsonLines, LedgerOptions};
 pub use query::{Cursor, Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
-pub use record::{Attempt, Record};
+pub use record::{Attempt, Record, Used};
 pub use rollup::Sums;
 pub use spending::{Charge, CounterName, QUARTER_US, Spent, SpentRow};
 pub use token::{

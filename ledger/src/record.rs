@@ -1,7 +1,7 @@
 //! The record: one vocabulary for model calls, endpoint traffic and tool calls. Exactly one per exchange.
 
 use crate::inspection::Inspections;
-use narrows_meter::{Cost, Origin, Usage};
+use narrows_meter::{Cost, Mode, Origin, Usage};
 use narrows_policy::{Caller, CapabilitySet, Reason, Surface, TrafficClass};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,6 +24,22 @@ pub struct Attempt {
     pub duration_us: u64,
     /// Whether a pooled connection was used.
     pub reused: bool,
+}
+
+/// What an exchange used apart from its record's own provider and model: of a target that failed after it had been
+/// asked, of another model within one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    /// Name of the provider in the configuration.
+    pub provider: Arc<str>,
+    /// The model asked of it.
+    pub model: Option<Arc<str>>,
+    /// Tokens.
+    pub usage: Usage,
+    /// Where the figures came from.
+    pub origin: Origin,
+    /// What it cost, at that provider's prices.
+    pub cost: Cost,
 }
 
 /// What is kept of one exchange. Holds no prompt, no answer and no secret.
@@ -65,12 +81,16 @@ pub struct Record {
     pub reason: Reason,
     /// Whether the answer was a stream.
     pub streamed: bool,
-    /// Tokens.
+    /// Tokens of the record's provider and model.
     pub usage: Usage,
     /// Where the figures came from.
     pub origin: Origin,
-    /// What it cost.
+    /// What they cost.
     pub cost: Cost,
+    /// What was used beside that, of other providers and models.
+    pub also_used: Vec<Used>,
+    /// How the provider worked on it, as far as it says and that changes the price; `None` for the ordinary way.
+    pub mode: Option<Mode>,
     /// Version of the prices that it was computed with; 0 where none was needed or known.
     pub prices: u64,
     /// Bytes of the request's body as received.
@@ -89,4 +109,25 @@ pub struct Record {
     pub client_address: Option<IpAddr>,
     /// What was inspected, and what came of it.
     pub inspections: Inspections,
+}
+
+impl Record {
+    /// All tokens that the exchange used; `None` when none of them are known.
+    pub fn tokens(&self) -> Option<u64> {
+        let also = self.also_used.iter().map(|used| used.usage.total());
+        std::iter::once(self.usage.total()).chain(also).flatten().reduce(u64::saturating_add)
+    }
+
+    /// What all of it cost; unknown if a part of it is.
+    pub fn total_cost(&self) -> Cost {
+        let also = self.also_used.iter().map(|used| used.cost.nano_usd());
+        let mut parts = std::iter::once(self.cost.nano_usd()).chain(also);
+        parts.try_fold(0_u64, |sum, part| sum.checked_add(part?)).into()
+    }
+
+    /// What all of it cost as far as that is known, in nano-dollars.
+    pub fn known_cost(&self) -> u64 {
+        let also = self.also_used.iter().map(|used| used.cost.nano_usd());
+        std::iter::once(self.cost.nano_usd()).chain(also).flatten().fold(0, u64::saturating_add)
+    }
 }

@@ -1,7 +1,7 @@
 //! Sums by hour and group, in memory.
 
 use crate::decisions::Decisions;
-use crate::record::Record;
+use crate::record::{Record, Used};
 use crate::spending::Charges;
 use narrows_meter::Origin;
 use narrows_policy::{Caller, Reason};
@@ -105,8 +105,8 @@ impl Sums {
         }
     }
 
-    /// The sums of one exchange.
-    pub(crate) fn of(record: &Record) -> Sums {
+    /// The sums of one exchange, without what it used of other providers and models.
+    fn of(record: &Record) -> Sums {
         let usage = &record.usage;
         let (input, output, cost) = (usage.input(), usage.output(), record.cost.nano_usd());
         Sums {
@@ -124,6 +124,28 @@ impl Sums {
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
         }
+    }
+
+    /// The sums of what an exchange used of another provider or model than its record's own: no exchange more.
+    fn beside(used: &Used) -> Sums {
+        let (usage, cost) = (&used.usage, used.cost.nano_usd());
+        Sums {
+            input: usage.input().unwrap_or(0),
+            cache_read: usage.cache_read.unwrap_or(0),
+            cache_write: usage.cache_write().unwrap_or(0),
+            output: usage.output().unwrap_or(0),
+            output_unknown: u64::from(usage.output().is_none()),
+            reasoning: usage.reasoning.unwrap_or(0),
+            cost_nanousd: cost.unwrap_or(0),
+            cost_unknown: u64::from(cost.is_none()),
+            ..Sums::default()
+        }
+    }
+
+    /// The sums of one exchange, by the groups that they belong to.
+    pub(crate) fn split(record: &Record) -> impl Iterator<Item = (GroupKey, Sums)> {
+        let own = std::iter::once_with(|| (GroupKey::of(record), Sums::of(record)));
+        own.chain(record.also_used.iter().map(|used| (GroupKey::beside(record, used), Sums::beside(used))))
     }
 
     /// Adds `other`, saturating.
@@ -156,7 +178,7 @@ pub(crate) struct GroupKey {
 }
 
 impl GroupKey {
-    pub(crate) fn of(record: &Record) -> GroupKey {
+    fn of(record: &Record) -> GroupKey {
         GroupKey {
             caller: Arc::clone(&record.caller),
             provider: record.provider.clone(),
@@ -166,6 +188,11 @@ impl GroupKey {
             reason: record.reason,
             origin: record.origin,
         }
+    }
+
+    fn beside(record: &Record, used: &Used) -> GroupKey {
+        let (provider, model) = (Some(Arc::clone(&used.provider)), used.model.clone());
+        GroupKey { provider, model, origin: used.origin, ..GroupKey::of(record) }
     }
 }
 
@@ -183,20 +210,23 @@ pub(crate) const OVERFLOW_GROUPS: usize = 16_384;
 impl Overflow {
     pub(crate) fn fold(&mut self, record: &Record, groups_limit: usize) {
         let hour = hour_of(record.started_at_us);
-        let mut key = (hour, GroupKey::of(record));
-        if self.groups.len() >= groups_limit && !self.groups.contains_key(&key) {
-            let caller = Caller { organization: record.caller.organization.clone(), ..Caller::default() };
-            key.1 = GroupKey {
-                caller: Arc::new(caller),
-                provider: None,
-                model: None,
-                dialect: None,
-                client: None,
-                reason: record.reason,
-                origin: record.origin,
-            };
+        for (group, sums) in Sums::split(record) {
+            let mut key = (hour, group);
+            if self.groups.len() >= groups_limit && !self.groups.contains_key(&key) {
+                let caller = Caller { organization: record.caller.organization.clone(), ..Caller::default() };
+                key.1 = GroupKey {
+                    caller: Arc::new(caller),
+                    provider: None,
+                    model: None,
+                    dialect: None,
+                    client: None,
+                    reason: record.reason,
+                    origin: record.origin,
+                };
+            }
+            let sums = Sums { overflowed: sums.requests, ..sums };
+            self.groups.entry(key).or_default().add(&sums);
         }
-        self.groups.entry(key).or_default().add(&Sums { overflowed: 1, ..Sums::of(record) });
         self.decisions.add(record);
     }
 

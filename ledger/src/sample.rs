@@ -1,8 +1,8 @@
 //! Records for tests, inside the crate and outside: varied, and the same for the same number.
 #![allow(unreachable_pub, reason = "public to the integration tests that include this file")]
 
-use super::{Attempt, Detail, Finding, Inspection, Inspections, Record};
-use narrows_meter::{Cost, Origin, Usage};
+use super::{Attempt, Detail, Finding, Inspection, Inspections, Record, Used};
+use narrows_meter::{Cost, Mode as Tier, Origin, Usage};
 use narrows_policy::{
     Action, Caller, Capability, CapabilitySet, Coverage, Gap, Mode, Reason, Stage, Surface, TrafficClass,
 };
@@ -52,6 +52,18 @@ pub fn record(number: u64) -> Record {
         },
         origin: if known { Origin::Provider } else { Origin::Unknown },
         cost: if known { Cost::NanoUsd(7_253_300 + number) } else { Cost::Unknown },
+        also_used: if number % 7 == 0 {
+            vec![Used {
+                provider: "spare".into(),
+                model: Some("claude-sonnet-4-5".into()),
+                usage: Usage { input_uncached: Some(number), web_searches: Some(1), ..Usage::default() },
+                origin: Origin::Estimated,
+                cost: if number.is_multiple_of(2) { Cost::Unknown } else { Cost::NanoUsd(number) },
+            }]
+        } else {
+            Vec::new()
+        },
+        mode: number.is_multiple_of(6).then_some(Tier::Flex),
         prices: if known { 0x9d1c_0000_0000_0001 + number / 7 } else { 0 },
         request_bytes: 107_000 + number,
         response_bytes: 4_000 + number,

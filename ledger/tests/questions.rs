@@ -21,10 +21,25 @@ fn filled() -> (tempfile::TempDir, Ledger, Vec<Record>) {
 }
 
 fn total(records: &[Record], by: impl Fn(&Record) -> bool) -> (u64, u64, u64) {
-    let chosen: Vec<_> = records.iter().filter(|record| by(record)).collect();
-    let input = chosen.iter().filter_map(|record| record.usage.input()).sum();
-    let cost = chosen.iter().filter_map(|record| record.cost.nano_usd()).sum();
-    (chosen.len() as u64, input, cost)
+    total_at(records, by, None)
+}
+
+/// Also what was used of other providers, or of this one only.
+fn total_at(records: &[Record], by: impl Fn(&Record) -> bool, provider: Option<&str>) -> (u64, u64, u64) {
+    let (mut requests, mut input, mut cost) = (0, 0, 0);
+    for record in records.iter().filter(|record| by(record)) {
+        if provider.is_none() || record.provider.as_deref() == provider {
+            requests += 1;
+            input += record.usage.input().unwrap_or(0);
+            cost += record.cost.nano_usd().unwrap_or(0);
+        }
+        for used in record.also_used.iter().filter(|used| provider.is_none_or(|name| *used.provider == *name))
+        {
+            input += used.usage.input().unwrap_or(0);
+            cost += used.cost.nano_usd().unwrap_or(0);
+        }
+    }
+    (requests, input, cost)
 }
 
 fn figures(sums: &Sums) -> (u64, u64, u64) {
@@ -37,7 +52,18 @@ fn sums_are_those_of_the_records() {
     let all = ledger.usage(&Filter::default(), &[]).unwrap();
     assert_eq!(all.len(), 1);
     assert_eq!(figures(&all[0].sums), total(&records, |_| true));
-    assert_eq!(all[0].sums.cost_unknown, total(&records, |record| record.cost.nano_usd().is_none()).0);
+    let also = records.iter().flat_map(|record| &record.also_used);
+    let unknown = also.filter(|used| used.cost.nano_usd().is_none()).count() as u64;
+    let own = total(&records, |record| record.cost.nano_usd().is_none()).0;
+    assert_eq!(all[0].sums.cost_unknown, own + unknown);
+
+    // What a failed target used is that target's, and no exchange of its own.
+    let providers = ledger.usage(&Filter::default(), &[Dimension::Provider]).unwrap();
+    assert_eq!(providers.len(), 3);
+    for row in providers.iter().filter(|row| row.group[0].1.is_some()) {
+        let provider = row.group[0].1.as_deref();
+        assert_eq!(figures(&row.sums), total_at(&records, |_| true, provider), "{row:?}");
+    }
 
     let teams = ledger.usage(&Filter::default(), &[Dimension::Team, Dimension::Reason]).unwrap();
     assert_eq!(teams.len(), 6);
@@ -61,7 +87,7 @@ fn filters_choose_and_time_counts_in_hours() {
     let same = |record: &Record| {
         record.caller.team.as_deref() == Some("team-1") && record.provider.as_deref() == Some("anthropic")
     };
-    assert_eq!(figures(&rows[0].sums), total(&records, same));
+    assert_eq!(figures(&rows[0].sums), total_at(&records, same, Some("anthropic")));
 
     let hours = ledger.usage(&Filter::default(), &[Dimension::Hour, Dimension::Day]).unwrap();
     let named: Vec<_> = hours.iter().map(|row| row.group[0].1.clone().unwrap()).collect();

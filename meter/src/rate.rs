@@ -72,6 +72,13 @@ pub struct Ticket {
     tokens: u64,
 }
 
+impl Ticket {
+    /// The tokens that were admitted.
+    pub fn tokens(&self) -> u64 {
+        self.tokens
+    }
+}
+
 /// How a limit stands, for those who ask before they are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {

@@ -88,15 +88,15 @@ impl Reader {
                 let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
                 let records =
                     unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
-                records.iter().for_each(|record| found[0].add(&Sums::of(record)));
+                records.iter().flat_map(Sums::split).for_each(|(_, sums)| found[0].add(&sums));
             }
             let sql = format!("SELECT hour, group_id, overflow, {} FROM rollups", Sums::COLUMNS.join(", "));
             unrolled(&view, rolled_up_to(&view)?)?.values().for_each(|sums| found[1].add(sums));
             let mut statement = view.prepare(&sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let sums = sums_of(row)?;
-                found[if sums.overflowed > 0 { 2 } else { 1 }].add(&sums);
+                let is_overflow: bool = row.get(2)?;
+                found[if is_overflow { 2 } else { 1 }].add(&sums_of(row)?);
             }
         }
         let [records, rollups, overflow] = found;

@@ -16,16 +16,19 @@ mod varint;
 
 /// The first byte of every segment that is written. 2 added the model of an attempt, in a flag that was 0 before, so
 /// that segments of format 1 are read by the same lines; 3 the client's address, at the end of a record; 4 what was
-/// inspected, after it; 5 web searches and the version of prices, after that.
-pub(crate) const FORMAT: u8 = 5;
+/// inspected, after it; 5 web searches and the version of prices, after that; 6 the mode, and what was used of other
+/// providers and models.
+pub(crate) const FORMAT: u8 = 6;
 /// The first bytes of segments that are read.
-pub(crate) const FORMATS: [u8; 5] = [1, 2, 3, 4, FORMAT];
+pub(crate) const FORMATS: [u8; 6] = [1, 2, 3, 4, 5, FORMAT];
 /// The first format whose records have the client's address.
 pub(crate) const FORMAT_ADDRESS: u8 = 3;
 /// The first format whose records say what was inspected.
 pub(crate) const FORMAT_INSPECTIONS: u8 = 4;
 /// The first format whose records have web searches and a version of prices.
 pub(crate) const FORMAT_PRICES: u8 = 5;
+/// The first format whose records have a mode, and what was used of other providers and models.
+pub(crate) const FORMAT_ALSO: u8 = 6;
 /// In an attempt's flags: a pooled connection was used.
 pub(crate) const ATTEMPT_REUSED: u8 = 1;
 /// In an attempt's flags: a model of its own follows.
@@ -36,6 +39,8 @@ pub(crate) const PRINT_BYTES: usize = 4;
 pub(crate) const TEXT_MAX: usize = 512;
 /// Most attempts kept per record.
 pub(crate) const ATTEMPTS_MAX: usize = 64;
+/// Most entries of what was used of other providers and models that are kept per record.
+pub(crate) const ALSO_USED_MAX: usize = 64;
 
 /// The low 32 bits of an id: random in a UUIDv7.
 #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]

@@ -2,10 +2,11 @@
 
 use super::mix::Table;
 use super::varint::{put, zigzag};
-use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, cut, print_of};
+use super::{ALSO_USED_MAX, ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, cut, print_of};
 use crate::decisions::Decisions;
-use crate::record::{Attempt, Record};
+use crate::record::{Attempt, Record, Used};
 use crate::rollup::{GroupKey, Sums, hour_of};
+use narrows_meter::{Cost, Usage};
 use narrows_policy::{Caller, CallerKind};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -175,7 +176,19 @@ impl Packer {
         let (client, client_place) = self.static_text(record.client);
         let ending = (record.reason as u32) << 8 | record.origin as u32;
         let hour = hour_of(at);
-        self.sum(GroupNumbers { hour, caller, provider, model, dialect, client, ending }, record);
+        let own = GroupNumbers { hour, caller, provider, model, dialect, client, ending };
+        for (place, (group, sums)) in Sums::split(record).enumerate() {
+            let numbers = match place {
+                0 => own,
+                _ => GroupNumbers {
+                    provider: self.text(group.provider.as_deref()).0,
+                    model: self.text(group.model.as_deref()).0,
+                    ending: (group.reason as u32) << 8 | group.origin as u32,
+                    ..own
+                },
+            };
+            self.sum(numbers, group, &sums);
+        }
         self.decisions.add(record);
 
         self.body.extend_from_slice(&record.id.to_be_bytes());
@@ -200,7 +213,7 @@ impl Packer {
         }
         self.put(u64::from(record.status));
         self.body.push(record.capabilities.bits() | u8::from(record.streamed) << 7);
-        self.usage(record);
+        self.usage(&record.usage, record.cost);
         self.put(record.request_bytes);
         self.put(record.response_bytes);
         self.inline(record.provider_request_id.as_deref());
@@ -213,6 +226,24 @@ impl Packer {
         self.put_optional(record.usage.web_searches);
         self.put(record.prices ^ self.previous_prices);
         self.previous_prices = record.prices;
+        let mode = record.mode.map_or(0, |mode| self.static_word(mode.as_str()));
+        self.put(u64::from(mode));
+        self.also_used(&record.also_used);
+    }
+
+    fn also_used(&mut self, all: &[Used]) {
+        let kept = all.get(..ALSO_USED_MAX).unwrap_or(all);
+        self.put(kept.len() as u64);
+        for used in kept {
+            let provider = self.text(Some(&used.provider)).1;
+            let model = self.text(used.model.as_deref()).1;
+            let origin = self.static_word(used.origin.as_str());
+            for place in [provider, model, origin] {
+                self.put(u64::from(place));
+            }
+            self.usage(&used.usage, used.cost);
+            self.put_optional(used.usage.web_searches);
+        }
     }
 
     /// Its length in bytes, and the bytes.
@@ -230,24 +261,23 @@ impl Packer {
         }
     }
 
-    fn sum(&mut self, numbers: GroupNumbers, record: &Record) {
-        let sums = Sums::of(record);
+    fn sum(&mut self, numbers: GroupNumbers, group: GroupKey, sums: &Sums) {
         let place = *self.numbers.entry(numbers).or_insert(self.groups.len());
         match self.groups.get_mut(place) {
-            Some((_, _, total)) => total.add(&sums),
-            None => self.groups.push((numbers.hour, GroupKey::of(record), sums)),
+            Some((_, _, total)) => total.add(sums),
+            None => self.groups.push((numbers.hour, group, *sums)),
         }
     }
 
-    fn usage(&mut self, record: &Record) {
+    fn usage(&mut self, usage: &Usage, cost: Cost) {
         // Searches stand elsewhere: a byte says which of eight are known.
-        let [figures @ .., _searches] = record.usage.figures();
+        let [figures @ .., _searches] = usage.figures();
         let known = figures.iter().rev().fold(0_u8, |bits, figure| bits << 1 | u8::from(figure.is_some()));
         self.body.push(known);
         for figure in figures.into_iter().flatten() {
             self.put(figure);
         }
-        self.put_optional(record.cost.nano_usd());
+        self.put_optional(cost.nano_usd());
     }
 
     fn attempts(&mut self, record: &Record, provider_place: u32) {

@@ -29,7 +29,7 @@ fn records_read_back_as_they_were() {
     }
     let mut expected = Sums::default();
     for record in &records {
-        expected.add(&Sums::of(record));
+        Sums::split(record).for_each(|(_, sums)| expected.add(&sums));
     }
     assert_eq!(sums, expected);
 }
@@ -42,10 +42,16 @@ fn segments_of_the_formats_before_are_read() {
     record.attempts.iter_mut().for_each(|attempt| attempt.model = None);
     record.usage.web_searches = None;
     record.prices = 0;
+    record.mode = None;
+    record.also_used = Vec::new();
     let (_, mut body) = pack(std::slice::from_ref(&record));
-    // They are the same but for the last bytes, which say: no prices, no searches; nothing was inspected; no address.
+    // They are the same but for the last bytes, which say: ordinary, nothing else used; no prices, no searches; nothing was inspected; no address.
     let read = |body: &[u8]| unpack(body, 1).map(|read| read == std::slice::from_ref(&record));
     assert_eq!((body[0], body.pop(), body.pop()), (FORMAT, Some(0), Some(0)));
+    assert!(read(&body).is_err());
+    body[0] = 5;
+    assert_eq!(read(&body), Ok(true));
+    assert_eq!((body.pop(), body.pop()), (Some(0), Some(0)));
     assert!(read(&body).is_err());
     body[0] = 4;
     assert_eq!(read(&body), Ok(true));
@@ -95,12 +101,15 @@ fn texts_and_attempts_are_cut_at_their_limits() {
     record.model_requested = Some("m".repeat(TEXT_MAX).into());
     record.conversation = Some("é".repeat(TEXT_MAX / 2).into());
     record.attempts = vec![attempt.clone(); ATTEMPTS_MAX];
+    let used = sample::record(7).also_used.remove(0);
+    record.also_used = vec![used.clone(); ALSO_USED_MAX];
     let (_, body) = pack(std::slice::from_ref(&record));
     assert_eq!(unpack(&body, 1).unwrap(), [record.clone()], "at the limits nothing is lost");
     let mut longer = record.clone();
     longer.model_requested = Some("m".repeat(TEXT_MAX + 1).into());
     longer.conversation = Some(format!("{}x", "é".repeat(TEXT_MAX / 2)).into());
     longer.attempts.push(attempt);
+    longer.also_used.push(used);
     let (_, body) = pack(&[longer]);
     assert_eq!(unpack(&body, 1).unwrap(), [record]);
 }

@@ -1,10 +1,13 @@
 //! A blob in, records out. Trusts nothing: a damaged segment is an error, never a panic or a huge allocation.
 
 use super::varint::{take, unzigzag};
-use super::{ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, FORMAT_ADDRESS, FORMAT_PRICES, FORMATS};
-use crate::record::{Attempt, Record};
+use super::{
+    ALSO_USED_MAX, ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, FORMAT_ADDRESS, FORMAT_ALSO,
+    FORMAT_PRICES, FORMATS,
+};
+use crate::record::{Attempt, Record, Used};
 use narrows_meter::usage::BUCKETS;
-use narrows_meter::{Cost, Origin, Usage};
+use narrows_meter::{Cost, Mode, Origin, Usage};
 use narrows_policy::{Caller, CallerKind, CapabilitySet, Reason};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -79,6 +82,7 @@ impl<'a> Segment<'a> {
         let (attempts, client_address) = (self.attempts()?, self.address()?);
         let inspections = self.inspections()?;
         let (web_searches, prices) = self.prices()?;
+        let (mode, also_used) = self.also_used()?;
         Ok(Record {
             id,
             started_at_us,
@@ -101,6 +105,8 @@ impl<'a> Segment<'a> {
             usage: Usage { web_searches, ..usage },
             origin,
             cost,
+            also_used,
+            mode,
             prices,
             request_bytes,
             response_bytes,
@@ -135,6 +141,30 @@ impl<'a> Segment<'a> {
         let searches = self.optional()?;
         self.prices ^= self.number()?;
         Ok((searches, self.prices))
+    }
+
+    /// The mode, and what was used of other providers and models.
+    fn also_used(&mut self) -> Result<(Option<Mode>, Vec<Used>), Fault> {
+        if self.format < FORMAT_ALSO {
+            return Ok((None, Vec::new()));
+        }
+        let mode = match self.text()? {
+            None => None,
+            Some(word) => Some(word_of(&word)?),
+        };
+        let count = self.length()?;
+        if count > ALSO_USED_MAX {
+            return Err("too many entries of what was used");
+        }
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            let provider = self.text()?.ok_or("a usage without a provider")?;
+            let (model, origin) = (self.text()?, self.value()?);
+            let (usage, cost) = (self.usage()?, Cost::from(self.optional()?));
+            let usage = Usage { web_searches: self.optional()?, ..usage };
+            all.push(Used { provider, model, usage, origin, cost });
+        }
+        Ok((mode, all))
     }
 
     fn usage(&mut self) -> Result<Usage, Fault> {
@@ -235,14 +265,18 @@ impl<'a> Segment<'a> {
 
     /// A value of a closed list, by its stable word.
     pub(super) fn value<T: for<'de> Deserialize<'de>>(&mut self) -> Result<T, Fault> {
-        let word = self.text()?.ok_or("a word is missing")?;
-        let deserializer: StrDeserializer<'_, WordError> = (*word).into_deserializer();
-        T::deserialize(deserializer).map_err(|_unknown| "a word this program does not know")
+        word_of(&self.text()?.ok_or("a word is missing")?)
     }
 
     pub(super) fn static_word(&mut self) -> Result<Option<&'static str>, Fault> {
         self.text()?.map(|word| static_word(&word)).transpose()
     }
+}
+
+/// The value of a closed list with this word.
+fn word_of<T: for<'de> Deserialize<'de>>(word: &str) -> Result<T, Fault> {
+    let deserializer: StrDeserializer<'_, WordError> = word.into_deserializer();
+    T::deserialize(deserializer).map_err(|_unknown| "a word this program does not know")
 }
 
 /// Records hold dialects and clients as words of closed lists that live as long as the program. The lists are

@@ -185,8 +185,9 @@ pub(crate) fn unrolled(
     while let Some(row) = rows.next()? {
         let records = unpack(row.get_ref(1)?.as_blob()?, row.get(0)?).unwrap_or_default();
         for record in &records {
-            let key = (hour_of(record.started_at_us), GroupKey::of(record));
-            groups.entry(key).or_default().add(&Sums::of(record));
+            for (group, sums) in Sums::split(record) {
+                groups.entry((hour_of(record.started_at_us), group)).or_default().add(&sums);
+            }
         }
     }
     Ok(groups)

@@ -1,6 +1,6 @@
 //! Records for the tests of the public surface.
 
-use narrows_ledger::{Attempt, Detail, Finding, Inspection, Inspections, Record};
+use narrows_ledger::{Attempt, Detail, Finding, Inspection, Inspections, Record, Used};
 
 #[path = "../../src/sample.rs"]
 mod sample;

@@ -14,7 +14,7 @@ use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
 use bytes::BytesMut;
 use http::request::Parts;
-use narrows_ledger::{Attempt, Charge, Inspection, Inspections, Record};
+use narrows_ledger::{Attempt, Charge, Inspection, Inspections, Record, Used};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::request::Bounds;
 use narrows_llm::{Dialect, Family};
@@ -94,6 +94,12 @@ pub(crate) struct Account {
     pub(crate) origin: Origin,
     /// Whether a part of the answer could not be read, so that more was generated than is known.
     pub(super) is_unread: bool,
+    /// When the whole of a request was written whose answer has no head yet.
+    pub(super) sent: Option<Instant>,
+    /// Whether such an answer never came: the provider may have made all of it.
+    pub(super) is_lost: bool,
+    /// What other targets used that were asked before.
+    also_used: Vec<Used>,
     pub(crate) upstream_wait_us: u64,
     first_byte_us: Option<u64>,
     /// The policies that apply, once they are known.
@@ -149,6 +155,9 @@ impl Account {
             usage: Usage::default(),
             origin: Origin::Unknown,
             is_unread: false,
+            sent: None,
+            is_lost: false,
+            also_used: Vec::new(),
             upstream_wait_us: 0,
             first_byte_us: None,
             watch: None,
@@ -430,18 +439,19 @@ impl Account {
             return;
         }
         let (cost, prices) = cost::of(self);
+        let is_unread = cost::lacks_output(self);
         let record = Record { cost, prices, ..self.record(reason) };
-        let charges = self.settle_limits(&record);
+        let charges = self.settle_limits(&record, is_unread);
         self.gateway.metrics.settled(&record, self.provider.as_deref(), self.spends());
         self.gateway.ledger.submit_charged(record, charges);
     }
 
     /// Settles what was held of limits to what the exchange came to, and tells of thresholds that it crossed.
-    fn settle_limits(&mut self, record: &Record) -> Vec<Charge> {
+    fn settle_limits(&mut self, record: &Record, is_unread: bool) -> Vec<Charge> {
         let hold = std::mem::take(&mut self.hold);
-        let spent = admit::spent(record);
-        let charges = hold.charges(spent);
-        for crossed in self.gateway.limits.settle(hold, CameTo { spent }) {
+        let came_to = CameTo { spent: admit::spent(record), is_unread };
+        let charges = hold.charges(came_to);
+        for crossed in self.gateway.limits.settle(hold, came_to) {
             self.gateway.raise(admit::alert(record, &crossed));
         }
         charges
@@ -479,6 +489,8 @@ impl Account {
             usage: self.usage,
             origin: self.origin,
             cost: Cost::Unknown,
+            also_used: std::mem::take(&mut self.also_used),
+            mode: None,
             prices: 0,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
@@ -514,7 +526,9 @@ impl Drop for Account {
     fn drop(&mut self) {
         // The future of a request is dropped when its connection's task ends: the caller is gone, or the runtime is.
         // A panic is caught and settled before it gets here.
-        self.settle(if self.gateway.is_closing() { Reason::ShuttingDown } else { Reason::ClientGone });
+        let reason = if self.gateway.is_closing() { Reason::ShuttingDown } else { Reason::ClientGone };
+        self.leave_asked(reason);
+        self.settle(reason);
         self.gateway.exchange_closed();
     }
 }

@@ -207,13 +207,13 @@ fn refuse(account: &mut Account, refused: Refused) -> Refusal {
     Refusal::new(reason, refused.message).retry_after(refused.retry)
 }
 
-/// What an exchange came to, for its budgets: the figures of its record. Nothing if the provider did nothing for it.
+/// What an exchange came to at the target that its record names, for its budgets. Nothing if that did nothing for it.
 pub(super) fn spent(record: &Record) -> Spent {
     let served = record.provider.is_some() && is_taken(record.status);
-    if record.usage.is_unknown() && !served {
+    let cost = record.cost.nano_usd();
+    if record.usage.is_unknown() && !served && cost.is_some() {
         return Spent::default();
     }
-    let cost = record.cost.nano_usd();
     Spent {
         requests: 1,
         tokens: record.usage.total().unwrap_or(0),

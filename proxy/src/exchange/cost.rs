@@ -8,12 +8,15 @@ use narrows_meter::{Cost, Quote, Tariff};
 ///
 /// Nothing that is known to cost nothing is unknown: what was never sent to a provider, what no provider bills (lists of
 /// models, counting of tokens, reading and deleting stored objects), and what the provider refused. All else is unknown
-/// unless its usage is known and every bucket of it has a price.
+/// unless its usage is known and every bucket of it has a price; so is what was sent whole and never answered.
 pub(super) fn of(account: &Account) -> (Cost, u64) {
     if account.attempts.is_empty() || !may_cost(account) {
         return (Cost::ZERO, 0);
     }
     let Some(provider) = &account.provider else { return (Cost::ZERO, 0) };
+    if account.is_lost {
+        return (Cost::Unknown, 0);
+    }
     if account.usage.is_unknown() {
         return (if was_taken(account) { Cost::Unknown } else { Cost::ZERO }, 0);
     }
@@ -50,9 +53,12 @@ fn was_taken(account: &Account) -> bool {
     account.attempts.iter().any(|attempt| attempt.status.is_some_and(is_taken))
 }
 
-/// Whether something was generated of which nothing is known: what is known of the usage would be too little. Where no
-/// answer began, nothing was.
-fn lacks_output(account: &Account) -> bool {
+/// Whether something was generated, or may have been, of which nothing is known: what is known of the usage would be too
+/// little. Where no answer began, nothing was, unless one was waited for in vain.
+pub(super) fn lacks_output(account: &Account) -> bool {
+    if account.is_lost {
+        return may_cost(account);
+    }
     let generates = !matches!(account.operation, Some(Operation::Embed | Operation::Beside));
     generates && (account.usage.output().is_none() || account.is_unread) && was_taken(account)
 }

@@ -85,6 +85,8 @@ impl Refused {
 pub(crate) struct CameTo {
     /// In every unit. All zero gives everything back.
     pub(crate) spent: Spent,
+    /// Whether more tokens may have been used than are known.
+    pub(crate) is_unread: bool,
 }
 
 /// Keeps counters.

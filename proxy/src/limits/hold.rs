@@ -2,7 +2,7 @@
 
 use super::clock::Now;
 use super::counter::{Count, Counter, State, amount};
-use super::counters::Refused;
+use super::counters::{CameTo, Refused};
 use super::headers::Rooms;
 use super::report;
 use super::rule::Rule;
@@ -21,6 +21,17 @@ pub(crate) struct Held {
     /// The unit of a budget that ends streams when it has no more room.
     pub(crate) ends_streams: Option<Unit>,
     pub(crate) room: Room,
+    /// Attempts under it that were never answered.
+    pub(crate) lost: Lost,
+}
+
+/// Attempts that a provider may have answered, and nobody has the answer. Each is charged as it was reserved.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Lost {
+    /// How many.
+    attempts: u64,
+    /// What is known of them.
+    known: Spent,
 }
 
 /// What is held in a counter.
@@ -46,17 +57,30 @@ pub(crate) struct Crossed {
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
     pub(crate) held: Vec<Held>,
+    /// What was held for targets that were asked before and never answered.
+    left: Vec<Held>,
     /// How the rate limits stood when it was admitted.
     pub(crate) rooms: Rooms,
 }
 
 impl Hold {
-    /// Gives back what another target means another counter for.
+    /// An attempt was never answered. `known` is what is known of what it came to.
+    pub(crate) fn lose(&mut self, known: Spent) {
+        for held in &mut self.held {
+            held.lost.attempts += 1;
+            held.lost.known.add(&known);
+        }
+    }
+
+    /// Gives back what another target means another counter for. Where an attempt under it was lost it stays held, until
+    /// it is charged.
     pub(crate) fn leave_target(&mut self) {
         let now = Now::read();
         let (left, kept): (Vec<Held>, Vec<Held>) = self.held.drain(..).partition(|held| held.of_target);
         self.held = kept;
-        left.into_iter().for_each(|held| give_back(held, now));
+        let (lost, idle): (Vec<Held>, Vec<Held>) = left.into_iter().partition(|held| held.lost.attempts > 0);
+        self.left.extend(lost);
+        idle.into_iter().for_each(|held| give_back(held, now));
     }
 
     /// Gives back what was taken since there were `count` of them.
@@ -104,19 +128,20 @@ impl Hold {
     }
 
     /// What is charged to budgets for what the exchange came to.
-    pub(crate) fn charges(&self, spent: Spent) -> Vec<Charge> {
-        if spent == Spent::default() {
-            return Vec::new();
-        }
-        let budgets = self.held.iter().filter_map(|held| match &held.room {
-            Room::Budget(reservation) => Some((held, reservation)),
+    pub(crate) fn charges(&self, came_to: CameTo) -> Vec<Charge> {
+        let left = self.left.iter().map(|held| (held, CameTo::default()));
+        // Nothing was done for it: nothing is charged, but for what was lost before.
+        let is_idle = |held: &Held| came_to.spent == Spent::default() && held.lost.attempts == 0;
+        let held = self.held.iter().filter(|held| !is_idle(held)).map(|held| (held, came_to));
+        let budgets = left.chain(held).filter_map(|(held, came_to)| match &held.room {
+            Room::Budget(reservation) => Some((held, reservation, came_to)),
             Room::Rate(_) => None,
         });
         budgets
-            .map(|(held, reservation)| {
+            .map(|(held, reservation, came_to)| {
                 let spent = match &*held.counter.lock().rule {
-                    Rule::Budget(budget) => owed(budget, reservation, spent),
-                    Rule::Rate(_) => spent,
+                    Rule::Budget(budget) => owed(budget, reservation, came_to, held.lost),
+                    Rule::Rate(_) => came_to.spent,
                 };
                 Charge { counter: Arc::clone(&held.counter.name), at_us: reservation.at_us(), spent }
             })
@@ -124,11 +149,14 @@ impl Hold {
     }
 
     /// Settles everything, and tells which thresholds are crossed.
-    pub(crate) fn settle(mut self, spent: Spent) -> Vec<Crossed> {
+    pub(crate) fn settle(mut self, came_to: CameTo) -> Vec<Crossed> {
         let now = Now::read();
         let mut crossed = Vec::new();
+        for held in std::mem::take(&mut self.left) {
+            settle(held, CameTo::default(), now, &mut crossed);
+        }
         for held in std::mem::take(&mut self.held) {
-            settle(held, spent, now, &mut crossed);
+            settle(held, came_to, now, &mut crossed);
         }
         crossed
     }
@@ -137,16 +165,18 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.give_back_from(0);
+        let now = Now::read();
+        self.left.drain(..).for_each(|held| give_back(held, now));
     }
 }
 
-fn settle(held: Held, spent: Spent, now: Now, crossed: &mut Vec<Crossed>) {
-    let Held { counter, room, .. } = held;
+fn settle(held: Held, came_to: CameTo, now: Now, crossed: &mut Vec<Crossed>) {
+    let Held { counter, room, lost, .. } = held;
     let mut state = counter.lock();
     let State { rule, count } = &mut *state;
     match (count, room, &**rule) {
         (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
-            let owed = amount(budget, &owed(budget, &reservation, spent));
+            let owed = amount(budget, &owed(budget, &reservation, came_to, lost));
             let told = spending.settle(&budget.budget, now.wall_us, reservation, owed);
             for threshold in told {
                 crossed.push(Crossed {
@@ -157,18 +187,37 @@ fn settle(held: Held, spent: Spent, now: Now, crossed: &mut Vec<Crossed>) {
                 });
             }
         }
-        (Count::Rate(rate), Room::Rate(ticket), _) => rate.settle(now.steady_us, ticket, spent.tokens),
+        (Count::Rate(rate), Room::Rate(ticket), _) => {
+            let least = if came_to.is_unread { ticket.tokens() } else { 0 };
+            let lost = lost.known.tokens.max(lost.attempts.saturating_mul(ticket.tokens()));
+            let tokens = came_to.spent.tokens.max(least).saturating_add(lost);
+            rate.settle(now.steady_us, ticket, tokens);
+        }
         // A rule that has become another kind of rule has begun a counter of its own.
         _ => {}
     }
 }
 
-/// What is charged to a budget: what was spent, or what was reserved in money where the cost is not known. Nothing can be
-/// had for nothing by leaving before it is known.
-fn owed(budget: &BudgetRule, reservation: &Reservation, spent: Spent) -> Spent {
-    let is_unknown = spent.unpriced > 0 && budget.unit == Unit::Usd;
-    let least = if is_unknown { reservation.amount() } else { 0 };
-    Spent { cost_nanousd: spent.cost_nanousd.max(least), ..spent }
+/// What is charged to a budget: what was spent, or what was reserved in its unit where that is not known, and as much for
+/// each attempt that was lost. Nothing can be had for nothing by leaving before it is known.
+fn owed(budget: &BudgetRule, reservation: &Reservation, came_to: CameTo, lost: Lost) -> Spent {
+    let CameTo { spent, is_unread } = came_to;
+    let reserved = reservation.amount();
+    let least = |is_unknown| if is_unknown { reserved } else { 0 };
+    let of_lost = |known: u64| known.max(lost.attempts.saturating_mul(reserved));
+    let mut owed = Spent { requests: spent.requests.max(u64::from(lost.attempts > 0)), ..spent };
+    owed.add(&lost.known);
+    match budget.unit {
+        Unit::Usd => {
+            let own = spent.cost_nanousd.max(least(spent.unpriced > 0));
+            owed.cost_nanousd = own.saturating_add(of_lost(lost.known.cost_nanousd));
+        }
+        Unit::Tokens => {
+            owed.tokens = spent.tokens.max(least(is_unread)).saturating_add(of_lost(lost.known.tokens));
+        }
+        Unit::Requests => {}
+    }
+    owed
 }
 
 fn give_back(held: Held, now: Now) {

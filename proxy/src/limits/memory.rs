@@ -4,7 +4,7 @@ use super::clock::Now;
 use super::counter::{Count, Counter, State};
 use super::counters::{Ask, CameTo, Counters, Refused, Why};
 use super::headers::Rooms;
-use super::hold::{Crossed, Held, Hold, Room};
+use super::hold::{Crossed, Held, Hold, Lost, Room};
 use super::report;
 use super::rule::{Rule, Rules};
 use super::table::{COUNTERS_MAX, Table};
@@ -141,7 +141,7 @@ impl Limits {
                         Rule::Budget(budget) if budget.end_streams => Some(budget.unit),
                         _ => None,
                     };
-                    hold.held.push(Held { counter, of_target, ends_streams, room });
+                    hold.held.push(Held { counter, of_target, ends_streams, room, lost: Lost::default() });
                 }
                 Ok(None) => {}
                 Err(refused) => {
@@ -208,7 +208,7 @@ impl Counters for Limits {
     }
 
     fn settle(&self, hold: Hold, came_to: CameTo) -> Vec<Crossed> {
-        hold.settle(came_to.spent)
+        hold.settle(came_to)
     }
 }
 

@@ -57,7 +57,7 @@ async fn reserve(limits: &Limits, rules: &Rules, user: &str) -> Result<Hold, Why
 }
 
 fn tokens(tokens: u64) -> CameTo {
-    CameTo { spent: Spent { requests: 1, tokens, ..Spent::default() } }
+    CameTo { spent: Spent { requests: 1, tokens, ..Spent::default() }, is_unread: false }
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn what_the_store_remembers_is_counted_in_whatever_window_it_is_asked_for(
     let limits = Limits::default();
     limits.apply(&first, &Limits::history(&first, None, &ledger).unwrap());
     let hold = reserve(&limits, &first, "ada").await.unwrap();
-    let charges: Vec<Charge> = hold.charges(tokens(70).spent);
+    let charges: Vec<Charge> = hold.charges(tokens(70));
     limits.settle(hold, tokens(70));
     let record = crate::telemetry::metrics::tests::record();
     ledger.submit_charged(record, charges);

@@ -105,6 +105,15 @@ impl Fault {
         }
     }
 
+    /// Whether the provider did not begin work on the request: it could not be reached, or says so.
+    pub(crate) fn is_declined(&self) -> bool {
+        match self {
+            Fault::NotBegun(_) | Fault::WantsH1 | Fault::Full(_) | Fault::Unsayable(_) => true,
+            Fault::Shared(fault) => fault.is_declined(),
+            fault => fault.is_unreachable(),
+        }
+    }
+
     /// The closed word for it.
     pub(crate) fn reason(&self) -> Reason {
         match self {

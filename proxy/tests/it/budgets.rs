@@ -346,6 +346,83 @@ async fn a_target_that_takes_over_is_charged_to_its_own_budget() {
     assert_eq!(answer.status(), 402, "{}", answer.text());
 }
 
+/// The first target took the request, and nobody knows what it made of it; the second one answers.
+#[tokio::test]
+async fn each_target_is_charged_at_its_own_price_also_one_that_was_never_heard_of_again() {
+    let usage = r#"{"id":"c","object":"chat.completion","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}"#;
+    let a = Scripted::start(vec![Act::SayAndClose(Vec::new())]).await;
+    let b = Scripted::start(vec![Act::json(200, "", usage)]).await;
+    let provider = |at: &Scripted| {
+        format!("kind: openai-compatible, base_url: 'http://{}/v1', api_key: k, models: []", at.address)
+    };
+    let price = |dollars: u32| format!("{{models: [{{match: ['*'], input: {dollars}, output: {dollars}}}]}}");
+    let budgets = "  money: {per: provider, usd: 1, window: day}\n  all: {usd: 1, window: day}\n  \
+                   tokens: {tokens: 10000, window: day}\n  asked: {requests: 10, window: day}";
+    let gate = plan(budgets)
+        .provider("a", &provider(&a))
+        .provider("b", &provider(&b))
+        .top(&format!("prices: {{providers: {{a: {}, b: {}}}}}", price(1000), price(1)))
+        .top("models: {smart: {retries: {after_sent: true}, targets: [{provider: a, model: m}, {provider: b, model: m, priority: 1}]}}")
+        .start();
+    let body = r#"{"model":"smart","max_tokens":40,"messages":[{"role":"user","content":"hi"}]}"#;
+    let answer = settled(&gate, Ask::post(CHAT.unary, body).key(&gate.key)).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let record = gate.record().await;
+    assert_eq!((record.provider.as_deref(), record.usage.total()), (Some("b"), Some(8)), "{record:?}");
+    assert_eq!((record.cost.nano_usd(), record.total_cost().nano_usd()), (Some(8_000), None), "{record:?}");
+    let [lost] = &record.also_used[..] else { panic!("{record:?}") };
+    assert_eq!((&*lost.provider, lost.cost.nano_usd()), ("a", None));
+    let prompt = lost.usage.total().unwrap();
+    assert!(prompt > 0 && lost.usage.output().is_none(), "{lost:?}");
+    // A thousand dollars a million: what was reserved is the prompt's estimate and forty tokens.
+    let at_a = (prompt + 40) * 1_000_000;
+    let each = counters(&gate, "money").await;
+    let of = |name: &str| each.iter().find(|one| one["scope"]["provider"] == name).unwrap().clone();
+    for (name, spent) in [("a", at_a), ("b", 8_000)] {
+        assert_eq!((&of(name)["spent"], &of(name)["reserved"]), (&json!(spent), &json!(0)), "{name}");
+    }
+    assert_eq!(spent(&gate, "all").await, at_a + 8_000);
+    assert_eq!(spent(&gate, "tokens").await, prompt + 40 + 8);
+    assert_eq!(spent(&gate, "asked").await, 1);
+    // The store charges the same.
+    let mut stored = std::collections::BTreeMap::new();
+    let mut take = |row: narrows_ledger::SpentRow| {
+        let amounts: &mut (u64, u64) = stored.entry(row.counter.budget.to_string()).or_default();
+        *amounts = (amounts.0 + row.spent.cost_nanousd, amounts.1 + row.spent.tokens);
+    };
+    gate.ledger.spending(0, &mut take).unwrap();
+    assert_eq!((stored["all"].0, stored["money"].0), (at_a + 8_000, at_a + 8_000), "{stored:?}");
+    assert_eq!(stored["tokens"].1, prompt + 40 + 8, "{stored:?}");
+    let usage = gate.ledger.usage(&Filter::default(), &[narrows_ledger::Dimension::Provider]).unwrap();
+    let rows: Vec<_> =
+        usage.iter().map(|row| (row.sums.requests, row.sums.cost_unknown, row.sums.input)).collect();
+    assert!(rows.contains(&(0, 1, prompt)) && rows.contains(&(1, 0, 3)), "{rows:?}");
+    assert!(gate.ledger.verify().unwrap().consistent);
+    crate::prices::assert_adds_up(&gate, &[record]).await;
+}
+
+#[tokio::test]
+async fn what_is_never_answered_is_charged_as_it_was_reserved() {
+    for (knobs, leaves) in [("fault=close_before_head", false), ("first_ms=600000", true)] {
+        let gate = plan("  money: {usd: 1, window: day}\n  tokens: {tokens: 10000, window: day}").start();
+        let ask = bounded(100, false).key(&gate.key).fake(knobs);
+        let mut client = gate.connect().await;
+        client.send(&ask.wire()).await;
+        until("the provider to be asked", async || (gate.fake.requests() == 1).then_some(())).await;
+        if leaves {
+            drop(client);
+        } else {
+            assert_eq!(client.answer(false).await.status(), 502);
+        }
+        let record = gate.record().await;
+        let prompt = record.usage.input().unwrap();
+        assert_eq!(record.cost.nano_usd(), None, "{record:?}");
+        // gpt-4o: 2.50 dollars a million of input, 10 of output.
+        assert_eq!(spent(&gate, "money").await, prompt * 2_500 + 100 * 10_000, "{knobs}");
+        assert_eq!(spent(&gate, "tokens").await, prompt + 100, "{knobs}");
+    }
+}
+
 #[tokio::test]
 async fn a_budget_in_money_does_not_pass_what_has_no_price() {
     let gate = plan("  money: {usd: 100, window: day}\n  soft: {usd: 100, window: day, at_limit: warn}")

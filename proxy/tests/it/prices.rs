@@ -43,8 +43,11 @@ pub(crate) fn total(metrics: &str, name: &str) -> f64 {
 
 /// That counters and sums say what the records say.
 pub(crate) async fn assert_adds_up(gate: &Gate, records: &[Record]) {
-    let known: u64 = records.iter().filter_map(|record| record.cost.nano_usd()).sum();
-    let unknown = records.iter().filter(|record| record.cost == Cost::Unknown).count() as u64;
+    let known: u64 = records.iter().map(Record::known_cost).sum();
+    let costs = records
+        .iter()
+        .flat_map(|record| std::iter::once(record.cost).chain(record.also_used.iter().map(|used| used.cost)));
+    let unknown = costs.filter(|cost| *cost == Cost::Unknown).count() as u64;
     let metrics = gate.scrape().await;
     let counted = total(&metrics, "narrows_cost_usd_total");
     assert!((counted * 1e9 - known as f64).abs() < 0.5, "{counted} is not {known}");
@@ -82,7 +85,11 @@ async fn every_answer_is_recorded_with_its_cost() {
 
 #[tokio::test]
 async fn what_ends_early_costs_what_was_used_and_what_was_refused_costs_nothing() {
-    let gate = gate();
+    let gate = Gate::plan()
+        .file("prices.json", list("1"))
+        .top("prices: {file: prices.json}")
+        .provider("nowhere", "kind: openai-compatible, base_url: 'http://127.0.0.1:1/v1', api_key: k")
+        .start();
     for kind in GENERATING {
         let cut = gate.ask_as_key(Ask::stream(kind).fake("chunks=9;fault=cut_after:5")).await;
         let record = gate.record_of(&cut).await;
@@ -91,12 +98,16 @@ async fn what_ends_early_costs_what_was_used_and_what_was_refused_costs_nothing(
         assert!(record.usage.output().unwrap() > 0 && cost(&record.usage) > 0, "{record:?}");
     }
     for kind in ALL {
-        for fault in ["status=500", "status=429", "fault=close_before_head"] {
+        for fault in ["status=500", "status=429"] {
             let refused = gate.ask_as_key(Ask::unary(kind).fake(fault)).await;
             let record = gate.record_of(&refused).await;
             assert_eq!((record.cost, record.prices), (Cost::ZERO, 0), "{fault} {record:?}");
         }
     }
+    let unreachable = r#"{"model":"nowhere/m","messages":[]}"#;
+    let unsent = gate.ask_as_key(Ask::post(CHAT.unary, unreachable)).await;
+    assert_eq!(unsent.status(), 502);
+    assert_eq!(gate.record_of(&unsent).await.cost, Cost::ZERO, "it never left");
     let nobody = gate.ask(&Ask::unary(&CHAT)).await;
     assert_eq!(nobody.status(), 401);
     assert_eq!(gate.record_of(&nobody).await.cost, Cost::ZERO);
@@ -108,13 +119,50 @@ async fn what_ends_early_costs_what_was_used_and_what_was_refused_costs_nothing(
     assert_adds_up(&gate, &gate.records().await).await;
 }
 
+/// The provider may have made all of an answer that nobody got: what that cost is not known, whoever broke off.
+#[tokio::test]
+async fn what_was_sent_whole_and_never_answered_has_an_unknown_cost() {
+    let gate = gate();
+    for kind in ALL {
+        for fault in ["fault=close_before_head", "fault=reset"] {
+            let cut = gate.ask_as_key(Ask::unary(kind).fake(fault)).await;
+            let record = gate.record_of(&cut).await;
+            assert_eq!((record.reason, record.cost), (Reason::ProviderCut, Cost::Unknown), "{record:?}");
+            assert!(record.usage.input() > Some(0), "the prompt is estimated: {record:?}");
+        }
+    }
+    let asked = gate.fake.requests();
+    for (more, ask) in (1..).zip([Ask::unary(&CHAT), Ask::unary(&EMBEDDINGS), Ask::stream(&MESSAGES)]) {
+        let mut client = gate.connect().await;
+        client.send(&ask.key(&gate.key).fake("first_ms=600000").wire()).await;
+        until("the provider to be asked", async || (gate.fake.requests() == asked + more).then_some(()))
+            .await;
+        drop(client);
+        let records = gate.records().await;
+        let record = records.iter().find(|record| record.reason == Reason::ClientGone && record.status == 0);
+        let record = record.unwrap_or_else(|| panic!("{records:#?}"));
+        assert_eq!(record.cost, Cost::Unknown, "{record:?}");
+        assert!(record.usage.input() > Some(0), "{record:?}");
+    }
+    let records = gate.records().await;
+    assert!(records.iter().all(|record| record.cost == Cost::Unknown), "{records:#?}");
+    // Counting tokens costs nothing, whatever becomes of it.
+    let counting = Ask::post("/v1/messages/count_tokens", MESSAGES.body(false)).fake("fault=reset");
+    let counting = gate.ask_as_key(counting).await;
+    assert_eq!(gate.record_of(&counting).await.cost, Cost::ZERO);
+    assert_adds_up(&gate, &gate.records().await).await;
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_has_cost_what_it_was_sent() {
     let gate = gate();
     let mut client = gate.connect().await;
     client.send(&Ask::stream(&CHAT).key(&gate.key).fake("chunks=60;fault=stall_after:30").wire()).await;
     assert_eq!(client.head().await.status, 200);
-    client.chunk().await.unwrap();
+    let mut received = Vec::new();
+    while memchr::memmem::find_iter(&received, b"\"content\":").count() < 30 {
+        received.extend_from_slice(&client.chunk().await.unwrap());
+    }
     drop(client);
     let record = gate.record().await;
     assert_eq!(record.reason, Reason::ClientGone);

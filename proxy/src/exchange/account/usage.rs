@@ -1,10 +1,12 @@
 //! What an exchange used: as the provider reports it, else as it is counted, else as an estimate.
 
-use super::Account;
+use super::{Account, micros};
 use crate::exchange::tally::Counted;
 use crate::targets::rendezvous::stable_hash;
+use narrows_ledger::{Attempt, Spent, Used};
 use narrows_llm::stream::Reported;
-use narrows_meter::{Origin, Usage};
+use narrows_meter::{Cost, Origin, Usage};
+use narrows_policy::Reason;
 use narrows_tokenizer::calibration::SAMPLE_MIN_TOKENS;
 use narrows_tokenizer::estimate::IMAGE_TOKENS;
 use narrows_tokenizer::image::image_tokens;
@@ -113,6 +115,45 @@ impl Account {
         if taken && self.spends() {
             self.take_unmetered();
         }
+    }
+
+    /// The request was sent whole, and no answer comes: the provider may have made one that nobody reads. The prompt is
+    /// estimated, and the rest not known.
+    pub(in crate::exchange) fn lose_answer(&mut self) {
+        self.take_prompt_if_asked(true);
+        self.is_lost = true;
+    }
+
+    /// Nobody waits any more for an answer that was asked for.
+    pub(in crate::exchange) fn leave_asked(&mut self, reason: Reason) {
+        let (Some(sent), Some(provider)) = (self.sent.take(), &self.provider) else { return };
+        self.attempts.push(Attempt {
+            provider: Arc::clone(&provider.name),
+            model: self.model_sent.clone(),
+            status: None,
+            reason,
+            duration_us: micros(sent.elapsed()),
+            reused: false,
+        });
+        self.lose_answer();
+    }
+
+    /// Another attempt is made. What the one before may have used stays that of its own provider and model, and is
+    /// charged as it was reserved.
+    pub(in crate::exchange) fn set_aside_lost(&mut self) {
+        if !std::mem::take(&mut self.is_lost) {
+            return;
+        }
+        let (usage, origin) = (std::mem::take(&mut self.usage), std::mem::take(&mut self.origin));
+        let Some(provider) = self.provider.as_ref().filter(|_| self.spends()) else { return };
+        self.hold.lose(Spent { tokens: usage.total().unwrap_or(0), unpriced: 1, ..Spent::default() });
+        self.also_used.push(Used {
+            provider: Arc::clone(&provider.name),
+            model: self.model_sent.clone(),
+            usage,
+            origin,
+            cost: Cost::Unknown,
+        });
     }
 
     /// The prompt's tokens as an estimate, for a caller that asked for their number. Nothing is spent by asking.

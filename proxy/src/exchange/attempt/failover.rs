@@ -85,6 +85,7 @@ pub(super) async fn attempt(
             }
             Step::Other => {
                 end.release(&target);
+                account.set_aside_lost();
                 (target, segments, compressed) = choice.prepared(&target)?;
                 account.ask_of(&target);
                 admit::move_to(session, account, &target).await?;
@@ -96,6 +97,7 @@ pub(super) async fn attempt(
                     () = session.gone() => return Err(Failure::ClientGone.refusal(&target.provider, account)),
                     () = tokio::time::sleep(wait) => {}
                 }
+                account.set_aside_lost();
                 choice.again();
             }
         }

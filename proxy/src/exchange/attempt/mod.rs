@@ -92,8 +92,7 @@ async fn ask_as(
     body: &[Bytes],
 ) -> Result<(Connection, Head), Refusal> {
     let started = Instant::now();
-    let mut sent = None;
-    let asked = once::exchange(session, account, target, head, body, &mut sent).await;
+    let asked = once::exchange(session, account, target, head, body).await;
     settle(account, target, asked, started.elapsed())
         .map_err(|failure| failure.refusal(&target.provider, account))
 }
@@ -154,9 +153,12 @@ impl Failure {
         }
     }
 
-    /// Whether the provider may be at work on the request: it was waited for, and did not say no.
+    /// Whether the provider may be at work on a request that it has got whole: it did not say no.
     fn may_be_billed(&self) -> bool {
-        !matches!(self, Failure::Upstream(_))
+        match self {
+            Failure::Upstream(fault) => !fault.is_declined(),
+            Failure::FirstByteTimeout(_) | Failure::TotalTimeout | Failure::ClientGone => true,
+        }
     }
 
     pub(super) fn refusal(&self, provider: &Provider, account: &Account) -> Refusal {

@@ -101,10 +101,10 @@ async fn ask_as(
     let wire_head = request_head(session.head(), target, credential, segments.len(), compressed)
         .map_err(Unasked::Refused)?;
     let started = Instant::now();
-    let mut sent = None;
-    let asked = exchange(session, account, target, &wire_head, segments.parts(), &mut sent).await;
+    let asked = exchange(session, account, target, &wire_head, segments.parts()).await;
+    let sent = account.sent.is_some();
     settle(account, target, asked, started.elapsed())
-        .map_err(|failure| Unasked::Failed(Failed { failure, sent: sent.is_some() }))
+        .map_err(|failure| Unasked::Failed(Failed { failure, sent }))
 }
 
 /// Writes an attempt on the account.
@@ -115,6 +115,7 @@ pub(in crate::exchange) fn settle(
     waited: Duration,
 ) -> Result<(Connection, Head), Failure> {
     account.upstream_wait_us += micros(waited);
+    let sent = account.sent.take().is_some();
     match asked {
         Ok((connection, head)) => {
             let reason = reason_of(target, &head);
@@ -123,7 +124,9 @@ pub(in crate::exchange) fn settle(
         }
         Err(failure) => {
             note(account, target, None, failure.reason(), waited, false);
-            account.take_prompt_if_asked(failure.may_be_billed());
+            if sent && failure.may_be_billed() {
+                account.lose_answer();
+            }
             Err(failure)
         }
     }
@@ -160,20 +163,21 @@ pub(in crate::exchange) fn note(
 }
 
 /// One try, and up to [`REPEATS_MAX`] more when the provider cannot have begun to work: a pooled connection turns out to
-/// have been closed before any byte of an answer, or the provider says so itself (HTTP/2). `sent` says when all of it was first
-/// written: that a repetition was not does not unsay it.
+/// have been closed before any byte of an answer, or the provider says so itself (HTTP/2). The account says when all
+/// of it was first written: that a repetition was not does not unsay it.
 pub(super) async fn exchange(
     session: &mut Session<'_>,
-    account: &Account,
+    account: &mut Account,
     target: &Target,
     head: &Bytes,
     body: &[Bytes],
-    sent: &mut Option<Instant>,
 ) -> Result<(Connection, Head), Failure> {
     let timeouts = target.timeouts();
     let limit = timeouts.first_byte;
     let total_left = timeouts.total.saturating_sub(account.started.elapsed());
     let pool = &target.provider.pool;
+    account.sent = None;
+    let sent = &mut account.sent;
     let on_time = async {
         let mut connection = pool.get(timeouts.connect).await?;
         for _ in 0..REPEATS_MAX {

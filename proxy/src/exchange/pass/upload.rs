@@ -169,6 +169,7 @@ async fn pass(
         } else {
             false
         };
+        account.sent = sent.then(Instant::now);
         let limit = provider.timeouts.first_byte;
         let head = tokio::select! {
             biased;

@@ -10,7 +10,7 @@ use super::labels::{
     error_place, error_word,
 };
 use arc_swap::ArcSwap;
-use narrows_ledger::{Attempt, Record};
+use narrows_ledger::{Attempt, Record, Used};
 use narrows_llm::Dialect;
 use narrows_meter::{Cost, Origin, Usage};
 use narrows_policy::Reason;
@@ -127,6 +127,7 @@ impl Series {
             }
         };
         let per_dialect = provider.count(families, record, spends);
+        record.also_used.iter().for_each(|used| count_beside(families, used, &known, per_dialect));
         for attempt in &record.attempts {
             match find_provider(&known, &attempt.provider) {
                 Some(provider) => provider.count_attempt(families, attempt),
@@ -210,6 +211,25 @@ impl Series {
         after.insert(place, Arc::clone(&new));
         dialect.models.store(Arc::new(after));
         Some(new)
+    }
+}
+
+/// Counts what was used of another target: too rare to keep its series at hand. A model without series of its own gets none
+/// here.
+fn count_beside(families: &Families, used: &Used, known: &[Arc<Provider>], dialect: &PerDialect) {
+    let provider = find_provider(known, &used.provider).map_or(OTHER, |provider| &*provider.name);
+    for (figure, word) in figures(&used.usage).into_iter().zip(TOKEN_TYPES) {
+        if let Some(figure) = figure {
+            families.tokens.series(&[word, used.origin.as_str(), provider]).add(figure);
+        }
+    }
+    let models = dialect.models.load();
+    let model = used.model.as_deref().filter(|model| models.iter().any(|known| *known.model == **model));
+    let model = model.unwrap_or(OTHER);
+    match used.cost {
+        Cost::NanoUsd(0) => {}
+        Cost::NanoUsd(cost) => families.cost.series(&[provider, model]).add(cost),
+        Cost::Unknown => families.cost_unknown.series(&[provider, model]).add(1),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) fn record() -> Record {
         },
         origin: Origin::Provider,
         cost: Cost::NanoUsd(1_234_567),
+        also_used: Vec::new(),
+        mode: None,
         prices: 9,
         request_bytes: 1_000,
         response_bytes: 2_000,
