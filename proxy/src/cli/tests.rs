@@ -242,6 +242,8 @@ fn record(id: u128, model: &str, input: Option<u64>) -> narrows_ledger::Record {
         usage: narrows_meter::Usage { input_uncached: input, output_text: Some(7), ..Default::default() },
         origin: narrows_meter::Origin::Provider,
         cost: narrows_meter::Cost::Unknown,
+        also_used: Vec::new(),
+        mode: None,
         prices: 0,
         request_bytes: 1,
         response_bytes: 1,
