@@ -3,7 +3,7 @@
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, NewKey};
 use crate::keystore::{KeyStore, key_event, leave};
-use crate::store::keys;
+use crate::store::{directory, keys};
 use crate::token::{self, TokenKind};
 use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
@@ -29,8 +29,10 @@ impl KeyStore {
         let infos = self.change(|transaction, now| {
             none_taken(transaction, &names)?;
             let mut infos = Vec::with_capacity(new.len());
-            for (key, issued) in new.iter().zip(&issued) {
-                keys::insert(transaction, &issued.id, &issued.hash, key, now)?;
+            for (index, (key, issued)) in new.iter().zip(&issued).enumerate() {
+                let key = directory::resolve_owners(transaction, key, self.owners_known())
+                    .map_err(|error| error.of_many(index))?;
+                keys::insert(transaction, &issued.id, &issued.hash, &key, now)?;
                 let info = keys::get(transaction, &issued.id)?;
                 leave(transaction, now, &key_event(actor, "key_created", &info, Some(info.name.clone())))?;
                 infos.push(info);

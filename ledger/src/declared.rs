@@ -4,7 +4,7 @@ use crate::audit::AuditEntry;
 use crate::error::LedgerError;
 use crate::key::{KeyInfo, NewKey};
 use crate::keystore::{KeyStore, leave};
-use crate::store::keys;
+use crate::store::{directory, keys};
 use crate::token::{self, Malformed, PUBLIC_ID_LEN, PresentedKey, Secret, SecretHash, TokenKind};
 use rusqlite::Transaction;
 use std::collections::HashSet;
@@ -133,7 +133,7 @@ impl KeyStore {
             key.new.validate()?;
         }
         self.change(|transaction, now| {
-            let plan = plan(transaction, file, declared)?;
+            let plan = plan(transaction, file, declared, self.owners_known())?;
             if !plan.conflicts.is_empty() {
                 return Ok(Reconciliation::Refused(plan.conflicts));
             }
@@ -151,6 +151,7 @@ fn plan<'a>(
     transaction: &Transaction<'_>,
     file: &str,
     declared: &'a [DeclaredKey],
+    owners_known: bool,
 ) -> Result<Plan<'a>, LedgerError> {
     let mut plan = Plan::default();
     let mut ids = HashSet::new();
@@ -164,6 +165,15 @@ fn plan<'a>(
         if !names.insert((&key.new.organization, &key.new.name)) {
             refuse(format!("another key of the file is called `{}`", key.new.name));
             continue;
+        }
+        // A key of an owner who is disabled stays in the file, and does not work meanwhile.
+        match directory::resolve_owners(transaction, &key.new, owners_known) {
+            Ok(_) | Err(LedgerError::OwnerBlocked { .. }) => {}
+            Err(unknown @ LedgerError::OwnerUnknown { .. }) => {
+                refuse(unknown.to_string());
+                continue;
+            }
+            Err(error) => return Err(error),
         }
         let Some((info, hash)) = keys::find(transaction, key.hash.id())? else {
             plan.create.push(key);

@@ -1,5 +1,6 @@
 //! What can go wrong with a store, said so that an operator knows what to do.
 
+use crate::directory::{EntryKind, EntryState, InvalidEntry};
 use crate::key::InvalidKey;
 use std::path::{Path, PathBuf};
 
@@ -117,6 +118,91 @@ pub enum LedgerError {
     /// The key cannot be created as asked.
     #[error(transparent)]
     InvalidKey(#[from] InvalidKey),
+    /// An entry of the directory cannot be as asked.
+    #[error(transparent)]
+    InvalidEntry(#[from] InvalidEntry),
+    /// No entry of the directory has this id.
+    #[error("no {} has the id `{id}`; `narrows {} list` shows all", kind.noun(), kind.plural())]
+    EntryNotFound {
+        /// What was looked for.
+        kind: EntryKind,
+        /// The id, or the name.
+        id: String,
+    },
+    /// Another entry has the name.
+    #[error("there is a {} called `{name}` already ({id})", kind.noun())]
+    EntryNameTaken {
+        /// What it is.
+        kind: EntryKind,
+        /// The name.
+        name: String,
+        /// Public id of the entry that has it.
+        id: String,
+    },
+    /// Another entry has a value that only one may have.
+    #[error("another {} of the organization has this {field} ({id})", kind.noun())]
+    EntryValueTaken {
+        /// What it is.
+        kind: EntryKind,
+        /// `email` or `external_id`.
+        field: &'static str,
+        /// Public id of the entry that has it.
+        id: String,
+    },
+    /// The entry was deleted and cannot be changed any more.
+    #[error("the {} `{name}` was deleted; create it anew", kind.noun())]
+    EntryDeleted {
+        /// What it was.
+        kind: EntryKind,
+        /// Its name.
+        name: String,
+    },
+    /// Somebody else was faster.
+    #[error("the {} was changed since version {seen}, it is at {found} now; look at it again", kind.noun())]
+    EntryChanged {
+        /// What it is.
+        kind: EntryKind,
+        /// The version that the caller saw.
+        seen: u64,
+        /// The version that it has.
+        found: u64,
+    },
+    /// Others belong to the entry.
+    #[error("{count} other entries of the directory belong to the {} `{name}`; delete or move them first", kind.noun())]
+    EntryInUse {
+        /// What it is.
+        kind: EntryKind,
+        /// Its name.
+        name: String,
+        /// How many.
+        count: u64,
+    },
+    /// A team would have more members than it may.
+    #[error("a team has at most {limit} members")]
+    TooManyMembers {
+        /// The most there may be.
+        limit: usize,
+    },
+    /// The directory does not know what is named.
+    #[error("the directory knows no {} `{name}` in the organization `{organization}`", kind.noun())]
+    OwnerUnknown {
+        /// What was named.
+        kind: EntryKind,
+        /// The organization.
+        organization: String,
+        /// The name, or the id.
+        name: String,
+    },
+    /// What is named is switched off or gone.
+    #[error("the {} `{name}` {}", kind.noun(), if *state == EntryState::Deleted { "was deleted" } else { "is disabled" })]
+    OwnerBlocked {
+        /// What was named.
+        kind: EntryKind,
+        /// Its name.
+        name: String,
+        /// Disabled or deleted.
+        state: EntryState,
+    },
     /// The operating system gave no randomness.
     #[error("the operating system gives no random bytes: {0}")]
     Random(#[from] getrandom::Error),

@@ -1,6 +1,7 @@
 //! Virtual keys: what is asked for, what is kept, and the snapshot that requests are checked against.
 
 use crate::admin::{AdminEntry, AdminFault};
+use crate::directory::EntryKind;
 use crate::token::{Malformed, PresentedKey, PublicId, Secret, SecretHash, TokenKind};
 use narrows_policy::{Caller, Reason};
 use std::collections::HashMap;
@@ -163,6 +164,9 @@ pub struct KeyInfo {
     pub deleted_at_us: Option<i64>,
     /// The file that declares it, or did last; such a key is changed there only.
     pub declared_in: Option<String>,
+    /// What the directory knows as disabled or deleted and the key names as an owner: the key does not work then, whatever
+    /// else is said of it.
+    pub blocked_by: Option<EntryKind>,
 }
 
 impl KeyInfo {
@@ -170,7 +174,7 @@ impl KeyInfo {
     pub fn state(&self, now_us: i64) -> &'static str {
         match self {
             KeyInfo { deleted_at_us: Some(_), .. } => "deleted",
-            KeyInfo { disabled: true, .. } => "disabled",
+            KeyInfo { disabled: true, .. } | KeyInfo { blocked_by: Some(_), .. } => "disabled",
             KeyInfo { expires_at_us: Some(at), .. } if *at <= now_us => "expired",
             _ => "active",
         }

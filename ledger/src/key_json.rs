@@ -1,5 +1,6 @@
 //! The JSON form of a key: the same in the administration API and on the command line.
 
+use crate::directory::EntryKind;
 use crate::json::times;
 use crate::key::KeyInfo;
 use serde::de::{MapAccess, Visitor};
@@ -33,6 +34,8 @@ struct Wire {
     deleted_at: Option<i64>,
     #[serde(default)]
     declared_in: Option<String>,
+    #[serde(default)]
+    blocked_by: Option<EntryKind>,
 }
 
 impl Serialize for KeyInfo {
@@ -56,6 +59,7 @@ impl Serialize for KeyInfo {
             previous_secret_until: info.previous_secret_until_us,
             deleted_at: info.deleted_at_us,
             declared_in: info.declared_in,
+            blocked_by: info.blocked_by,
         };
         wire.serialize(serializer)
     }
@@ -80,6 +84,7 @@ impl<'de> Deserialize<'de> for KeyInfo {
             previous_secret_until_us: wire.previous_secret_until,
             deleted_at_us: wire.deleted_at,
             declared_in: wire.declared_in,
+            blocked_by: wire.blocked_by,
         })
     }
 }
@@ -139,11 +144,16 @@ mod tests {
             previous_secret_until_us: None,
             deleted_at_us: None,
             declared_in: Some("keys.yaml".into()),
+            blocked_by: None,
         };
         let text = serde_json::to_string(&info).unwrap();
         assert!(text.contains(r#""metadata":{"b":"2","a":"1"}"#), "{text}");
         assert!(text.contains(r#""created_at":"2026-02-02T02:40:00.000001Z""#), "{text}");
         assert!(text.contains(r#""state":"expired""#), "{text}");
         assert_eq!(serde_json::from_str::<KeyInfo>(&text).unwrap(), info);
+        let blocked = KeyInfo { blocked_by: Some(EntryKind::Team), ..info };
+        let text = serde_json::to_string(&blocked).unwrap();
+        assert!(text.contains(r#""state":"disabled""#) && text.contains(r#""blocked_by":"team""#), "{text}");
+        assert_eq!(serde_json::from_str::<KeyInfo>(&text).unwrap(), blocked);
     }
 }

@@ -5,7 +5,7 @@ use crate::audit::AuditEntry;
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::now_us;
-use crate::store::{self, admins, audit, keys};
+use crate::store::{self, admins, audit, directory, keys};
 use crate::token::{self, IssuedToken, Secret, TokenKind};
 use arc_swap::ArcSwap;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -20,6 +20,8 @@ pub(crate) struct KeyStore {
     /// For changes and for reading the ring; never touched by requests.
     connection: Mutex<Connection>,
     ring: ArcSwap<KeyRing>,
+    /// Whether new keys may only have owners that the directory knows.
+    owners_known: AtomicBool,
     closing: AtomicBool,
 }
 
@@ -28,6 +30,7 @@ impl KeyStore {
         let store = KeyStore {
             connection: Mutex::new(connection),
             ring: ArcSwap::from_pointee(KeyRing { version: -1, ..KeyRing::default() }),
+            owners_known: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
         store.refresh(&mut store.lock())?;
@@ -38,11 +41,21 @@ impl KeyStore {
         self.ring.load_full()
     }
 
+    /// Whether new keys may only have owners that the directory knows.
+    pub(crate) fn owners_known(&self) -> bool {
+        self.owners_known.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn require_known_owners(&self, required: bool) {
+        self.owners_known.store(required, Ordering::Relaxed);
+    }
+
     pub(crate) fn create(&self, new: &NewKey, actor: &str) -> Result<CreatedKey, LedgerError> {
         new.validate()?;
         let issued = token::issue(TokenKind::VirtualKey, None)?;
         let info = self.change(|transaction, now| {
-            keys::insert(transaction, &issued.id, &issued.hash, new, now)?;
+            let new = directory::resolve_owners(transaction, new, self.owners_known())?;
+            keys::insert(transaction, &issued.id, &issued.hash, &new, now)?;
             let info = keys::get(transaction, &issued.id)?;
             leave(transaction, now, &key_event(actor, "key_created", &info, Some(info.name.clone())))?;
             Ok(info)

@@ -4,6 +4,7 @@ use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken};
 use crate::audit::{AuditEntry, AuditFilter, AuditPage};
 use crate::credentials::SealedCredential;
 use crate::declared::{DeclaredKey, Reconciliation};
+use crate::directory::{Entry, EntryChange, EntryFilter, EntryKind, EntryPage, NewEntry};
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::keystore::{KeyStore, Refresher};
@@ -225,6 +226,88 @@ impl Ledger {
     /// [`LedgerError::KeyNotFound`], [`LedgerError::KeyDeleted`], or a failure of the store.
     pub fn delete_key(&self, id: &str, actor: &str) -> Result<KeyInfo, LedgerError> {
         self.keys.delete(id, actor)
+    }
+
+    /// Whether keys that are made from now on may only have owners that the directory knows. Without it a name needs no
+    /// entry.
+    pub fn require_known_owners(&self, required: bool) {
+        self.keys.require_known_owners(required);
+    }
+
+    /// Whether they may.
+    pub fn requires_known_owners(&self) -> bool {
+        self.keys.owners_known()
+    }
+
+    /// Adds an entry to the directory. `actor` says who did it, in the trail of changes.
+    ///
+    /// # Errors
+    /// [`LedgerError::InvalidEntry`] when a limit is passed; a name or value that another has; a team or member that is not
+    /// known or disabled; a failure of the store.
+    pub fn create_entry(&self, new: &NewEntry, actor: &str) -> Result<Entry, LedgerError> {
+        self.keys.create_entry(new, actor)
+    }
+
+    /// A page of the directory, the oldest first; `after` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadQuery`] for a limit out of range, or a failure of the store.
+    pub fn list_entries(
+        &self,
+        filter: &EntryFilter,
+        limit: usize,
+        after: Option<i64>,
+    ) -> Result<EntryPage, LedgerError> {
+        self.keys.list_entries(filter, limit, after)
+    }
+
+    /// An entry by its public id, deleted or not.
+    ///
+    /// # Errors
+    /// [`LedgerError::EntryNotFound`], or a failure of the store.
+    pub fn show_entry(&self, kind: EntryKind, id: &str) -> Result<Entry, LedgerError> {
+        self.keys.show_entry(kind, id)
+    }
+
+    /// An entry that was not deleted, by its name in an organization or, where nothing has that name, by its public id.
+    ///
+    /// # Errors
+    /// [`LedgerError::EntryNotFound`], or a failure of the store.
+    pub fn find_entry(&self, kind: EntryKind, organization: &str, name: &str) -> Result<Entry, LedgerError> {
+        self.keys.find_entry(kind, organization, name)
+    }
+
+    /// Changes an entry, if it is at `version` (where that is told). Keys of one that is disabled do not work: here at once,
+    /// in other processes within [`LedgerOptions::key_poll`]; they are as before when it is enabled again.
+    ///
+    /// # Errors
+    /// As [`create_entry`](Self::create_entry); [`LedgerError::EntryNotFound`], [`LedgerError::EntryDeleted`],
+    /// [`LedgerError::EntryChanged`].
+    pub fn change_entry(
+        &self,
+        kind: EntryKind,
+        id: &str,
+        change: &EntryChange,
+        version: Option<u64>,
+        actor: &str,
+    ) -> Result<Entry, LedgerError> {
+        self.keys.change_entry(kind, id, change, version, actor)
+    }
+
+    /// Deletes an entry for good, if it is at `version` (where that is told). Its keys are disabled, but for those that a
+    /// file declares, which do not work as long as nothing else has the name.
+    ///
+    /// # Errors
+    /// [`LedgerError::EntryNotFound`], [`LedgerError::EntryDeleted`], [`LedgerError::EntryChanged`],
+    /// [`LedgerError::EntryInUse`] while others belong to it, or a failure of the store.
+    pub fn delete_entry(
+        &self,
+        kind: EntryKind,
+        id: &str,
+        version: Option<u64>,
+        actor: &str,
+    ) -> Result<Entry, LedgerError> {
+        self.keys.delete_entry(kind, id, version, actor)
     }
 
     /// Creates the store's admin token, if it has none; returns it this one time only.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Sums;
 use crate::admin::Role;
+use crate::directory::{EntryChange, EntryKind, NewEntry};
 use crate::token::{TokenKind, issue};
 use crate::{now_us, sample};
 use rusqlite::Connection;
@@ -168,6 +169,12 @@ fn the_schema_before_is_readable_and_migrates() {
     ledger.submit(sample::record(1));
     ledger.flush(PATIENCE).unwrap();
     assert_eq!(ledger.verify().unwrap().records.requests, 1);
+    // Who was a name only may become an entry of the directory.
+    let acme = ledger.create_entry(&NewEntry::new(EntryKind::Organization, "acme", "acme"), "test").unwrap();
+    assert!(ledger.keys().verify(key.text.expose(), now_us()).is_ok());
+    let off = EntryChange { disabled: Some(true), ..EntryChange::default() };
+    ledger.change_entry(EntryKind::Organization, &acme.id, &off, None, "test").unwrap();
+    assert!(ledger.keys().verify(key.text.expose(), now_us()).is_err());
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod record;
 pub mod alert;
 pub mod audit;
 mod decisions;
+pub mod directory;
 mod json;
 mod rollup;
 mod segment;
@@ -34,6 +35,7 @@ pub mod objects;
 mod bulk;
 mod credentials;
 mod declared;
+mod entries;
 mod keystore;
 mod writer;
 
@@ -55,6 +57,10 @@ pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage
 pub use bulk::KEYS_AT_ONCE_MAX;
 pub use credentials::SealedCredential;
 pub use declared::{DECLARED_ACTOR, DeclaredKey, KeyConflict, KeyHash, Reconciled, Reconciliation};
+pub use directory::{
+    ENTRY_PAGE_LIMIT, Entry, EntryChange, EntryFilter, EntryKind, EntryPage, EntryState, InvalidEntry,
+    NewEntry,
+};
 pub use error::LedgerError;
 pub use inspection::{Detail, FINDINGS_MAX, Finding, Inspection, Inspections, RULES_MAX};
 pub use json::{read_time, time};

@@ -192,6 +192,11 @@ pub(crate) fn issue(kind: TokenKind, id: Option<&str>) -> Result<IssuedToken, ge
     Ok(IssuedToken { id, text: Secret(text), hash: Sha256::digest(&secret).into() })
 }
 
+/// Draws a public id for something that has no secret.
+pub(crate) fn public_id() -> Result<String, getrandom::Error> {
+    random_base62(PUBLIC_ID_LEN)
+}
+
 /// Random characters without bias: bytes at or above 4 × 62 are thrown away.
 fn random_base62(len: usize) -> Result<String, getrandom::Error> {
     let mut text = String::with_capacity(len);

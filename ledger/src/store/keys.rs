@@ -1,8 +1,10 @@
 //! Keys in the store. Every change bumps `keys_version`.
 
+use crate::directory::{Entry, EntryKind};
 use crate::error::LedgerError;
 use crate::key::{KeyEntry, KeyInfo, KeyRing, NewKey};
 use crate::store::admins;
+use crate::store::directory::Blocked;
 use crate::token::{PublicId, SecretHash};
 use narrows_policy::{Caller, CallerKind};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -49,10 +51,32 @@ pub(crate) fn insert(
 /// The key with this id.
 pub(crate) fn get(connection: &Connection, id: &str) -> Result<KeyInfo, LedgerError> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?1");
-    connection
-        .query_row(&sql, [id], info_of)
-        .optional()?
-        .ok_or_else(|| LedgerError::KeyNotFound { id: id.to_owned() })
+    let found = connection.prepare_cached(&sql)?.query_row([id], info_of).optional()?;
+    let mut info = found.ok_or_else(|| LedgerError::KeyNotFound { id: id.to_owned() })?;
+    info.blocked_by = blocked_by(&Blocked::read(connection)?, &info);
+    Ok(info)
+}
+
+/// What of the directory keeps a key from working, if anything does.
+fn blocked_by(blocked: &Blocked, info: &KeyInfo) -> Option<EntryKind> {
+    let owners = [
+        (EntryKind::Team, info.team.as_deref()),
+        (EntryKind::User, info.user.as_deref()),
+        (EntryKind::ServiceAccount, info.service_account.as_deref()),
+        (EntryKind::Project, info.project.as_deref()),
+    ];
+    blocked.by(&info.organization, owners)
+}
+
+/// The keys of an owner that work or would, but for those that a file declares: what works of these is the file's to say.
+pub(crate) fn of_owner(connection: &Connection, owner: &Entry) -> rusqlite::Result<Vec<KeyInfo>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM keys
+         WHERE organization = ?1 AND {} = ?2 AND disabled = 0 AND deleted_at_us IS NULL AND declared_in IS NULL
+         ORDER BY created_at_us, id",
+        owner.kind.as_str()
+    );
+    connection.prepare(&sql)?.query_map([&owner.organization, &owner.name], info_of)?.collect()
 }
 
 /// The key with this id and the hash of its secret, if there is one.
@@ -147,7 +171,10 @@ pub(crate) fn release(transaction: &Transaction<'_>, id: &str) -> rusqlite::Resu
 pub(crate) fn list(connection: &Connection, with_deleted: bool) -> rusqlite::Result<Vec<KeyInfo>> {
     let sql =
         format!("SELECT {COLUMNS} FROM keys WHERE ?1 OR deleted_at_us IS NULL ORDER BY created_at_us, id");
-    connection.prepare(&sql)?.query_map([with_deleted], info_of)?.collect()
+    let mut statement = connection.prepare(&sql)?;
+    let keys = statement.query_map([with_deleted], info_of)?.collect::<rusqlite::Result<Vec<KeyInfo>>>()?;
+    let blocked = Blocked::read(connection)?;
+    Ok(keys.into_iter().map(|info| KeyInfo { blocked_by: blocked_by(&blocked, &info), ..info }).collect())
 }
 
 pub(crate) fn set_disabled(transaction: &Transaction<'_>, id: &str, disabled: bool) -> rusqlite::Result<()> {
@@ -192,6 +219,7 @@ pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 pub(crate) fn load_ring(connection: &mut Connection, before: &KeyRing) -> rusqlite::Result<KeyRing> {
     let transaction = connection.transaction()?;
     let mut ring = KeyRing { version: version(&transaction)?, ..KeyRing::default() };
+    let blocked = Blocked::read(&transaction)?;
     let mut statement = transaction.prepare(&format!("SELECT {COLUMNS} FROM keys"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -203,7 +231,7 @@ pub(crate) fn load_ring(connection: &mut Connection, before: &KeyRing) -> rusqli
             hash: row.get(14)?,
             previous: previous.zip(info.previous_secret_until_us),
             expires_at_us: info.expires_at_us,
-            disabled: info.disabled || info.deleted_at_us.is_some(),
+            disabled: info.disabled || info.deleted_at_us.is_some() || blocked_by(&blocked, &info).is_some(),
             models: info.models.clone(),
             caller: shared_caller(info, caller),
         };
@@ -247,6 +275,8 @@ fn info_of(row: &Row<'_>) -> rusqlite::Result<KeyInfo> {
         previous_secret_until_us: row.get(12)?,
         deleted_at_us: row.get(13)?,
         declared_in: row.get(16)?,
+        // Told by the directory.
+        blocked_by: None,
     })
 }
 

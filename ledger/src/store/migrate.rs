@@ -14,10 +14,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0005_declared_keys.sql"),
     include_str!("0006_alerts.sql"),
     include_str!("0007_spending.sql"),
+    include_str!("0008_directory.sql"),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 7;
+pub(crate) const LATEST: u32 = 8;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.

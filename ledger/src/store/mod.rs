@@ -4,6 +4,7 @@ pub(crate) mod admins;
 pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod decisions;
+pub(crate) mod directory;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod objects;

@@ -2,6 +2,7 @@
 //! nothing else; `tests/organizations.rs` asks each entry with the tokens of two organizations.
 
 use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
+use super::directory::{self, Organizations, Projects, ServiceAccounts, Teams, Users};
 use super::{Context, alerts, audit, bulk, config, keys, limits, openapi, reports, status, targets, tokens};
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
@@ -65,6 +66,31 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     post "/tokens" CHANGE tokens::create,
     get "/tokens/{id}" LOOK tokens::show,
     delete "/tokens/{id}" CHANGE tokens::revoke,
+    get "/organizations" LOOK directory::list::<Organizations>,
+    post "/organizations" CHANGE_ALL directory::create::<Organizations>,
+    get "/organizations/{id}" LOOK directory::show::<Organizations>,
+    patch "/organizations/{id}" CHANGE_ALL directory::change::<Organizations>,
+    delete "/organizations/{id}" CHANGE_ALL directory::delete::<Organizations>,
+    get "/users" LOOK directory::list::<Users>,
+    post "/users" CHANGE directory::create::<Users>,
+    get "/users/{id}" LOOK directory::show::<Users>,
+    patch "/users/{id}" CHANGE directory::change::<Users>,
+    delete "/users/{id}" CHANGE directory::delete::<Users>,
+    get "/service-accounts" LOOK directory::list::<ServiceAccounts>,
+    post "/service-accounts" CHANGE directory::create::<ServiceAccounts>,
+    get "/service-accounts/{id}" LOOK directory::show::<ServiceAccounts>,
+    patch "/service-accounts/{id}" CHANGE directory::change::<ServiceAccounts>,
+    delete "/service-accounts/{id}" CHANGE directory::delete::<ServiceAccounts>,
+    get "/teams" LOOK directory::list::<Teams>,
+    post "/teams" CHANGE directory::create::<Teams>,
+    get "/teams/{id}" LOOK directory::show::<Teams>,
+    patch "/teams/{id}" CHANGE directory::change::<Teams>,
+    delete "/teams/{id}" CHANGE directory::delete::<Teams>,
+    get "/projects" LOOK directory::list::<Projects>,
+    post "/projects" CHANGE directory::create::<Projects>,
+    get "/projects/{id}" LOOK directory::show::<Projects>,
+    patch "/projects/{id}" CHANGE directory::change::<Projects>,
+    delete "/projects/{id}" CHANGE directory::delete::<Projects>,
     get "/usage" LOOK reports::usage,
     get "/records" LOOK reports::records,
     get "/records/{id}" LOOK reports::record,

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use narrows_ledger::{AdminFault, LedgerError};
+use narrows_ledger::{AdminFault, EntryKind, LedgerError};
 use serde_json::json;
 
 /// A refusal.
@@ -76,6 +76,16 @@ impl From<LedgerError> for ApiError {
             LedgerError::KeyNotFound { .. } => (StatusCode::NOT_FOUND, "key_not_found"),
             LedgerError::AlertNotFound { .. } => (StatusCode::NOT_FOUND, "alert_not_found"),
             LedgerError::AdminTokenNotFound { .. } => (StatusCode::NOT_FOUND, "token_not_found"),
+            LedgerError::EntryNotFound { kind, .. } => (StatusCode::NOT_FOUND, no_entry(*kind)),
+            LedgerError::InvalidEntry(_) => (StatusCode::BAD_REQUEST, "invalid_entry"),
+            LedgerError::EntryNameTaken { .. } => (StatusCode::CONFLICT, "name_taken"),
+            LedgerError::EntryValueTaken { .. } => (StatusCode::CONFLICT, "value_taken"),
+            LedgerError::EntryDeleted { .. } => (StatusCode::CONFLICT, "entry_deleted"),
+            LedgerError::EntryInUse { .. } => (StatusCode::CONFLICT, "entry_in_use"),
+            LedgerError::EntryChanged { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+            LedgerError::TooManyMembers { .. } => (StatusCode::BAD_REQUEST, "too_many_members"),
+            LedgerError::OwnerUnknown { .. } => (StatusCode::BAD_REQUEST, "owner_unknown"),
+            LedgerError::OwnerBlocked { .. } => (StatusCode::CONFLICT, "owner_blocked"),
             LedgerError::KeyDeleted { .. } => (StatusCode::CONFLICT, "key_deleted"),
             LedgerError::KeyDeclared { .. } => (StatusCode::CONFLICT, "key_declared"),
             LedgerError::KeyNameTaken { .. } | LedgerError::KeyNameTwice { .. } => {
@@ -91,5 +101,16 @@ impl From<LedgerError> for ApiError {
             tracing::error!("the administration API could not use the store: {error}");
         }
         ApiError::new(status, code, error.to_string())
+    }
+}
+
+/// The word for an entry of the directory that is not there.
+fn no_entry(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Organization => "organization_not_found",
+        EntryKind::User => "user_not_found",
+        EntryKind::ServiceAccount => "service_account_not_found",
+        EntryKind::Team => "team_not_found",
+        EntryKind::Project => "project_not_found",
     }
 }

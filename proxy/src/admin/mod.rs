@@ -11,6 +11,7 @@ mod audit;
 mod bulk;
 mod config;
 mod connection;
+mod directory;
 mod endpoints;
 mod error;
 mod health;

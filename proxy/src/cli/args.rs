@@ -1,11 +1,13 @@
 //! What can be typed.
 
 mod alerts;
+mod directory;
 mod keys;
 mod prices;
 mod reports;
 
 pub(crate) use alerts::{AlertFilterArguments, AlertsArguments, AlertsCommand, SumsArguments};
+pub(crate) use directory::{DirectoryArguments, DirectoryCommand, EntryArguments, EntryUpdate};
 pub(crate) use keys::{CreateArguments, CreateCommand, KeysArguments, KeysCommand};
 pub(crate) use prices::{DiffArguments, ImportArguments, PricesArguments, PricesCommand, ShowArguments};
 pub(crate) use reports::{
@@ -51,6 +53,17 @@ pub(crate) enum Command {
     Scan(ScanArguments),
     /// Create and manage virtual keys, the keys that clients of the gateway use.
     Keys(KeysArguments),
+    /// List, create and change the organizations that the directory knows.
+    #[command(visible_alias = "organizations")]
+    Orgs(DirectoryArguments),
+    /// List, create and change the users that the directory knows.
+    Users(DirectoryArguments),
+    /// List, create and change the service accounts that the directory knows.
+    ServiceAccounts(DirectoryArguments),
+    /// List, create and change the teams that the directory knows, and their members.
+    Teams(DirectoryArguments),
+    /// List, create and change the projects that the directory knows.
+    Projects(DirectoryArguments),
     /// Point a client at the gateway: print its settings, or write them.
     Connect(Box<ConnectArguments>),
     /// Keep credentials of providers in the store, sealed with a master key.

@@ -11,6 +11,7 @@ mod config;
 mod connect;
 mod credentials;
 mod demo;
+mod directory;
 mod health;
 mod keys;
 mod meter;
@@ -29,6 +30,7 @@ mod tokens;
 use anyhow::Result;
 use args::{Arguments, Command};
 use clap::Parser;
+use narrows_ledger::EntryKind;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 
@@ -80,6 +82,13 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Config(arguments) => config::config(&arguments, console),
         Command::Scan(arguments) => scan::scan(&arguments, console),
         Command::Keys(arguments) => keys::keys(&arguments, console),
+        Command::Orgs(arguments) => directory::directory(EntryKind::Organization, &arguments, console),
+        Command::Users(arguments) => directory::directory(EntryKind::User, &arguments, console),
+        Command::ServiceAccounts(arguments) => {
+            directory::directory(EntryKind::ServiceAccount, &arguments, console)
+        }
+        Command::Teams(arguments) => directory::directory(EntryKind::Team, &arguments, console),
+        Command::Projects(arguments) => directory::directory(EntryKind::Project, &arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
         Command::Credentials(arguments) => credentials::credentials(&arguments, console),
         Command::Budgets(arguments) => budgets::budgets(&arguments, console),

@@ -77,6 +77,11 @@ impl Remote {
         self.call(Method::POST, path, body)
     }
 
+    /// Changes what is at `path`.
+    pub(crate) fn patch<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<T> {
+        self.call(Method::PATCH, path, Some(body))
+    }
+
     /// Deletes what is at `path`.
     pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.call(Method::DELETE, path, None)

@@ -21,6 +21,7 @@ pub(crate) fn locate(arguments: &StoreArguments) -> Result<StoreSettings> {
             path: path.clone(),
             organization: Arc::from("default"),
             master_key: None,
+            require_known_owners: false,
         });
     }
     let config = match &arguments.config {
@@ -52,7 +53,9 @@ pub(crate) fn open(store: &StoreSettings, create: bool) -> Result<Ledger> {
             store.path.display()
         );
     }
-    Ok(Ledger::open(&store.path, LedgerOptions::default())?)
+    let ledger = Ledger::open(&store.path, LedgerOptions::default())?;
+    ledger.require_known_owners(store.require_known_owners);
+    Ok(ledger)
 }
 
 /// Opens a store to read.

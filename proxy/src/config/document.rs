@@ -99,6 +99,8 @@ settings! {
         pub(super) master_key: Option<Secret> = optional,
         /// Virtual keys that a file declares.
         pub(super) keys: Option<KeysSource> = optional,
+        /// Organizations, users, service accounts, teams and projects that the store knows.
+        pub(super) directory: DirectoryDocument = "{}",
         /// Providers that serve requests without a virtual key, attributed to a named caller.
         pub(super) anonymous: Vec<AnonymousDocument> = "[]",
         /// Budgets: what may be spent in a window. The name is yours; what was spent is kept by it.
@@ -122,6 +124,13 @@ settings! {
         /// `narrows keys hash` prints it, or `${VARIABLE}` or `file:/path` with a whole key), and as wanted
         /// `organization`, `team`, `user` or `service_account`, `project`, `metadata`, `models`, `expires`.
         pub(super) file: PathBuf = required,
+    }
+
+    /// Organizations, users, service accounts, teams and projects that the store knows.
+    pub(super) struct DirectoryDocument {
+        /// Whether a new key may only have owners that the directory knows. Without it names are free; keys that were made
+        /// before go on to work either way.
+        pub(super) require_known_owners: bool = "false",
     }
 
     /// A provider of models.

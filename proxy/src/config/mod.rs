@@ -143,6 +143,8 @@ pub struct StoreSettings {
     pub organization: std::sync::Arc<str>,
     /// The key that seals credentials, if the configuration says where it is.
     pub master_key: Option<Secret>,
+    /// Whether new keys may only have owners that the directory knows.
+    pub require_known_owners: bool,
 }
 
 /// Reads only where the store is and what the organization is called. A variable that is set for the gateway and not
@@ -163,13 +165,14 @@ pub fn load_store(file: &Path) -> Result<StoreSettings, Problems> {
         let of = |key: &&str| {
             problem.path.strip_prefix(*key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        ["store", "organization", "version", "master_key"].iter().any(of)
+        ["store", "organization", "version", "master_key", "directory"].iter().any(of)
     };
     match document {
         Some(document) if !reader.problems.iter().any(own) => Ok(StoreSettings {
             path: document.store.path,
             organization: document.organization,
             master_key: document.master_key,
+            require_known_owners: document.directory.require_known_owners,
         }),
         Some(_) => Err(Problems::new(reader.problems.into_iter().filter(own).collect())),
         None => Err(Problems::new(reader.problems)),

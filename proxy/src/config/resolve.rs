@@ -75,6 +75,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         vault: document.vault.clone(),
         master_key: document.master_key.clone(),
         keys: None,
+        require_known_owners: document.directory.require_known_owners,
         snapshot: 0,
     }
 }

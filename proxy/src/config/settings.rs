@@ -66,6 +66,8 @@ pub struct Settings {
     pub master_key: Option<Secret>,
     /// The virtual keys that a file declares, if there is such a file.
     pub keys: Option<DeclaredKeys>,
+    /// Whether new keys may only have owners that the directory knows.
+    pub require_known_owners: bool,
     /// Routes that accept requests without a key, in the order of the file.
     pub anonymous: Vec<Anonymous>,
     /// What may be spent, in the order of the file.

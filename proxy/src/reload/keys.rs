@@ -15,7 +15,13 @@ pub(crate) fn reconcile(ledger: &Ledger, settings: &Settings) -> Result<(), Vec<
         message,
         suggestion: String::new(),
     };
-    match ledger.reconcile_keys(&file, keys) {
+    let before = ledger.requires_known_owners();
+    ledger.require_known_owners(settings.require_known_owners);
+    let reconciled = ledger.reconcile_keys(&file, keys);
+    if !matches!(reconciled, Ok(Reconciliation::Done(_))) {
+        ledger.require_known_owners(before);
+    }
+    match reconciled {
         Ok(Reconciliation::Done(done)) => {
             let changed = done.created + done.updated + done.disabled;
             if changed > 0 {

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 mod api;
 mod bulk;
+mod directory;
 mod health;
 mod keys;
 mod organizations;

@@ -4,7 +4,9 @@ use super::super::endpoints::{ENDPOINTS, Endpoint};
 use super::alerts::alert;
 use super::{Answer, House, PATIENCE, ask};
 use crate::telemetry::metrics::tests::record;
-use narrows_ledger::{AlertFilter, NewAdminToken, NewAlert, NewKey, Record, Role};
+use narrows_ledger::{
+    AlertFilter, Entry, EntryFilter, EntryKind, NewAdminToken, NewAlert, NewEntry, NewKey, Record, Role,
+};
 use narrows_policy::Caller;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -25,6 +27,9 @@ enum Probe {
     /// It says the same to everybody, and nothing about anybody.
     Same,
 }
+
+/// How entries of the directory are made.
+const ENTRY: Probe = Probe::Creates(r#"{"name": "new"}"#, r#"{"name": "new", "organization": "umbra"}"#);
 
 /// Whoever adds an endpoint says here how it keeps to an organization.
 const PROBES: &[(&str, &str, Probe)] = &[
@@ -56,6 +61,31 @@ const PROBES: &[(&str, &str, Probe)] = &[
     ),
     ("get", "/admin/v1/tokens/{id}", Probe::Object(World::token, "")),
     ("delete", "/admin/v1/tokens/{id}", Probe::Object(World::token, "")),
+    ("get", "/admin/v1/organizations", Probe::List),
+    ("post", "/admin/v1/organizations", Probe::Whole),
+    ("get", "/admin/v1/organizations/{id}", Probe::Object(World::organization, "")),
+    ("patch", "/admin/v1/organizations/{id}", Probe::Whole),
+    ("delete", "/admin/v1/organizations/{id}", Probe::Whole),
+    ("get", "/admin/v1/users", Probe::List),
+    ("post", "/admin/v1/users", ENTRY),
+    ("get", "/admin/v1/users/{id}", Probe::Object(World::user, "")),
+    ("patch", "/admin/v1/users/{id}", Probe::Object(World::user, "{}")),
+    ("delete", "/admin/v1/users/{id}", Probe::Object(World::user, "")),
+    ("get", "/admin/v1/service-accounts", Probe::List),
+    ("post", "/admin/v1/service-accounts", ENTRY),
+    ("get", "/admin/v1/service-accounts/{id}", Probe::Object(World::service_account, "")),
+    ("patch", "/admin/v1/service-accounts/{id}", Probe::Object(World::service_account, "{}")),
+    ("delete", "/admin/v1/service-accounts/{id}", Probe::Object(World::service_account, "")),
+    ("get", "/admin/v1/teams", Probe::List),
+    ("post", "/admin/v1/teams", ENTRY),
+    ("get", "/admin/v1/teams/{id}", Probe::Object(World::team, "")),
+    ("patch", "/admin/v1/teams/{id}", Probe::Object(World::team, "{}")),
+    ("delete", "/admin/v1/teams/{id}", Probe::Object(World::team, "")),
+    ("get", "/admin/v1/projects", Probe::List),
+    ("post", "/admin/v1/projects", ENTRY),
+    ("get", "/admin/v1/projects/{id}", Probe::Object(World::project, "")),
+    ("patch", "/admin/v1/projects/{id}", Probe::Object(World::project, "{}")),
+    ("delete", "/admin/v1/projects/{id}", Probe::Object(World::project, "")),
     ("get", "/admin/v1/usage", Probe::List),
     ("get", "/admin/v1/records", Probe::List),
     ("get", "/admin/v1/records/{id}", Probe::Object(World::record, "")),
@@ -91,6 +121,8 @@ struct World {
     token: String,
     record: String,
     alert: String,
+    /// By kind, in the order of the kinds.
+    entries: [String; 5],
 }
 
 impl World {
@@ -120,6 +152,15 @@ impl World {
         };
         key("acme");
         let key = key("umbra");
+        let entries = |organization: &str| {
+            EntryKind::ALL.map(|kind| {
+                let organizations = kind == EntryKind::Organization;
+                let name = if organizations { organization.to_owned() } else { format!("{organization}-x") };
+                ledger.create_entry(&NewEntry::new(kind, organization, &name), "test").unwrap().id
+            })
+        };
+        entries("acme");
+        let entries = entries("umbra");
         for (id, organization) in [(1, "acme"), (2, "umbra")] {
             let caller = Caller {
                 organization: organization.to_owned(),
@@ -133,7 +174,27 @@ impl World {
         ledger.flush(PATIENCE).unwrap();
         let record = uuid::Uuid::from_u128(2).to_string();
         let alert = record.clone();
-        World { house, acme, acme_reads, umbra, expired, revoked, key, token, record, alert }
+        World { house, acme, acme_reads, umbra, expired, revoked, key, token, record, alert, entries }
+    }
+
+    fn organization(&self) -> &str {
+        &self.entries[0]
+    }
+
+    fn user(&self) -> &str {
+        &self.entries[1]
+    }
+
+    fn service_account(&self) -> &str {
+        &self.entries[2]
+    }
+
+    fn team(&self) -> &str {
+        &self.entries[3]
+    }
+
+    fn project(&self) -> &str {
+        &self.entries[4]
     }
 
     fn key(&self) -> &str {
@@ -162,7 +223,18 @@ impl World {
         tokens.iter_mut().for_each(|info| info.last_used_at_us = None);
         let theirs = AlertFilter { organization: Some("umbra".into()), ..AlertFilter::default() };
         let alerts = ledger.alerts(&theirs, 100, None).unwrap();
-        format!("{keys:?} {tokens:?} {alerts:?}")
+        let entries = self.entries();
+        format!("{keys:?} {tokens:?} {alerts:?} {entries:?}")
+    }
+
+    /// The directory of umbra.
+    fn entries(&self) -> Vec<Entry> {
+        let ledger = &self.house.gateway.ledger;
+        let of = |kind| {
+            let filter = EntryFilter { organization: Some("umbra".into()), ..EntryFilter::all(kind) };
+            ledger.list_entries(&filter, 100, None).unwrap().entries
+        };
+        EntryKind::ALL.into_iter().flat_map(of).collect()
     }
 
     /// The path of an endpoint about umbra's object, and a body that fits.
@@ -259,8 +331,11 @@ fn nothing_of_another_organization_is_read_or_changed() {
                 assert_eq!(answer.status, 404, "{shown}");
                 // As for an object that never was.
                 let never = |text: &str| {
-                    let text =
+                    let mut text =
                         text.replace(world.key(), "000000000000").replace(world.token(), "000000000000");
+                    for id in &world.entries {
+                        text = text.replace(id, "000000000000");
+                    }
                     text.replace(world.record(), "00000000-0000-7000-8000-000000000000")
                 };
                 let code = world.ask(&world.acme, endpoint, &never(&path), &never(&body)).refusal(404).0;

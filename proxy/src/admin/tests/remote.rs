@@ -51,6 +51,50 @@ impl Ways {
 }
 
 #[test]
+fn the_directory_is_the_same_from_near_and_far() {
+    let ways = Ways::new(House::new(), "http");
+    let ada = ways.json(&["users", "create", "--name", "ada", "--email", "ada@example.com"]);
+    assert_eq!((&ada["organization"], &ada["version"]), (&"acme".into(), &1.into()));
+    let made = ways.far(&["teams", "create", "--name", "red", "--member", "ada", "--display-name", "Red"]);
+    assert!(made.1.starts_with("Team red (") && made.1.ends_with(" is created.\n"), "{made:?}");
+    assert_eq!(ways.json(&["projects", "create", "--name", "search", "--team", "red"])["team"], "red");
+    ways.json(&["service-accounts", "create", "--name", "ci"]);
+    ways.json(&["orgs", "create", "--name", "acme"]);
+    for what in ["users", "teams", "projects", "service-accounts", "orgs"] {
+        let (far, near) = (ways.far(&[what, "list"]), ways.near(&[what, "list", "--organization", "acme"]));
+        if what == "orgs" {
+            assert_eq!(near.0, 1, "an organization belongs to none");
+            assert_eq!(far, ways.near(&[what, "list"]));
+        } else {
+            assert_eq!(far, near);
+            assert!(far.1.contains("acme"), "{far:?}");
+        }
+    }
+    let show = ["teams", "show", "red", "--organization", "acme"];
+    assert_eq!(ways.far(&show), ways.near(&show));
+    assert!(ways.far(&show).1.contains("members        ada\n"), "{:?}", ways.far(&show));
+
+    let update = ["users", "update", "ada", "--email", "", "--external-id", "7"];
+    let updated = ways.json(&update);
+    assert_eq!((&updated["email"], &updated["external_id"]), (&Value::Null, &"7".into()));
+    let key = ways.json(&["keys", "create", "--name", "x", "--user", "ada"]);
+    assert!(ways.far(&["users", "disable", "ada"]).1.contains("is disabled"));
+    assert_eq!(ways.json(&["keys", "show", key["id"].as_str().unwrap()])["blocked_by"], "user");
+    let near = ways.near(&["users", "enable", "ada", "--organization", "acme"]);
+    assert!(near.1.contains("is enabled"), "{near:?}");
+    assert_eq!(ways.json(&["users", "show", "ada"])["version"], 4);
+    let gone = ways.json(&["users", "delete", "ada"]);
+    assert_eq!(gone["state"], "deleted");
+    assert_eq!(ways.far(&["users", "show", "ada"]).0, 1);
+    for way in [Ways::far, Ways::near] {
+        let (code, out, _) = way(&ways, &["users", "show", gone["id"].as_str().unwrap()]);
+        assert!(code == 0 && out.contains("deleted"), "{out}");
+        assert!(way(&ways, &["users", "list", "--state", "deleted"]).1.contains("ada"));
+        assert_eq!(way(&ways, &["users", "list", "--state", "gone"]).0, 1);
+    }
+}
+
+#[test]
 fn a_key_lives_its_life_from_far() {
     let ways = Ways::new(House::new(), "http");
     let asked =
