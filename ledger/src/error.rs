@@ -183,6 +183,14 @@ pub enum LedgerError {
         /// The most there may be.
         limit: usize,
     },
+    /// More requests that are done once are remembered than may be.
+    #[error(
+        "{limit} requests with an idempotency key are remembered, the most there may be; they are forgotten after a day"
+    )]
+    TooManyOnce {
+        /// The most there may be.
+        limit: usize,
+    },
     /// The directory does not know what is named.
     #[error("the directory knows no {} `{name}` in the organization `{organization}`", kind.noun())]
     OwnerUnknown {

@@ -2,6 +2,7 @@
 
 use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken};
 use crate::audit::{AuditEntry, AuditFilter, AuditPage};
+use crate::coverage::{CoverageQuestion, CoverageReport};
 use crate::credentials::SealedCredential;
 use crate::declared::{DeclaredKey, Reconciliation};
 use crate::directory::{Entry, EntryChange, EntryFilter, EntryKind, EntryPage, NewEntry};
@@ -9,8 +10,9 @@ use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::keystore::{KeyStore, Refresher};
 use crate::objects::Objects;
+use crate::once::Begun;
 use crate::options::LedgerOptions;
-use crate::query::{Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
+use crate::query::{Dimension, Filter, Page, PageRequest, Reader, Search, UsageRow, Verification};
 use crate::queue::Queue;
 use crate::record::Record;
 use crate::spending::{Charge, SpentRow};
@@ -310,6 +312,23 @@ impl Ledger {
         self.keys.delete_entry(kind, id, version, actor)
     }
 
+    /// Notes that `actor` sends the request `name`, whose content has this SHA-256, unless it was sent before; for
+    /// [`ONCE_LIFETIME`](crate::ONCE_LIFETIME).
+    ///
+    /// # Errors
+    /// [`LedgerError::TooManyOnce`], or a failure of the store.
+    pub fn begin_once(&self, actor: &str, name: &str, fingerprint: &[u8; 32]) -> Result<Begun, LedgerError> {
+        self.keys.begin_once(actor, name, fingerprint)
+    }
+
+    /// Forgets a request that was noted and came to nothing, so that it may be sent again.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn forget_once(&self, actor: &str, name: &str) -> Result<(), LedgerError> {
+        self.keys.forget_once(actor, name)
+    }
+
     /// Creates the store's admin token, if it has none; returns it this one time only.
     ///
     /// # Errors
@@ -452,6 +471,22 @@ impl Ledger {
     /// As [`Reader::records`].
     pub fn records(&self, filter: &Filter, page: PageRequest) -> Result<Page, LedgerError> {
         self.reader()?.records(filter, page)
+    }
+
+    /// [`Reader::search`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::search`].
+    pub fn search(&self, search: &Search, page: PageRequest) -> Result<Page, LedgerError> {
+        self.reader()?.search(search, page)
+    }
+
+    /// [`Reader::coverage`] over a connection of its own, as of now.
+    ///
+    /// # Errors
+    /// As [`Reader::coverage`].
+    pub fn coverage(&self, question: &CoverageQuestion) -> Result<CoverageReport, LedgerError> {
+        self.reader()?.coverage(question, crate::now_us())
     }
 
     /// [`Reader::record`] over a connection of its own.

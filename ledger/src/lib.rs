@@ -14,6 +14,8 @@ pub mod record;
 
 pub mod alert;
 pub mod audit;
+mod classes;
+pub mod coverage;
 mod decisions;
 pub mod directory;
 mod json;
@@ -37,6 +39,7 @@ mod credentials;
 mod declared;
 mod entries;
 mod keystore;
+mod once;
 mod writer;
 
 pub mod query;
@@ -55,6 +58,10 @@ pub use alert::{
 };
 pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage};
 pub use bulk::KEYS_AT_ONCE_MAX;
+pub use coverage::{
+    COVERAGE_ROWS_MAX, ClassCoverage, CoverageQuestion, CoverageReport, SeenClient, SeenName, UnseenEntry,
+    UnusedKey,
+};
 pub use credentials::SealedCredential;
 pub use declared::{DECLARED_ACTOR, DeclaredKey, KeyConflict, KeyHash, Reconciled, Reconciliation};
 pub use directory::{
@@ -67,8 +74,11 @@ pub use json::{read_time, time};
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
 pub use ledger::{Ledger, LedgerStats};
 pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scope};
+pub use once::{Begun, ONCE_LIFETIME, ONCE_MAX};
 pub use options::{JsonLines, LedgerOptions};
-pub use query::{Cursor, Dimension, Filter, Page, PageRequest, Reader, UsageRow, Verification};
+pub use query::{
+    Cursor, Decided, Dimension, Filter, Page, PageRequest, Reader, Search, UsageRow, Verification,
+};
 pub use record::{Attempt, Record, Used};
 pub use rollup::Sums;
 pub use spending::{Charge, CounterName, QUARTER_US, Spent, SpentRow};

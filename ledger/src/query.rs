@@ -1,7 +1,11 @@
 //! Questions to the store, each over its own read-only connection, beside whoever writes.
 
+mod coverage;
 mod records;
+mod search;
 mod usage;
+
+pub use search::{Decided, Search};
 
 use crate::audit::{AUDIT_PAGE_LIMIT, AuditFilter, AuditPage};
 use crate::error::LedgerError;
@@ -10,6 +14,7 @@ use crate::record::Record;
 use crate::rollup::Sums;
 use crate::spending::SpentRow;
 use crate::store;
+use narrows_policy::Reason;
 use rusqlite::Connection;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -43,6 +48,12 @@ pub struct Filter {
     pub model: Option<String>,
     /// The provider, by its name in the configuration.
     pub provider: Option<String>,
+    /// The client program, by its word.
+    pub client: Option<String>,
+    /// The dialect, by its word.
+    pub dialect: Option<String>,
+    /// Why it ended.
+    pub reason: Option<Reason>,
 }
 
 /// What sums can be split by.

@@ -1,5 +1,6 @@
 //! Sums by hour and group, in memory.
 
+use crate::classes::Classes;
 use crate::decisions::Decisions;
 use crate::record::{Record, Used};
 use crate::spending::Charges;
@@ -201,6 +202,7 @@ impl GroupKey {
 pub(crate) struct Overflow {
     pub(crate) groups: HashMap<(i64, GroupKey), Sums>,
     pub(crate) decisions: Decisions,
+    pub(crate) classes: Classes,
     pub(crate) charges: Charges,
 }
 
@@ -228,6 +230,7 @@ impl Overflow {
             self.groups.entry(key).or_default().add(&sums);
         }
         self.decisions.add(record);
+        self.classes.add(record);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -52,7 +52,7 @@ pub fn record(number: u64) -> Record {
         },
         origin: if known { Origin::Provider } else { Origin::Unknown },
         cost: if known { Cost::NanoUsd(7_253_300 + number) } else { Cost::Unknown },
-        also_used: if number % 7 == 0 {
+        also_used: if number.is_multiple_of(7) {
             vec![Used {
                 provider: "spare".into(),
                 model: Some("claude-sonnet-4-5".into()),

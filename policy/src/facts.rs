@@ -98,6 +98,21 @@ pub enum TrafficClass {
 }
 
 impl TrafficClass {
+    /// Every class, in order of declaration.
+    pub const ALL: [TrafficClass; 6] = [
+        TrafficClass::OwnApplication,
+        TrafficClass::ManagedClient,
+        TrafficClass::UserClient,
+        TrafficClass::Intercepted,
+        TrafficClass::Embedded,
+        TrafficClass::Mcp,
+    ];
+
+    /// The class with this word.
+    pub fn from_word(word: &str) -> Option<TrafficClass> {
+        TrafficClass::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+
     /// The stable word used in records, metrics and reports.
     pub fn as_str(self) -> &'static str {
         match self {

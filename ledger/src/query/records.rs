@@ -1,26 +1,84 @@
 //! Single records.
 
+use super::search::Search;
 use super::{Cursor, Filter, PAGE_LIMIT, Page, PageRequest, Reader};
 use crate::error::LedgerError;
 use crate::record::Record;
+use crate::rollup::hour_of;
 use crate::segment::unpack::unpack;
 use crate::segment::{PRINT_BYTES, print_of};
-use crate::store::migrate::WITH_RECORDS;
-use rusqlite::{OptionalExtension, params};
+use crate::store::migrate::{WITH_RECORDS, WITH_REPORTS};
+use crate::store::records::rolled_up_to;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeSet;
 
 /// Most records looked at for one page. A page of a rare filter is short when this is reached, and says where to go on.
 const SCAN_RECORDS: usize = 200_000;
+/// Most segments that are passed over for one page, because nothing that is wanted can be in them.
+const SCAN_SEGMENTS: usize = 1_000_000;
+/// How far from the time in its id an exchange may have begun, in microseconds.
+const ID_TIME_SLACK_US: i64 = 60_000_000;
+
+/// How much is looked at for one page.
+#[derive(Clone, Copy)]
+struct Scan {
+    records: usize,
+    segments: usize,
+}
+
+/// What of a segment is known without reading its records.
+struct Head {
+    id: i64,
+    first_at_us: i64,
+    last_at_us: i64,
+}
+
+impl Head {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Head> {
+        Ok(Head { id: row.get(0)?, first_at_us: row.get(1)?, last_at_us: row.get(2)? })
+    }
+}
+
+/// Where records that match can be.
+struct Places {
+    from_us: i64,
+    to_us: i64,
+    /// The hours that have sums of matching groups; `None` is any hour.
+    hours: Option<BTreeSet<i64>>,
+    /// Segments after this one have no sums yet.
+    summed: i64,
+}
+
+impl Places {
+    fn may_have(&self, head: &Head) -> bool {
+        let in_time = head.last_at_us >= self.from_us && head.first_at_us < self.to_us;
+        let in_hours = |hours: &BTreeSet<i64>| {
+            head.id > self.summed
+                || hours.range(hour_of(head.first_at_us)..=hour_of(head.last_at_us)).next().is_some()
+        };
+        in_time && self.hours.as_ref().is_none_or(in_hours)
+    }
+}
 
 impl Reader {
     /// One page of the records that match, the last settled first.
     ///
     /// # Errors
-    /// [`LedgerError::BadQuery`] for a limit out of range, [`LedgerError::Damaged`], or a failure of the store.
+    /// As [`search`](Self::search).
     pub fn records(&self, filter: &Filter, page: PageRequest) -> Result<Page, LedgerError> {
-        self.records_within(filter, page, SCAN_RECORDS)
+        self.search(&Search { filter: filter.clone(), ..Search::default() }, page)
     }
 
-    fn records_within(&self, filter: &Filter, page: PageRequest, scan: usize) -> Result<Page, LedgerError> {
+    /// One page of the records that match, the last settled first. What sums are kept by is looked for in the hours alone
+    /// that have some; the rest is looked at record by record, up to a limit for one page.
+    ///
+    /// # Errors
+    /// [`LedgerError::BadQuery`] for a limit out of range, [`LedgerError::Damaged`], or a failure of the store.
+    pub fn search(&self, search: &Search, page: PageRequest) -> Result<Page, LedgerError> {
+        self.search_within(search, page, Scan { records: SCAN_RECORDS, segments: SCAN_SEGMENTS })
+    }
+
+    fn search_within(&self, search: &Search, page: PageRequest, scan: Scan) -> Result<Page, LedgerError> {
         if page.limit == 0 || page.limit > PAGE_LIMIT {
             return Err(LedgerError::BadQuery("a page has 1 to 1000 records"));
         }
@@ -28,35 +86,58 @@ impl Reader {
         if self.version < WITH_RECORDS {
             return Ok(found);
         }
+        let view = self.connection.unchecked_transaction()?;
+        let places = self.places(search)?;
         let start = page.cursor.unwrap_or(Cursor { segment: i64::MAX, before: u32::MAX });
-        let mut statement = self.connection.prepare(
-            "SELECT id, records, body FROM segments
-             WHERE id <= ?1 AND last_at_us >= ?2 AND first_at_us < ?3 ORDER BY id DESC",
-        )?;
-        let (from, to) = (filter.from_us.unwrap_or(i64::MIN), filter.to_us.unwrap_or(i64::MAX));
-        let mut rows = statement.query(params![start.segment, from, to])?;
-        let mut scanned = 0;
+        let mut heads = view.prepare(&self.heads("WHERE id <= ?1 ORDER BY id DESC"))?;
+        let mut rows = heads.query([start.segment])?;
+        let (mut scanned, mut passed) = (0, 0);
         while let Some(row) = rows.next()? {
-            let segment: i64 = row.get(0)?;
-            let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-            let records =
-                unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
-            let places = (0_u32..).zip(records).collect::<Vec<_>>();
-            for (place, record) in places.into_iter().rev() {
-                if segment == start.segment && place >= start.before {
+            let head = Head::of(row)?;
+            if !places.may_have(&head) {
+                passed += 1;
+                if passed > scan.segments {
+                    found.next = Some(Cursor { segment: head.id, before: u32::MAX });
+                    return Ok(found);
+                }
+                continue;
+            }
+            let records = records_of(&view, head.id)?;
+            for (place, record) in (0_u32..).zip(records).collect::<Vec<_>>().into_iter().rev() {
+                if head.id == start.segment && place >= start.before {
                     continue;
                 }
-                if found.records.len() == page.limit || scanned == scan {
-                    found.next = Some(Cursor { segment, before: place + 1 });
+                if found.records.len() == page.limit || scanned == scan.records {
+                    found.next = Some(Cursor { segment: head.id, before: place + 1 });
                     return Ok(found);
                 }
                 scanned += 1;
-                if matches(filter, &record) {
+                if search.matches(&record) {
                     found.records.push(record);
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Reads of segments what is in their index, where there is one.
+    fn heads(&self, which: &str) -> String {
+        let index = if self.version >= WITH_REPORTS { "INDEXED BY segments_by_time" } else { "" };
+        format!("SELECT id, first_at_us, last_at_us FROM segments {index} {which}")
+    }
+
+    fn places(&self, search: &Search) -> Result<Places, LedgerError> {
+        let filter = &search.filter;
+        let mut places = Places {
+            from_us: filter.from_us.unwrap_or(i64::MIN),
+            to_us: filter.to_us.unwrap_or(i64::MAX),
+            hours: None,
+            summed: rolled_up_to(&self.connection)?,
+        };
+        if self.version >= WITH_REPORTS {
+            places.hours = self.hours_of(search)?;
+        }
+        Ok(places)
     }
 
     /// The record with this id.
@@ -66,6 +147,9 @@ impl Reader {
     pub fn record(&self, id: u128) -> Result<Option<Record>, LedgerError> {
         if self.version < WITH_RECORDS {
             return Ok(None);
+        }
+        if let Some(record) = self.record_by_time(id)? {
+            return Ok(Some(record));
         }
         let wanted = print_of(id).to_le_bytes();
         // The prints stand before the body in a row, so SQLite reads only them.
@@ -82,34 +166,44 @@ impl Reader {
         Ok(None)
     }
 
+    /// The record with this id among those that began when its id says: the first 48 bits of a UUIDv7 are milliseconds since
+    /// the epoch (RFC 9562 §5.7).
+    fn record_by_time(&self, id: u128) -> Result<Option<Record>, LedgerError> {
+        let at_us = i64::try_from(id >> 80).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let sql = self.heads("WHERE last_at_us >= ?1 AND first_at_us <= ?2 ORDER BY id DESC");
+        let mut heads = self.connection.prepare(&sql)?;
+        let (from, to) = (at_us.saturating_sub(ID_TIME_SLACK_US), at_us.saturating_add(ID_TIME_SLACK_US));
+        let mut rows = heads.query(params![from, to])?;
+        let wanted = print_of(id).to_le_bytes();
+        while let Some(row) = rows.next()? {
+            let segment: i64 = row.get(0)?;
+            let prints: Vec<u8> = self
+                .connection
+                .prepare_cached("SELECT prints FROM segments WHERE id = ?1")?
+                .query_row([segment], |row| row.get(0))?;
+            if prints.chunks_exact(PRINT_BYTES).any(|print| print == wanted)
+                && let Some(record) = self.record_in(segment, id)?
+            {
+                return Ok(Some(record));
+            }
+        }
+        Ok(None)
+    }
+
     fn record_in(&self, segment: i64, id: u128) -> Result<Option<Record>, LedgerError> {
-        let stored: Option<(u32, Vec<u8>)> = self
-            .connection
-            .query_row("SELECT records, body FROM segments WHERE id = ?1", [segment], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()?;
-        let Some((count, body)) = stored else { return Ok(None) };
-        let records = unpack(&body, count).map_err(|cause| LedgerError::Damaged { segment, cause })?;
+        let records = records_of(&self.connection, segment)?;
         Ok(records.into_iter().find(|record| record.id == id))
     }
 }
 
-fn matches(filter: &Filter, record: &Record) -> bool {
-    let caller = &*record.caller;
-    let same = |wanted: &Option<String>, name: Option<&str>| {
-        wanted.as_deref().is_none_or(|wanted| name.unwrap_or_default() == wanted)
-    };
-    filter.from_us.is_none_or(|from| record.started_at_us >= from)
-        && filter.to_us.is_none_or(|to| record.started_at_us < to)
-        && same(&filter.organization, Some(&caller.organization))
-        && same(&filter.team, caller.team.as_deref())
-        && same(&filter.user, caller.user.as_deref())
-        && same(&filter.service_account, caller.service_account.as_deref())
-        && same(&filter.project, caller.project.as_deref())
-        && same(&filter.key, caller.key_id.as_deref())
-        && same(&filter.model, record.model_sent.as_deref())
-        && same(&filter.provider, record.provider.as_deref())
+/// The records of a segment; none where there is no such segment.
+fn records_of(connection: &Connection, segment: i64) -> Result<Vec<Record>, LedgerError> {
+    let stored: Option<(u32, Vec<u8>)> = connection
+        .prepare_cached("SELECT records, body FROM segments WHERE id = ?1")?
+        .query_row([segment], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((count, body)) = stored else { return Ok(Vec::new()) };
+    unpack(&body, count).map_err(|cause| LedgerError::Damaged { segment, cause })
 }
 
 #[cfg(test)]
@@ -118,21 +212,88 @@ mod tests {
     use crate::{Ledger, LedgerOptions, sample};
     use std::time::Duration;
 
+    const ALL: Scan = Scan { records: SCAN_RECORDS, segments: SCAN_SEGMENTS };
+
+    fn filled(count: u64, batch_limit: usize) -> (tempfile::TempDir, Ledger) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LedgerOptions { batch_limit, ..LedgerOptions::default() };
+        let ledger = Ledger::open(&folder.path().join("n.db"), options).unwrap();
+        (0..count).for_each(|number| ledger.submit(sample::record(number)));
+        ledger.flush(Duration::from_secs(60)).unwrap();
+        (folder, ledger)
+    }
+
     #[test]
     fn a_page_ends_at_the_scan_limit_and_goes_on_from_there() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
-        (0..20).for_each(|number| ledger.submit(sample::record(number)));
-        ledger.flush(Duration::from_secs(60)).unwrap();
+        let (_folder, ledger) = filled(20, 4_096);
         let reader = ledger.reader().unwrap();
-        let rare = Filter { user: Some("nobody".into()), ..Filter::default() };
-        let page =
-            |scan| reader.records_within(&rare, PageRequest { limit: 10, cursor: None }, scan).unwrap();
+        let rare = Search { conversation: Some("none".into()), ..Search::default() };
+        let page = |records| {
+            reader
+                .search_within(&rare, PageRequest { limit: 10, cursor: None }, Scan { records, ..ALL })
+                .unwrap()
+        };
         assert_eq!(page(20), Page { records: Vec::new(), next: None }, "at the limit everything was seen");
         let short = page(19);
         let next = short.next.unwrap();
         assert!(short.records.is_empty());
         let rest = reader.records(&Filter::default(), PageRequest { limit: 10, cursor: Some(next) }).unwrap();
         assert_eq!(rest.records, [sample::record(0)], "only the oldest was left");
+    }
+
+    #[test]
+    fn segments_without_a_match_are_passed_over_up_to_a_limit() {
+        let (_folder, ledger) = filled(40, 4);
+        let reader = ledger.reader().unwrap();
+        let nobody = Search {
+            filter: Filter { user: Some("nobody".into()), ..Filter::default() },
+            ..Search::default()
+        };
+        let page = |segments, cursor| {
+            let scan = Scan { records: 0, segments };
+            reader.search_within(&nobody, PageRequest { limit: 10, cursor }, scan).unwrap()
+        };
+        // With room for no record at all: none is read.
+        let heads: usize = reader
+            .connection
+            .query_row("SELECT count(*) FROM segments", [], |row| row.get::<_, i64>(0))
+            .unwrap()
+            .try_into()
+            .unwrap();
+        assert_eq!(page(heads, None).next, None, "at the limit everything was seen");
+        let next = page(heads - 1, None).next.unwrap();
+        assert_eq!(page(1, Some(next)).next, None, "only the oldest was left");
+    }
+
+    #[test]
+    fn what_has_no_sums_yet_is_found() {
+        let (folder, ledger) = filled(40, 4);
+        let store = Connection::open(folder.path().join("n.db")).unwrap();
+        store
+            .execute_batch("DELETE FROM rollups; UPDATE meta SET value = 0 WHERE name = 'rolled_up_to'")
+            .unwrap();
+        let ada = Filter { user: Some("ada".into()), ..Filter::default() };
+        let page = ledger.records(&ada, PageRequest { limit: 100, cursor: None }).unwrap();
+        assert_eq!(page.records.len(), 14);
+    }
+
+    #[test]
+    fn heads_are_read_from_their_index_alone() {
+        let (_folder, ledger) = filled(4, 4);
+        let reader = ledger.reader().unwrap();
+        for which in
+            ["WHERE id <= 9 ORDER BY id DESC", "WHERE last_at_us >= 1 AND first_at_us <= 2 ORDER BY id DESC"]
+        {
+            let plan: Vec<String> = reader
+                .connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {}", reader.heads(which)))
+                .unwrap()
+                .query_map([], |row| row.get(3))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
+            assert_eq!(plan.len(), 1, "no sorting: {plan:?}");
+            assert!(plan[0].contains("COVERING INDEX segments_by_time"), "{plan:?}");
+        }
     }
 }

@@ -1,14 +1,16 @@
 //! Sums by group, and whether they are right.
 
-use super::{Dimension, Filter, Reader, UsageRow, Verification};
+use super::{Dimension, Filter, Reader, Search, UsageRow, Verification};
 use crate::error::LedgerError;
 use crate::json;
 use crate::rollup::{HOUR_US, SUMS, Sums, hour_of};
+use crate::segment::cut;
 use crate::segment::unpack::unpack;
 use crate::store::migrate::WITH_RECORDS;
 use crate::store::records::{GROUP_COLUMNS, names_of, rolled_up_to, unrolled};
+use narrows_policy::Reason;
 use rusqlite::{Connection, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Names a group is made of, in the order of the columns of `groups`.
 const NAMES: [(Dimension, &str); GROUP_COLUMNS] = [
@@ -72,6 +74,31 @@ impl Reader {
         Ok(rows.into_iter().map(|(key, sums)| UsageRow { group: name(key), sums }).collect())
     }
 
+    /// The hours in which groups that a search may find have sums; `None` where it does not name what sums are kept by.
+    pub(super) fn hours_of(&self, search: &Search) -> Result<Option<BTreeSet<i64>>, LedgerError> {
+        let filter = &search.filter;
+        if !names_groups(filter) && search.outcome.is_none() {
+            return Ok(None);
+        }
+        let [from, to] = hours(filter);
+        let mut found = BTreeSet::new();
+        let mut statement = self.connection.prepare(
+            "SELECT hour FROM rollups INDEXED BY rollups_by_group WHERE group_id = ?1 AND hour >= ?2 AND hour < ?3",
+        )?;
+        for (group, key) in groups(&self.connection, filter, &[Dimension::Reason])? {
+            let reason = key.first().and_then(Option::as_deref).and_then(Reason::from_word);
+            let ends = |outcome| reason.is_none_or(|reason| reason.blame() == outcome);
+            if !search.outcome.is_none_or(ends) {
+                continue;
+            }
+            let mut rows = statement.query([group, from, to])?;
+            while let Some(row) = rows.next()? {
+                found.insert(row.get(0)?);
+            }
+        }
+        Ok(Some(found))
+    }
+
     /// Adds up every stored record anew and compares with the sums kept by hour. Reads the whole store, in one
     /// consistent view.
     ///
@@ -128,8 +155,22 @@ fn groups(
 
 /// Whether the filter lets a group with these names through.
 fn selects(filter: &Filter, names: &[&str; GROUP_COLUMNS]) -> bool {
-    let [organization, team, user, service_account, project, key, provider, model, ..] = names;
-    [
+    let [
+        organization,
+        team,
+        user,
+        service_account,
+        project,
+        key,
+        provider,
+        model,
+        dialect,
+        client,
+        reason,
+        _,
+    ] = names;
+    let reasons = filter.reason.is_none_or(|wanted| wanted.as_str() == *reason);
+    let mut names = [
         (&filter.organization, organization),
         (&filter.team, team),
         (&filter.user, user),
@@ -138,9 +179,28 @@ fn selects(filter: &Filter, names: &[&str; GROUP_COLUMNS]) -> bool {
         (&filter.key, key),
         (&filter.provider, provider),
         (&filter.model, model),
+        (&filter.dialect, dialect),
+        (&filter.client, client),
     ]
-    .into_iter()
-    .all(|(wanted, name)| wanted.as_deref().is_none_or(|wanted| wanted == *name))
+    .into_iter();
+    reasons && names.all(|(wanted, name)| wanted.as_deref().is_none_or(|wanted| cut(wanted) == *name))
+}
+
+/// Whether a filter names anything that sums are kept by, beside time.
+fn names_groups(filter: &Filter) -> bool {
+    let texts = [
+        &filter.organization,
+        &filter.team,
+        &filter.user,
+        &filter.service_account,
+        &filter.project,
+        &filter.key,
+        &filter.provider,
+        &filter.model,
+        &filter.dialect,
+        &filter.client,
+    ];
+    filter.reason.is_some() || texts.into_iter().any(Option::is_some)
 }
 
 fn key_of(group_by: &[Dimension], names: &[&str; GROUP_COLUMNS]) -> Key {

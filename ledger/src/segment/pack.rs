@@ -3,6 +3,7 @@
 use super::mix::Table;
 use super::varint::{put, zigzag};
 use super::{ALSO_USED_MAX, ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, cut, print_of};
+use crate::classes::Classes;
 use crate::decisions::Decisions;
 use crate::record::{Attempt, Record, Used};
 use crate::rollup::{GroupKey, Sums, hour_of};
@@ -55,6 +56,8 @@ pub(crate) struct Packer {
     groups: Vec<(i64, GroupKey, Sums)>,
     /// What policies decided in this segment.
     decisions: Decisions,
+    /// What governed its exchanges.
+    classes: Classes,
     /// Counts segments from one; 0 in [`Word`] and [`Known`] means in no segment yet.
     segment: u32,
     texts: Vec<u8>,
@@ -81,6 +84,7 @@ pub(crate) struct Packed<'a> {
     pub(crate) body: Vec<u8>,
     pub(crate) groups: &'a [(i64, GroupKey, Sums)],
     pub(crate) decisions: &'a Decisions,
+    pub(crate) classes: &'a Classes,
 }
 
 impl Packer {
@@ -103,6 +107,7 @@ impl Packer {
         self.body.clear();
         self.prints.clear();
         self.decisions.clear();
+        self.classes.clear();
         self.count = 0;
         (self.previous_at_us, self.previous_snapshot) = (0, 0);
         (self.previous_policy, self.previous_prices) = (0, 0);
@@ -155,6 +160,7 @@ impl Packer {
             body,
             groups: &self.groups,
             decisions: &self.decisions,
+            classes: &self.classes,
         }
     }
 
@@ -190,6 +196,7 @@ impl Packer {
             self.sum(numbers, group, &sums);
         }
         self.decisions.add(record);
+        self.classes.add(record);
 
         self.body.extend_from_slice(&record.id.to_be_bytes());
         self.put(zigzag(at.wrapping_sub(self.previous_at_us)));

@@ -5,7 +5,7 @@ use crate::error::LedgerError;
 use crate::key::NewKey;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 const COLUMNS: &str = "seq, id, kind, organization, name, display_name, email, external_id, team, disabled, version, \
     created_at_us, updated_at_us, deleted_at_us, \
@@ -220,6 +220,21 @@ pub(crate) fn page(
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| last.seq);
     Ok(EntryPage { entries: found.into_iter().map(|stored| stored.entry).collect(), next })
+}
+
+/// The state and public id of the newest entry of each name.
+pub(crate) type States = BTreeMap<(EntryKind, String, String), (EntryState, String)>;
+
+/// All of them, of one organization or of every one.
+pub(crate) fn states(connection: &Connection, organization: Option<&str>) -> rusqlite::Result<States> {
+    let sql = format!("SELECT {COLUMNS} FROM directory WHERE ?1 IS NULL OR organization = ?1 ORDER BY seq");
+    let mut statement = connection.prepare(&sql)?;
+    let mut states = States::new();
+    for stored in statement.query_map([organization], stored_of)? {
+        let entry = stored?.entry;
+        states.insert((entry.kind, entry.organization, entry.name), (entry.state, entry.id));
+    }
+    Ok(states)
 }
 
 /// Names whose keys do not work: those of entries that are disabled, or were deleted and not made anew.

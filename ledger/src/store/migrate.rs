@@ -15,10 +15,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0006_alerts.sql"),
     include_str!("0007_spending.sql"),
     include_str!("0008_directory.sql"),
+    include_str!("0009_reports.sql"),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 8;
+pub(crate) const LATEST: u32 = 9;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.
@@ -27,6 +28,8 @@ pub(crate) const WITH_AUDIT: u32 = 4;
 pub(crate) const WITH_ALERTS: u32 = 6;
 /// The first schema that holds what was charged to budgets.
 pub(crate) const WITH_SPENDING: u32 = 7;
+/// The first schema that holds the directory, sums by class, and indices for searching.
+pub(crate) const WITH_REPORTS: u32 = 9;
 
 /// The schema version of the file; 0 when it is empty.
 pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {

@@ -3,6 +3,7 @@
 pub(crate) mod admins;
 pub(crate) mod alerts;
 pub(crate) mod audit;
+pub(crate) mod classes;
 pub(crate) mod decisions;
 pub(crate) mod directory;
 pub(crate) mod keys;

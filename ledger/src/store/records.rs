@@ -1,6 +1,6 @@
 //! One batch to the store: a segment and the sums it changes, all in one transaction or not at all.
 
-use super::{decisions, spending};
+use super::{classes, decisions, spending};
 use crate::rollup::{GroupKey, Overflow, SUMS, Sums, hour_of};
 use crate::segment::{cut, pack::Packed, unpack::unpack};
 use crate::spending::Charges;
@@ -103,6 +103,11 @@ impl BatchWriter {
         for sums in [packed.decisions, &overflow.decisions] {
             if !sums.is_empty() {
                 decisions::add(&transaction, sums)?;
+            }
+        }
+        for sums in [packed.classes, &overflow.classes] {
+            if !sums.is_empty() {
+                classes::add(&transaction, sums)?;
             }
         }
         for charges in [*charges, &overflow.charges] {

@@ -4,11 +4,13 @@ use super::Context;
 use super::actor::{self, Actor};
 use super::endpoints::ENDPOINTS;
 use super::error::ApiError;
+use super::idempotency;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use narrows_ledger::Role;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +26,12 @@ pub(super) fn router(context: Arc<Context>) -> Router {
     for endpoint in ENDPOINTS {
         let permitted = from_fn_with_state(endpoint, actor::permit);
         let limited = (endpoint.route)().layer(DefaultBodyLimit::max(endpoint.needs.body_max));
-        router = router.route(endpoint.path, limited.route_layer(permitted));
+        let route = if endpoint.needs.role == Role::Write {
+            limited.route_layer(from_fn_with_state((Arc::clone(&context), endpoint), idempotency::once))
+        } else {
+            limited
+        };
+        router = router.route(endpoint.path, route.route_layer(permitted));
     }
     router
         .method_not_allowed_fallback(method_not_allowed)

@@ -3,7 +3,9 @@
 
 use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
 use super::directory::{self, Organizations, Projects, ServiceAccounts, Teams, Users};
-use super::{Context, alerts, audit, bulk, config, keys, limits, openapi, reports, status, targets, tokens};
+use super::{
+    Context, alerts, audit, bulk, config, coverage, keys, limits, openapi, reports, status, targets, tokens,
+};
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
 use std::sync::Arc;
@@ -94,6 +96,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/usage" LOOK reports::usage,
     get "/records" LOOK reports::records,
     get "/records/{id}" LOOK reports::record,
+    get "/coverage" LOOK coverage::show,
     get "/alerts" LOOK alerts::list,
     post "/alerts/ack" CHANGE alerts::acknowledge_many,
     get "/alerts/{id}" LOOK alerts::show,

@@ -83,6 +83,7 @@ impl From<LedgerError> for ApiError {
             LedgerError::EntryDeleted { .. } => (StatusCode::CONFLICT, "entry_deleted"),
             LedgerError::EntryInUse { .. } => (StatusCode::CONFLICT, "entry_in_use"),
             LedgerError::EntryChanged { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+            LedgerError::TooManyOnce { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_idempotency_keys"),
             LedgerError::TooManyMembers { .. } => (StatusCode::BAD_REQUEST, "too_many_members"),
             LedgerError::OwnerUnknown { .. } => (StatusCode::BAD_REQUEST, "owner_unknown"),
             LedgerError::OwnerBlocked { .. } => (StatusCode::CONFLICT, "owner_blocked"),

@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use narrows_policy::Blame;
 use serde::de::DeserializeOwned;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Most query parameters of one request.
@@ -141,7 +143,46 @@ pub(super) fn point_us(text: &str) -> Option<i64> {
 pub(super) fn span(text: &str) -> Option<Duration> {
     let days =
         text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()).filter(|days| *days <= DAYS_MAX);
-    days.map(|days| Duration::from_secs(days * 86_400)).or_else(|| crate::config::duration(text))
+    if let Some(days) = days {
+        return Some(Duration::from_secs(days * 86_400));
+    }
+    // As programs write what people wrote in days.
+    let seconds = text.strip_suffix('s').and_then(|seconds| seconds.parse::<u64>().ok());
+    let seconds = seconds.filter(|seconds| *seconds <= DAYS_MAX * 86_400).map(Duration::from_secs);
+    seconds.or_else(|| crate::config::duration(text))
+}
+
+/// Whose doing an end was, by its word; `completed` is nobody's.
+pub(crate) fn outcome(text: &str) -> Option<Blame> {
+    match text {
+        "completed" => Some(Blame::Nobody),
+        "caller" => Some(Blame::Caller),
+        "policy" => Some(Blame::Policy),
+        "provider" => Some(Blame::Provider),
+        "gateway" => Some(Blame::Gateway),
+        _ => None,
+    }
+}
+
+/// A status, or a class of them as `4xx`.
+pub(crate) fn statuses(text: &str) -> Option<RangeInclusive<u16>> {
+    let class = text.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
+    if let Some(class) = class {
+        return (1..=5).contains(&class).then(|| class * 100..=class * 100 + 99);
+    }
+    let status = text.parse().ok().filter(|status| (100..=599).contains(status))?;
+    Some(status..=status)
+}
+
+/// Dollars with at most nine decimals, as nano-dollars.
+pub(crate) fn nano_usd(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 9 {
+        return None;
+    }
+    let part: u64 = format!("{part:0<9}").parse().ok()?;
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(part)
 }
 
 /// A time to come, UTC microseconds since the epoch.
@@ -190,6 +231,26 @@ mod tests {
     }
 
     #[test]
+    fn statuses_are_one_or_a_class() {
+        assert_eq!(statuses("404"), Some(404..=404));
+        assert_eq!(statuses("4xx"), Some(400..=499));
+        for wrong in ["", "xx", "6xx", "0xx", "99", "600", "4x", "-1", "65536"] {
+            assert_eq!(statuses(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn dollars_are_read_to_the_nano() {
+        for (text, wanted) in [("0", 0), ("0.25", 250_000_000), ("12", 12_000_000_000), ("0.000000001", 1)] {
+            assert_eq!(nano_usd(text), Some(wanted), "{text}");
+        }
+        assert_eq!(nano_usd("18446744073.709551615"), Some(u64::MAX));
+        for wrong in ["", ".5", "1.", "-1", "1e3", "0.0000000001", "18446744073.709551616", "1,5"] {
+            assert_eq!(nano_usd(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn times_are_read_and_written() {
         assert_eq!(time(point_us("2026-11-01").unwrap()).unwrap(), "2026-11-01T00:00:00.000000Z");
         assert_eq!(
@@ -201,6 +262,7 @@ mod tests {
         }
         assert_eq!(span("24h"), Some(Duration::from_secs(86_400)));
         assert_eq!(span("36525d"), Some(Duration::from_secs(36_525 * 86_400)));
-        assert_eq!((span("36526d"), span("-1h"), span("5")), (None, None, None));
+        assert_eq!(span("604800s"), span("7d"));
+        assert_eq!((span("36526d"), span("-1h"), span("5"), span("3155760001s")), (None, None, None, None));
     }
 }

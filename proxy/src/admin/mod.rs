@@ -11,10 +11,12 @@ mod audit;
 mod bulk;
 mod config;
 mod connection;
+mod coverage;
 mod directory;
 mod endpoints;
 mod error;
 mod health;
+mod idempotency;
 mod input;
 mod keys;
 mod limits;
@@ -26,6 +28,8 @@ mod tokens;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use input::{nano_usd, outcome, statuses};
 
 use crate::gateway::{Gateway, Phase};
 use axum::Router;
@@ -60,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) metrics: SocketAddr,
     /// Where the administration API is.
     pub(crate) admin: Option<SocketAddr>,
+    /// What writes were answered lately.
+    answers: idempotency::Answers,
 }
 
 /// Starts the thread. It ends when the gateway has.
@@ -77,6 +83,7 @@ pub(crate) fn spawn(parts: AdminParts) -> std::io::Result<JoinHandle<()>> {
         started: Instant::now(),
         metrics: metrics.local_addr()?,
         admin: admin.as_ref().map(|(listener, _)| listener.local_addr()).transpose()?,
+        answers: idempotency::Answers::default(),
         gateway,
     });
     // Listeners are given to the runtime here, so that a failure is the caller's to see.

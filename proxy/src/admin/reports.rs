@@ -5,12 +5,13 @@ use super::actor::Actor;
 use super::api::{Who, store};
 use super::audit::{Deed, audit};
 use super::error::ApiError;
-use super::input::{Parameters, TIME_FORMS, point_us};
+use super::input::{self, Parameters, TIME_FORMS, point_us};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use narrows_ledger::query::PAGE_LIMIT;
-use narrows_ledger::{Cursor, Dimension, Filter, PageRequest, Record, UsageRow};
+use narrows_ledger::{Cursor, Decided, Dimension, Filter, PageRequest, Record, Search, UsageRow};
+use narrows_policy::{Reason, TrafficClass};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -43,6 +44,31 @@ fn filter(parameters: &mut Parameters, actor: &Actor) -> Result<Filter, ApiError
         key: parameters.take("key"),
         model: parameters.take("model"),
         provider: parameters.take("provider"),
+        client: parameters.take("client"),
+        dialect: parameters.take("dialect"),
+        reason: parameters.take_as("reason", "a word as records have it (`completed`)", Reason::from_word)?,
+    })
+}
+
+/// What single records can be searched by beside that.
+fn search(parameters: &mut Parameters, actor: &Actor) -> Result<Search, ApiError> {
+    let outcomes = "`completed`, `caller`, `policy`, `provider` or `gateway`";
+    let statuses = "a status (404) or a class of them (4xx)";
+    let classes = "`1`, `2a`, `2b`, `3`, `4` or `mcp`";
+    let decisions = "`allow`, `log`, `mask` or `block`";
+    let dollars = "dollars (0.25)";
+    Ok(Search {
+        filter: filter(parameters, actor)?,
+        conversation: parameters.take("conversation"),
+        model_requested: parameters.take("model_requested"),
+        decision: parameters.take_as("decision", decisions, Decided::from_word)?,
+        rule: parameters.take("rule"),
+        entity: parameters.take("entity"),
+        outcome: parameters.take_as("outcome", outcomes, input::outcome)?,
+        status: parameters.take_as("status", statuses, input::statuses)?,
+        cost_from_nanousd: parameters.take_as("cost_from", dollars, input::nano_usd)?,
+        cost_to_nanousd: parameters.take_as("cost_to", dollars, input::nano_usd)?,
+        class: parameters.take_as("class", classes, TrafficClass::from_word)?,
     })
 }
 
@@ -88,15 +114,15 @@ pub(super) async fn records(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Records>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
-    let filter = filter(&mut parameters, &actor)?;
+    let search = search(&mut parameters, &actor)?;
     let accepted = format!("a number from 1 to {PAGE_LIMIT}");
     let in_range = |text: &str| text.parse().ok().filter(|limit| (1..=PAGE_LIMIT).contains(limit));
     let limit = parameters.take_as("limit", &accepted, in_range)?.unwrap_or(PAGE_DEFAULT);
     let read = |text: &str| text.parse::<Cursor>().ok();
     let cursor = parameters.take_as("cursor", "the `next` of a page before", read)?;
     parameters.end()?;
-    let organization = filter.organization.clone();
-    let page = store(&context, move |ledger| ledger.records(&filter, PageRequest { limit, cursor })).await?;
+    let organization = search.filter.organization.clone();
+    let page = store(&context, move |ledger| ledger.search(&search, PageRequest { limit, cursor })).await?;
     let deed = Deed {
         action: "records_read",
         target: "records".to_owned(),

@@ -11,7 +11,8 @@ pub(crate) use directory::{DirectoryArguments, DirectoryCommand, EntryArguments,
 pub(crate) use keys::{CreateArguments, CreateCommand, KeysArguments, KeysCommand};
 pub(crate) use prices::{DiffArguments, ImportArguments, PricesArguments, PricesCommand, ShowArguments};
 pub(crate) use reports::{
-    AuditArguments, FilterArguments, MeterArguments, RecordsArguments, SplitWord, UsageArguments,
+    AuditArguments, CoverageArguments, FilterArguments, MeterArguments, RecordsArguments, SearchArguments,
+    SplitWord, UsageArguments,
 };
 
 use super::remote::RemoteArguments;
@@ -81,7 +82,9 @@ pub(crate) enum Command {
     /// Sum up requests, tokens and cost.
     Usage(UsageArguments),
     /// Show the records of exchanges, the newest first.
-    Records(RecordsArguments),
+    Records(Box<RecordsArguments>),
+    /// Show what passes the gateway, against what is known: classes of traffic, names, clients, unused keys.
+    Coverage(CoverageArguments),
     /// Show what models cost, see what a file of prices changes, and import prices in others' formats.
     Prices(PricesArguments),
     /// Show the configuration in force, its JSON Schema or its reference.

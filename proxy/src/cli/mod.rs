@@ -9,6 +9,7 @@ mod budgets;
 mod bulk;
 mod config;
 mod connect;
+mod coverage;
 mod credentials;
 mod demo;
 mod directory;
@@ -98,6 +99,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Audit(arguments) => tokens::audit(&arguments, console),
         Command::Usage(arguments) => report::usage(&arguments, console),
         Command::Records(arguments) => report::records(&arguments, console),
+        Command::Coverage(arguments) => coverage::coverage(&arguments, console),
         Command::Meter(arguments) => meter::meter(&arguments, console),
         Command::Prices(arguments) => prices::prices(&arguments, console),
         Command::Version => {

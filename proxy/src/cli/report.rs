@@ -1,13 +1,15 @@
 //! `narrows usage` and `narrows records`: what the store knows of exchanges.
 
-use super::args::{FilterArguments, RecordsArguments, UsageArguments};
+use super::args::{FilterArguments, RecordsArguments, SearchArguments, UsageArguments};
 use super::remote::Remote;
 use super::table::{self, ABSENT, dollars, number};
 use super::{Console, Outcome, store, time};
+use crate::admin::{nano_usd, outcome, statuses};
 use crate::fetch::encode;
 use anyhow::{Result, anyhow, bail};
 use narrows_ledger::query::PAGE_LIMIT;
-use narrows_ledger::{Dimension, Filter, PageRequest, Reader, Record, Sums};
+use narrows_ledger::{Decided, Dimension, Filter, PageRequest, Reader, Record, Search, Sums};
+use narrows_policy::{Reason, TrafficClass};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
@@ -121,7 +123,7 @@ pub(crate) fn records(arguments: &RecordsArguments, console: &mut Console<'_>) -
     if arguments.limit == 0 || arguments.limit > RECORDS_MAX {
         bail!("--limit must be from 1 to {RECORDS_MAX}");
     }
-    let filter = filter(&arguments.filter)?;
+    let (search, given) = search(&arguments.search, &filter(&arguments.filter)?)?;
     let pages = match store::remote(&arguments.store)? {
         Some(remote) => Pages::Remote(remote),
         None => Pages::Local(store::reader(&store::locate(&arguments.store)?)?),
@@ -130,7 +132,7 @@ pub(crate) fn records(arguments: &RecordsArguments, console: &mut Console<'_>) -
     let mut cursor = None;
     let mut rows = Vec::new();
     while left > 0 {
-        let (lines, next) = pages.page(&filter, left.min(PAGE_LIMIT), cursor)?;
+        let (lines, next) = pages.page(&search, &given, left.min(PAGE_LIMIT), cursor)?;
         left = left.saturating_sub(lines.len());
         for line in &lines {
             if arguments.store.json {
@@ -148,7 +150,7 @@ pub(crate) fn records(arguments: &RecordsArguments, console: &mut Console<'_>) -
         return Ok(Outcome::Fine);
     }
     if rows.is_empty() {
-        writeln!(console.out, "No records{}.", if filter == Filter::default() { " yet" } else { " match" })?;
+        writeln!(console.out, "No records{}.", if search == Search::default() { " yet" } else { " match" })?;
         return Ok(Outcome::Fine);
     }
     let titles = ["STARTED", "STATUS", "REASON", "PROVIDER", "MODEL", "INPUT", "OUTPUT", "MS", "WHO"];
@@ -166,20 +168,23 @@ impl Pages {
     /// The records of one page as JSON, and where to go on.
     fn page(
         &self,
-        filter: &Filter,
+        search: &Search,
+        given: &[(&'static str, String)],
         limit: usize,
         cursor: Option<String>,
     ) -> Result<(Vec<String>, Option<String>)> {
         match self {
             Pages::Local(reader) => {
                 let cursor = cursor.map(|text| text.parse()).transpose()?;
-                let page = reader.records(filter, PageRequest { limit, cursor })?;
+                let page = reader.search(search, PageRequest { limit, cursor })?;
                 let lines = page.records.iter().map(Record::to_json).collect();
                 Ok((lines, page.next.map(|cursor| cursor.to_string())))
             }
             Pages::Remote(remote) => {
-                let more = [("limit", limit.to_string()), ("cursor", cursor.unwrap_or_default())];
-                let page: RecordsAnswer = remote.get(&format!("/records?{}", query(filter, &more)))?;
+                let page = [("limit", limit.to_string()), ("cursor", cursor.unwrap_or_default())];
+                let more = [given, &page].concat();
+                let page: RecordsAnswer =
+                    remote.get(&format!("/records?{}", query(&search.filter, &more)))?;
                 Ok((texts(&page.records), page.next))
             }
         }
@@ -226,7 +231,59 @@ fn filter(arguments: &FilterArguments) -> Result<Filter> {
         key: arguments.key.clone(),
         model: arguments.model.clone(),
         provider: arguments.provider.clone(),
+        client: arguments.client.clone(),
+        dialect: arguments.dialect.clone(),
+        reason: word(
+            "--reason",
+            &arguments.reason,
+            "a word as records have it (completed)",
+            Reason::from_word,
+        )?,
     })
+}
+
+/// What a word of the command line stands for.
+fn word<T>(
+    option: &str,
+    text: &Option<String>,
+    accepted: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>> {
+    let Some(text) = text else { return Ok(None) };
+    read(text).map(Some).ok_or_else(|| anyhow!("{option} is `{text}`; it takes {accepted}"))
+}
+
+/// What is searched for, and how a request says so beside its filter.
+fn search(arguments: &SearchArguments, filter: &Filter) -> Result<(Search, Vec<(&'static str, String)>)> {
+    let outcomes = "completed, caller, policy, provider or gateway";
+    let classes = "1, 2a, 2b, 3, 4 or mcp";
+    let search = Search {
+        filter: filter.clone(),
+        conversation: arguments.conversation.clone(),
+        model_requested: arguments.model_requested.clone(),
+        decision: word("--decision", &arguments.decision, "allow, log, mask or block", Decided::from_word)?,
+        rule: arguments.rule.clone(),
+        entity: arguments.entity.clone(),
+        outcome: word("--outcome", &arguments.outcome, outcomes, outcome)?,
+        status: word("--status", &arguments.status, "a status (404) or a class (4xx)", statuses)?,
+        cost_from_nanousd: word("--cost-from", &arguments.cost_from, "dollars (0.25)", nano_usd)?,
+        cost_to_nanousd: word("--cost-to", &arguments.cost_to, "dollars (0.25)", nano_usd)?,
+        class: word("--class", &arguments.class, classes, TrafficClass::from_word)?,
+    };
+    let texts = [
+        ("conversation", &arguments.conversation),
+        ("model_requested", &arguments.model_requested),
+        ("decision", &arguments.decision),
+        ("rule", &arguments.rule),
+        ("entity", &arguments.entity),
+        ("outcome", &arguments.outcome),
+        ("status", &arguments.status),
+        ("cost_from", &arguments.cost_from),
+        ("cost_to", &arguments.cost_to),
+        ("class", &arguments.class),
+    ];
+    let given = texts.into_iter().filter_map(|(name, text)| Some((name, text.clone()?)));
+    Ok((search, given.collect()))
 }
 
 /// A filter as the query of a request, with more parameters; empty ones are as good as absent.
@@ -243,6 +300,9 @@ fn query(filter: &Filter, more: &[(&str, String)]) -> String {
         ("key", filter.key.clone()),
         ("model", filter.model.clone()),
         ("provider", filter.provider.clone()),
+        ("client", filter.client.clone()),
+        ("dialect", filter.dialect.clone()),
+        ("reason", filter.reason.map(|reason| reason.as_str().to_owned())),
     ];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let more = more.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, value.clone()));

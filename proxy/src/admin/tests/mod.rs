@@ -5,6 +5,7 @@ mod api;
 mod bulk;
 mod directory;
 mod health;
+mod idempotency;
 mod keys;
 mod organizations;
 mod remote;

@@ -89,6 +89,7 @@ const PROBES: &[(&str, &str, Probe)] = &[
     ("get", "/admin/v1/usage", Probe::List),
     ("get", "/admin/v1/records", Probe::List),
     ("get", "/admin/v1/records/{id}", Probe::Object(World::record, "")),
+    ("get", "/admin/v1/coverage", Probe::List),
     ("get", "/admin/v1/alerts", Probe::List),
     ("post", "/admin/v1/alerts/ack", Probe::Named(World::alert, r#"{"ids": ["{id}"]}"#)),
     ("get", "/admin/v1/alerts/{id}", Probe::Object(World::alert, "")),

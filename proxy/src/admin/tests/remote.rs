@@ -95,6 +95,39 @@ fn the_directory_is_the_same_from_near_and_far() {
 }
 
 #[test]
+fn coverage_and_searches_are_the_same_from_near_and_far() {
+    let ways = Ways::new(House::new(), "http");
+    let ledger = &ways.house.gateway.ledger;
+    ledger.submit(Record { conversation: Some("talk-1".into()), ..record() });
+    ledger.submit(Record { id: 8, status: 502, ..record() });
+    ledger.flush(PATIENCE).unwrap();
+    ways.far(&["users", "create", "--name", "ada"]);
+    let coverage = ["coverage", "--from", "2026-01-01", "--to", "2026-02-02"];
+    let (code, out, err) = ways.far(&coverage);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert_eq!(ways.near(&coverage).1, out);
+    for part in ["not reachable", "never passes here", "not recognized", "ada"] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert_eq!(ways.json(&coverage)["classes"][0]["exchanges"], 2);
+    for search in [
+        &["--conversation", "talk-1"][..],
+        &["--status", "5xx"],
+        &["--cost-from", "0.001", "--class", "1", "--status", "200"],
+        &["--outcome", "completed", "--reason", "completed", "--status", "502"],
+    ] {
+        let records = [&["records", "--json"], search].concat();
+        let (code, out, err) = ways.far(&records);
+        assert_eq!((code, out.lines().count()), (0, 1), "{search:?}: {err}");
+        assert_eq!(ways.near(&records).1, out);
+    }
+    for wrong in [["--status", "6xx"], ["--decision", "deny"], ["--outcome", "good"], ["--cost-to", "much"]] {
+        let (code, _, err) = ways.near(&["records", wrong[0], wrong[1]]);
+        assert!(code == 1 && err.contains(wrong[0]), "{err}");
+    }
+}
+
+#[test]
 fn a_key_lives_its_life_from_far() {
     let ways = Ways::new(House::new(), "http");
     let asked =

@@ -2,7 +2,8 @@ use super::{House, PATIENCE};
 use crate::telemetry::metrics::tests::record;
 use narrows_ledger::Record;
 use narrows_ledger::query::PAGE_LIMIT;
-use narrows_policy::Caller;
+use narrows_meter::Cost;
+use narrows_policy::{Caller, Reason};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -91,10 +92,90 @@ fn a_wrong_parameter_is_named_with_what_it_takes() {
         ("records?cursor=x", ["`cursor`", "`next`"]),
         ("records?by=team", ["`by`", "cursor"]),
         ("records?team=a&team=b", ["`team`", "twice"]),
+        ("records?status=6xx", ["`status`", "4xx"]),
+        ("records?outcome=good", ["`outcome`", "provider"]),
+        ("records?decision=deny", ["`decision`", "block"]),
+        ("records?cost_from=-1", ["`cost_from`", "dollars"]),
+        ("records?class=5", ["`class`", "2a"]),
+        ("records?reason=none", ["`reason`", "completed"]),
+        ("usage?status=404", ["`status`", "client"]),
+        ("coverage?unused=1", ["`unused`", "30d"]),
+        ("coverage?team=red", ["`team`", "organization"]),
     ] {
         let (code, message) = house.get(&format!("/admin/v1/{path}")).refusal(400);
         assert_eq!(code, "invalid_parameter", "{path}");
         assert!(parts.iter().all(|part| message.contains(part)), "{path}: {message}");
     }
     assert_eq!(house.get(&format!("/admin/v1/records?limit={PAGE_LIMIT}")).status, 200);
+}
+
+#[test]
+fn records_are_searched_for() {
+    let house = house(9);
+    let failed = Record {
+        id: 100,
+        status: 404,
+        reason: Reason::ModelUnknown,
+        cost: Cost::NanoUsd(5_000_000_000),
+        client: Some("claude-code"),
+        conversation: Some("talk-1".into()),
+        ..record()
+    };
+    house.gateway.ledger.submit(failed);
+    house.gateway.ledger.flush(PATIENCE).unwrap();
+    let count = |query: &str| {
+        let page = house.get(&format!("/admin/v1/records?{query}")).ok();
+        page["records"].as_array().unwrap().len()
+    };
+    for (query, wanted) in [
+        ("", 10),
+        ("conversation=talk-1", 1),
+        ("conversation=talk-2", 0),
+        ("status=404", 1),
+        ("status=2xx", 9),
+        ("outcome=completed", 9),
+        ("outcome=caller", 1),
+        ("outcome=provider", 0),
+        ("reason=model_unknown", 1),
+        ("client=claude-code", 1),
+        ("dialect=openai.chat", 10),
+        ("model_requested=fast", 10),
+        ("cost_from=5", 1),
+        ("cost_to=5", 9),
+        ("cost_from=0.001234567&cost_to=0.001234568", 9),
+        ("class=1", 10),
+        ("class=2a", 0),
+        ("decision=block", 0),
+        ("rule=none", 0),
+        ("entity=EMAIL", 0),
+        ("team=red&status=2xx", 3),
+    ] {
+        assert_eq!(count(query), wanted, "{query}");
+    }
+    let usage = house.get("/admin/v1/usage?client=claude-code&reason=model_unknown").ok();
+    assert_eq!(usage["usage"][0]["requests"], 1);
+}
+
+#[test]
+fn coverage_tells_the_known_from_the_rest() {
+    let house = house(9);
+    assert_eq!(house.ask("POST", "/admin/v1/teams", r#"{"name": "red"}"#).status, 201);
+    assert_eq!(house.ask("POST", "/admin/v1/teams", r#"{"name": "green"}"#).status, 201);
+    let report = house.get("/admin/v1/coverage?from=2026-01-31&to=2026-02-01").ok();
+    let classes: Vec<_> =
+        report["classes"].as_array().unwrap().iter().map(|row| row["class"].clone()).collect();
+    assert_eq!(classes, ["1", "2a", "2b", "3", "4", "mcp"]);
+    let embedded = &report["classes"][4];
+    assert_eq!((&embedded["exchanges"], &embedded["reachable"]), (&json!(0), &json!(false)));
+    assert_eq!((&report["classes"][0]["exchanges"], &report["without_key"]), (&json!(9), &json!(9)));
+    let seen: Vec<_> = report["seen"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["name"].as_str().unwrap(), row["known"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(seen, [("acme", false), ("blue", false), ("red", true)]);
+    assert_eq!(report["unseen"][0]["name"], "green");
+    let trail = house.get("/admin/v1/audit?action=coverage_read").ok();
+    assert_eq!(trail["events"][0]["rows"], 5, "3 seen, 1 unseen, 1 kind of client");
 }

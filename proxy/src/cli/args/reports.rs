@@ -57,6 +57,8 @@ pub(crate) struct RecordsArguments {
     pub(crate) store: StoreArguments,
     #[command(flatten)]
     pub(crate) filter: FilterArguments,
+    #[command(flatten)]
+    pub(crate) search: SearchArguments,
     /// Most records to show.
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     pub(crate) limit: usize,
@@ -95,6 +97,71 @@ pub(crate) struct FilterArguments {
     /// Served by this provider.
     #[arg(long)]
     pub(crate) provider: Option<String>,
+    /// From this client program (claude-code, codex, …).
+    #[arg(long)]
+    pub(crate) client: Option<String>,
+    /// In this dialect (anthropic.messages, …).
+    #[arg(long)]
+    pub(crate) dialect: Option<String>,
+    /// Ended so (completed, client_gone, …).
+    #[arg(long, value_name = "WORD")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Which records are searched for, beside that.
+#[derive(Debug, Args)]
+pub(crate) struct SearchArguments {
+    /// Of this conversation or session, as the client named it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) conversation: Option<String>,
+    /// With this model asked for by the caller.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model_requested: Option<String>,
+    /// With this decision of policies: allow, log, mask or block.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) decision: Option<String>,
+    /// With this rule of a policy or detector in a decision.
+    #[arg(long, value_name = "RULE")]
+    pub(crate) rule: Option<String>,
+    /// In which this was found (EMAIL, GITHUB_TOKEN, …).
+    #[arg(long)]
+    pub(crate) entity: Option<String>,
+    /// Whose doing the end was: completed (nobody's), caller, policy, provider or gateway.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) outcome: Option<String>,
+    /// Answered with this status (404), or one of this class (4xx).
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// That are known to have cost this or more, in dollars.
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) cost_from: Option<String>,
+    /// That are known to have cost less than this.
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) cost_to: Option<String>,
+    /// Of this traffic class: 1, 2a, 2b, 3, 4 or mcp.
+    #[arg(long)]
+    pub(crate) class: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  narrows coverage --from 30d\n  narrows coverage --organization acme --unused 90d --json"
+)]
+pub(crate) struct CoverageArguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// At or after: a time ago (24h, 7d), a day (2026-11-01) or a time (2026-11-01T08:00:00Z); UTC.
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub(crate) from: String,
+    /// Before [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Of this organization.
+    #[arg(long)]
+    pub(crate) organization: Option<String>,
+    /// Name keys that were not used for this long.
+    #[arg(long, value_name = "TIME", default_value = "30d")]
+    pub(crate) unused: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,59 @@
+//! Sums of exchanges by what governs them, in the store.
+
+use crate::classes::{Classes, DAY_US};
+use crate::coverage::ClassRow;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// Adds sums to those that are stored. Part of the transaction that stores the records they are about.
+pub(crate) fn add(connection: &Connection, classes: &Classes) -> rusqlite::Result<()> {
+    // Sums stop before SQLite would turn them into floats.
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO class_sums (day, organization, class, surface, capabilities, exchanges)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET
+            exchanges = min(exchanges, 9223372036854775807 - excluded.exchanges) + excluded.exchanges",
+    )?;
+    for (key, count) in classes.iter() {
+        statement.execute(params![
+            key.day,
+            key.organization,
+            key.class.as_str(),
+            key.surface.as_str(),
+            key.capabilities.bits(),
+            i64::try_from(count).unwrap_or(i64::MAX),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Hands on the sums since `from_us` (the day it falls in included) and before `to_us`.
+pub(crate) fn read(
+    connection: &Connection,
+    from_us: i64,
+    to_us: i64,
+    organization: Option<&str>,
+    mut take: impl FnMut(ClassRow),
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT class, surface, capabilities, exchanges FROM class_sums
+         WHERE day >= ?1 AND day <= ?2 AND (?3 IS NULL OR organization = ?3)",
+    )?;
+    let (from, to) = (from_us.div_euclid(DAY_US), to_us.saturating_sub(1).div_euclid(DAY_US));
+    let mut rows = statement.query(params![from, to, organization])?;
+    while let Some(row) = rows.next()? {
+        take(ClassRow {
+            class: row.get(0)?,
+            surface: row.get(1)?,
+            capabilities: row.get(2)?,
+            exchanges: row.get::<_, i64>(3)?.unsigned_abs(),
+        });
+    }
+    Ok(())
+}
+
+/// Since when they are counted, UTC microseconds since the epoch.
+pub(crate) fn since_us(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    connection
+        .query_row("SELECT value FROM meta WHERE name = 'class_sums_from_us'", [], |row| row.get(0))
+        .optional()
+}
