@@ -5,7 +5,8 @@
 
 use crate::dialect::Family;
 use crate::paths::list::Members;
-use narrows_meter::Usage;
+use crate::stream::usage::tier::Tier;
+use narrows_meter::{Mode, Usage};
 use serde_json::Value;
 
 /// What a message of a provider says.
@@ -15,6 +16,8 @@ pub struct ServerEvent {
     pub usage: Option<Usage>,
     /// The model that answers.
     pub model: Option<Box<str>>,
+    /// How the provider worked on it, where that changes the price.
+    pub mode: Option<Mode>,
     /// Whether an answer begins.
     pub begins: bool,
     /// Whether an answer ends.
@@ -51,8 +54,10 @@ pub fn server_event(family: Family, text: &[u8]) -> Option<ServerEvent> {
             return None;
         }
         let event: Value = serde_json::from_slice(text).ok()?;
-        let usage = gemini_usage(event.get("usageMetadata")?);
-        return Some(ServerEvent { usage: Some(usage), ..ServerEvent::default() });
+        let metadata = event.get("usageMetadata")?;
+        let tier = |name: &str| metadata.get(name).and_then(Value::as_str).map_or(Tier::Unsaid, Tier::of);
+        let mode = tier("serviceTier").and(tier("trafficType")).mode();
+        return Some(ServerEvent { usage: Some(gemini_usage(metadata)), mode, ..ServerEvent::default() });
     }
     if !contains(b"\"response.") || !(contains(b"\"response\"")) {
         return None;
@@ -65,7 +70,9 @@ pub fn server_event(family: Family, text: &[u8]) -> Option<ServerEvent> {
         "response.created" => Some(ServerEvent { model, begins: true, ..ServerEvent::default() }),
         "response.done" | "response.completed" | "response.incomplete" | "response.failed" => {
             let usage = response.and_then(|response| response.get("usage")).filter(|usage| usage.is_object());
-            Some(ServerEvent { usage: usage.map(openai_usage), model, ends: true, begins: false })
+            let tier = response.and_then(|response| response.get("service_tier")?.as_str());
+            let mode = tier.and_then(|word| Tier::of(word).mode());
+            Some(ServerEvent { usage: usage.map(openai_usage), model, mode, ends: true, begins: false })
         }
         _ => None,
     }

@@ -6,7 +6,7 @@ use crate::stream::heard::unescape;
 use crate::stream::machine::Machine;
 use crate::stream::text::{KEYS, raw_string, strings};
 use crate::stream::{Reported, StreamEnd};
-use narrows_meter::Usage;
+use narrows_meter::{Mode, Usage};
 
 /// What a buffered answer says.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,8 @@ pub struct Answer {
     pub items: Vec<Box<str>>,
     /// The model the provider says it used.
     pub model: Option<Box<str>>,
+    /// How it says that it worked on it, where that changes the price; `None` for the ordinary way.
+    pub mode: Option<Mode>,
     /// Generated text, in bytes (an estimate; embeddings generate none).
     pub output_text_bytes: u64,
     /// Type of the error, when the body is (or carries) one.
@@ -43,7 +45,9 @@ pub fn read(dialect: Dialect, body: &[u8]) -> Answer {
     };
     let output_text_bytes = machine.facts().text;
     let (id, items) = (machine.facts().id.clone(), machine.facts().items.clone());
-    Answer { usage, reported, id, items, model: machine.into_model(), output_text_bytes, error, anomaly }
+    let mode = machine.facts().tier.mode();
+    let model = machine.into_model();
+    Answer { usage, reported, id, items, model, mode, output_text_bytes, error, anomaly }
 }
 
 /// Calls `sink` with each generated text of a whole body, as it reads: what [`Answer::output_text_bytes`] adds up.
@@ -83,6 +87,44 @@ mod tests {
         let bytes: usize = all.iter().map(String::len).sum();
         assert_eq!(read(dialect, body.as_bytes()).output_text_bytes, bytes as u64, "{body}");
         all
+    }
+
+    #[test]
+    fn the_tier_stands_where_each_dialect_has_it() {
+        let usage = r#""usage":{"prompt_tokens":1,"completion_tokens":2,"input_tokens":1,"output_tokens":2"#;
+        for (dialect, body, mode) in [
+            (Dialect::OpenaiChat, format!(r#"{{"choices":[],"service_tier":"flex",{usage}}}}}"#), Some(Mode::Flex)),
+            (Dialect::OpenaiChat, format!(r#"{{"choices":[],"service_tier":"default",{usage}}}}}"#), None),
+            (Dialect::OpenaiChat, format!(r#"{{"choices":[],"service_tier":null,{usage}}}}}"#), None),
+            (
+                Dialect::OpenaiResponses,
+                format!(r#"{{"id":"r","status":"completed","service_tier":"priority",{usage}}}}}"#),
+                Some(Mode::Priority),
+            ),
+            (
+                Dialect::AnthropicMessages,
+                format!(r#"{{"type":"message","content":[],{usage},"service_tier":"batch"}}}}"#),
+                Some(Mode::Batch),
+            ),
+            (
+                Dialect::AnthropicMessages,
+                format!(r#"{{"type":"message","content":[],{usage},"service_tier":"standard","speed":"fast"}}}}"#),
+                Some(Mode::Fast),
+            ),
+            (
+                Dialect::GeminiGenerate,
+                r#"{"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,"trafficType":"PROVISIONED_THROUGHPUT"}}"#.to_owned(),
+                Some(Mode::Provisioned),
+            ),
+            (
+                Dialect::GeminiGenerate,
+                r#"{"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2,"trafficType":"ON_DEMAND","serviceTier":"flex"}}"#.to_owned(),
+                Some(Mode::Flex),
+            ),
+        ] {
+            let answer = read(dialect, body.as_bytes());
+            assert_eq!((answer.mode, answer.usage.total()), (mode, Some(3)), "{body}");
+        }
     }
 
     #[test]

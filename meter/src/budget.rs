@@ -39,6 +39,11 @@ impl Reservation {
         self.amount
     }
 
+    /// The same for a budget that was put in another unit meanwhile, in which it holds `amount`.
+    pub fn restated(self, amount: u64) -> Reservation {
+        Reservation { amount, ..self }
+    }
+
     /// When it was made: what it comes to is spent in the window of that moment.
     pub fn at_us(&self) -> i64 {
         self.at_us
@@ -136,6 +141,12 @@ impl Spending {
                 self.told.note(*threshold, budget, now_us);
             }
         }
+    }
+
+    /// What is held is `reserved` from now on: the same exchanges, in another unit. Their reservations have to be
+    /// [restated](Reservation::restated) before they are settled.
+    pub fn restate(&mut self, reserved: u64) {
+        self.reserved = reserved;
     }
 
     /// Holds room for `amount`.

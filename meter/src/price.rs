@@ -17,11 +17,16 @@ pub enum Mode {
     Priority,
     /// On faster machines (OpenAI's `service_tier: fast`, Anthropic's `speed: fast`).
     Fast,
+    /// With capacity that was paid before (OpenAI's scale tier, Google's provisioned throughput).
+    Provisioned,
+    /// In a way that this program does not know.
+    Other,
 }
 
 impl Mode {
     /// Every mode, in order of declaration.
-    pub const ALL: [Mode; 4] = [Mode::Batch, Mode::Flex, Mode::Priority, Mode::Fast];
+    pub const ALL: [Mode; 6] =
+        [Mode::Batch, Mode::Flex, Mode::Priority, Mode::Fast, Mode::Provisioned, Mode::Other];
 
     /// The stable word used in files.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +35,8 @@ impl Mode {
             Mode::Flex => "flex",
             Mode::Priority => "priority",
             Mode::Fast => "fast",
+            Mode::Provisioned => "provisioned",
+            Mode::Other => "other",
         }
     }
 }

@@ -214,7 +214,8 @@ impl Sliding {
         self.sum
     }
 
-    /// Adds an amount at `now_us`, saturating. Time that goes backwards counts as standing still.
+    /// Adds an amount at `now_us`, saturating. Time that goes backwards counts as standing still, unless it goes back by more
+    /// than the window: then what was added keeps its age.
     pub fn add(&mut self, now_us: i64, amount: u64) {
         self.advance(now_us);
         self.put(self.newest, amount);
@@ -223,7 +224,7 @@ impl Sliding {
     /// Adds an amount that belongs to an earlier moment; nothing if that is forgotten already.
     pub fn add_at(&mut self, now_us: i64, at_us: i64, amount: u64) {
         self.advance(now_us);
-        if let Some(step) = self.remembered(at_us) {
+        if let Some(step) = self.remembered(now_us, at_us) {
             self.put(step, amount);
         }
     }
@@ -231,7 +232,7 @@ impl Sliding {
     /// Takes back an amount that was added at `at_us`; nothing if that is forgotten already.
     pub fn take_back(&mut self, now_us: i64, at_us: i64, amount: u64) {
         self.advance(now_us);
-        let Some(step) = self.remembered(at_us) else { return };
+        let Some(step) = self.remembered(now_us, at_us) else { return };
         if let Some(slot) = self.slots.get_mut(index(step)) {
             let taken = amount.min(*slot);
             *slot -= taken;
@@ -270,16 +271,25 @@ impl Sliding {
         }
     }
 
-    /// The step of `at_us`, if it is remembered; the newest for what seems to come after it.
-    fn remembered(&self, at_us: i64) -> Option<i64> {
-        let step = at_us.div_euclid(self.step_us).min(self.newest);
+    /// The step of `at_us`, if it is remembered; the newest for what seems to come after it. While a clock that went back
+    /// is behind the newest step, ages count, and not the times that it tells: what is spent by it is spent now.
+    fn remembered(&self, now_us: i64, at_us: i64) -> Option<i64> {
+        let behind = self.newest.saturating_sub(now_us.div_euclid(self.step_us)).max(0);
+        let step = at_us.div_euclid(self.step_us).saturating_add(behind).min(self.newest);
         (self.newest.saturating_sub(step) < SLOTS).then_some(step)
     }
 
     /// Forgets what is too old at `now_us`.
     fn advance(&mut self, now_us: i64) {
         let now = now_us.div_euclid(self.step_us);
+        if self.newest == i64::MIN {
+            self.newest = now;
+            return;
+        }
         if now <= self.newest {
+            if self.newest.saturating_sub(now) >= SLOTS {
+                self.set_back(now);
+            }
             return;
         }
         if now.saturating_sub(self.newest) >= SLOTS {
@@ -293,6 +303,22 @@ impl Sliding {
                 }
             }
         }
+        self.newest = now;
+    }
+}
+
+impl Sliding {
+    /// The clock went back by more than all that is remembered. Every amount keeps its age, so that nothing is forgotten
+    /// early, and nothing remembered until the clock is where it was.
+    fn set_back(&mut self, now: i64) {
+        let mut slots = [0; SLOTS_LENGTH];
+        for age in 0..SLOTS {
+            let amount = self.slots.get(index(self.newest.saturating_sub(age))).copied().unwrap_or_default();
+            if let Some(slot) = slots.get_mut(index(now.saturating_sub(age))) {
+                *slot = amount;
+            }
+        }
+        *self.slots = slots;
         self.newest = now;
     }
 }

@@ -7,6 +7,7 @@ use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::anthropic::AnthropicUsage;
 use crate::dialect::Dialect;
+use memchr::memmem;
 use serde::de::MapAccess;
 
 /// Machine of the Messages dialect: input in `message_start`, every figure in `message_delta` replaces.
@@ -79,7 +80,9 @@ impl Anthropic {
                 let seen = self.shape.read(&KEYS.delta, data, &[]);
                 self.facts.add_event(Dialect::AnthropicMessages, data, &seen);
             }
-            b"content_block_start" | b"content_block_stop" | b"ping" => {}
+            // Thinking is billed as it was, and shown as a summary or not at all.
+            b"content_block_start" => self.facts.hides |= memmem::find(data, b"thinking\"").is_some(),
+            b"content_block_stop" | b"ping" => {}
             _ => {
                 let mut is_block = false;
                 let read = each(data, |envelope: Envelope| {
@@ -135,6 +138,7 @@ impl Anthropic {
                 self.facts.name_model(message.model);
                 if let Some(usage) = message.usage.or(envelope.top.usage) {
                     self.usage.overlay(&usage.at_start());
+                    self.facts.tier.overlay(usage.tier());
                 }
             }
             "message_stop" => {
@@ -181,6 +185,7 @@ impl Anthropic {
 
     fn report(&mut self, usage: AnthropicUsage) {
         self.usage.overlay(&usage);
+        self.facts.tier.overlay(self.usage.tier());
         if usage.has_output() {
             self.facts.cover();
         }

@@ -6,6 +6,7 @@ use super::shape::Shape;
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::openai::OpenaiUsage;
+use super::usage::tier::Tier;
 use crate::dialect::Dialect;
 use serde::de::MapAccess;
 
@@ -29,6 +30,7 @@ struct Chunk {
     choices: Option<Vec<Choice>>,
     groq: Option<Groq>,
     error: Option<Box<str>>,
+    tier: Tier,
     /// Something a client may want besides usage.
     payload: bool,
 }
@@ -54,6 +56,7 @@ impl Object for Chunk {
             "usage" => self.usage = object(map)?,
             "choices" => self.choices = list(map)?,
             "x_groq" => self.groq = object(map)?,
+            "service_tier" => self.tier = Tier::of_word(word(map)?),
             "error" => self.error = error(map)?,
             "prompt_filter_results"
             | "citations"
@@ -185,6 +188,7 @@ impl Chat {
             self.facts.id = chunk.id;
         }
         self.facts.name_model(chunk.model);
+        self.facts.tier.overlay(chunk.tier);
         let groq = chunk.groq.unwrap_or_default();
         let reported = chunk.usage.or(groq.usage).or_else(|| choices.iter().find_map(|choice| choice.usage));
         if let Some(usage) = reported {

@@ -3,6 +3,7 @@
 use super::heard::Heard;
 use super::shape::Seen;
 use super::usage::Converted;
+use super::usage::tier::Tier;
 use crate::deltas::Block;
 use crate::dialect::Dialect;
 use narrows_meter::Usage;
@@ -14,6 +15,8 @@ const MODEL_TRIES: u8 = 8;
 pub(crate) struct Facts {
     /// The first model the provider named.
     pub(crate) model: Option<Box<str>>,
+    /// How the provider says that it works on it.
+    pub(crate) tier: Tier,
     model_tries: u8,
     /// Id of the response in progress.
     pub(crate) id: Option<Box<str>>,
@@ -25,6 +28,8 @@ pub(crate) struct Facts {
     covered: u64,
     /// That text itself, if somebody wants it.
     pub(crate) heard: Heard,
+    /// Some of what was generated is not shown, or not as it was: thinking is given as a summary, encrypted, or left out.
+    pub(crate) hides: bool,
     /// The dialect's end was seen.
     pub(crate) terminal: bool,
     /// Generation was said to be finished and no text came after that.

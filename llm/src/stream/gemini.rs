@@ -122,6 +122,7 @@ impl Gemini {
         self.facts.name_model(chunk.model);
         if let Some(usage) = chunk.usage {
             self.usage.overlay(&usage);
+            self.facts.tier.overlay(usage.tier());
             if self.usage.convert().usage.output().is_some() {
                 self.facts.cover();
             }

@@ -27,7 +27,7 @@ use crate::dialect::Dialect;
 use bytes::Bytes;
 use hold::{Cut, Hold};
 use machine::Machine;
-use narrows_meter::Usage;
+use narrows_meter::{Mode, Usage};
 use narrows_sse::Framer;
 
 pub use documents::Documents;
@@ -118,12 +118,16 @@ pub struct Outcome {
     pub items: Vec<Box<str>>,
     /// The model the provider says it used.
     pub model: Option<Box<str>>,
+    /// How it says that it worked on it, where that changes the price; `None` for the ordinary way.
+    pub mode: Option<Mode>,
     /// Generated text, in bytes (an estimate).
     pub output_text_bytes: u64,
     /// The part of it that came after the provider last reported output.
     pub unreported_text_bytes: u64,
     /// The text itself, as far as it was not taken before. Empty unless [`StreamOptions::hear`] is set.
     pub heard: Heard,
+    /// Whether more may have been generated than is shown, without its being told apart: hidden or summarized thinking.
+    pub hides: bool,
     /// Figures contradicted each other (a part above its whole, a total that fits nothing); `usage` is the best reading.
     pub anomaly: bool,
     /// Bytes that passed uninspected because something exceeded [`CARRY_LIMIT`], in whole chunks.
@@ -264,6 +268,8 @@ impl StreamDecoder {
             hidden_bytes,
             id: facts.id.clone(),
             items: facts.items.clone(),
+            mode: facts.tier.mode(),
+            hides: facts.hides,
             model: self.machine.into_model(),
         }
     }
@@ -375,6 +381,27 @@ mod tests {
             r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#,
         );
         assert_eq!((delta.reported, delta.output_tokens()), (Reported::Complete, Some(7)));
+    }
+
+    #[test]
+    fn hidden_thinking_and_the_tier_are_told_at_any_split() {
+        let stream = |block: &str| {
+            format!(
+                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"usage\":{{\"input_tokens\":9,\"service_tier\":\"priority\"}}}}}}\n\n\
+                 event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"content_block\":{{\"type\":\"{block}\"}}}}\n\n\
+                 event: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{}},\"usage\":{{\"output_tokens\":7}}}}\n\n"
+            )
+        };
+        for (block, hides) in [("text", false), ("thinking", true), ("redacted_thinking", true)] {
+            let wire = Bytes::from(stream(block));
+            for cut in 0..wire.len() {
+                let mut decoder = StreamDecoder::new(Dialect::AnthropicMessages, StreamOptions::default());
+                decoder.push(wire.slice(..cut), &mut |_| ());
+                decoder.push(wire.slice(cut..), &mut |_| ());
+                let outcome = decoder.finish(&mut |_| ());
+                assert_eq!((outcome.hides, outcome.mode), (hides, Some(Mode::Priority)), "{block} at {cut}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::lenient::{Object, each, error, list, object, one, whole, word};
 use super::text::{self, KEYS};
 use super::usage::Converted;
 use super::usage::openai::OpenaiUsage;
+use super::usage::tier::Tier;
 use crate::deltas::{Block, response_block};
 use serde::de::MapAccess;
 
@@ -31,6 +32,7 @@ struct Response {
     usage: Option<OpenaiUsage>,
     error: Option<Box<str>>,
     code: Option<Box<str>>,
+    tier: Tier,
     output: Vec<Item>,
 }
 
@@ -70,6 +72,7 @@ impl Object for Response {
             "usage" => self.usage = object(map)?,
             "error" => self.error = error(map)?,
             "code" => self.code = word(map)?,
+            "service_tier" => self.tier = Tier::of_word(word(map)?),
             "output" => self.output = list(map)?.unwrap_or_default(),
             _ => return Ok(false),
         }
@@ -175,6 +178,7 @@ impl Responses {
             self.facts.id = response.id.take();
         }
         self.facts.name_model(response.model);
+        self.facts.tier.overlay(response.tier);
         // The event that ends a response names all of them.
         if !response.output.is_empty() {
             self.facts.items = response.output.into_iter().filter_map(|item| item.id).collect();

@@ -86,10 +86,20 @@ fn what_is_taken_back_is_taken_from_its_own_step() {
 fn clocks_that_go_back_forget_nothing() {
     let mut window = Sliding::new(60 * SECOND_US);
     window.add(100 * SECOND_US, 5);
-    window.add(10 * SECOND_US, 1);
-    assert_eq!(window.sum(0), 6);
-    assert_eq!(window.sum(160 * SECOND_US), 6);
+    // By less than the window: as if it stood still.
+    window.add(60 * SECOND_US, 1);
+    window.add_at(60 * SECOND_US, 60 * SECOND_US, 1);
+    assert_eq!(window.sum(40 * SECOND_US), 7);
+    assert_eq!(window.sum(160 * SECOND_US), 7, "all of it was spent when the clock said a hundred");
     assert_eq!(window.sum(161 * SECOND_US), 0);
+    // By more: everything keeps its age.
+    window.add(1_000 * SECOND_US, 5);
+    window.add(1_020 * SECOND_US, 3);
+    window.add_at(10 * SECOND_US, 10 * SECOND_US, 1);
+    assert_eq!(window.sum(50 * SECOND_US), 9, "forty seconds later the oldest is sixty seconds old");
+    assert_eq!(window.sum(51 * SECOND_US), 4);
+    assert_eq!(window.sum(70 * SECOND_US), 4);
+    assert_eq!(window.sum(71 * SECOND_US), 0);
 }
 
 #[test]
@@ -138,6 +148,28 @@ proptest! {
     fn windows_are_total(zone in zone(), period in proptest::sample::select(Period::ALL.to_vec()), at in any::<i64>()) {
         let span = Calendar::new(period, zone).unwrap().span(at);
         prop_assert!(span.start_us <= at && at <= span.end_us);
+    }
+
+    /// Whatever the clock does, what is spent now counts for the whole window.
+    #[test]
+    fn what_is_added_counts_until_its_time_whatever_the_clock_did_before(
+        clock in proptest::collection::vec(0_i64..100_000, 1..20),
+        at in 0_i64..100_000,
+        waits in proptest::collection::vec(0_i64..100, 0..10),
+    ) {
+        let length = 6_000;
+        let mut window = Sliding::new(length);
+        for now in clock {
+            window.add_at(now, now, 0);
+        }
+        window.add_at(at, at, 7);
+        let (mut now, mut waited) = (at, 0);
+        for wait in waits {
+            (now, waited) = (now + wait, waited + wait);
+            prop_assert_eq!(window.sum(now), 7);
+        }
+        prop_assert_eq!(window.sum(at + length.max(waited)), 7, "to the end");
+        prop_assert_eq!(window.sum(at + 3 * (length + length / STEPS)), 0);
     }
 
     /// Compared with a log of everything: never less than the true sum, and never more than the true sum of a window that

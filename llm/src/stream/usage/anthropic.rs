@@ -1,7 +1,8 @@
 //! The usage object of Anthropic messages.
 
+use super::tier::Tier;
 use super::{Converted, overlay};
-use crate::stream::lenient::{Object, count, object};
+use crate::stream::lenient::{Object, count, object, word};
 use narrows_meter::Usage;
 use serde::de::MapAccess;
 
@@ -16,6 +17,8 @@ pub(crate) struct AnthropicUsage {
     write_1h: Option<u64>,
     thinking: Option<u64>,
     web_searches: Option<u64>,
+    tier: Tier,
+    speed: Tier,
 }
 
 impl Object for AnthropicUsage {
@@ -34,6 +37,8 @@ impl Object for AnthropicUsage {
                 let details: OutputDetails = object(map)?.unwrap_or_default();
                 self.thinking = details.thinking;
             }
+            "service_tier" => self.tier = Tier::of_word(word(map)?),
+            "speed" => self.speed = Tier::of_word(word(map)?),
             "server_tool_use" => {
                 let tools: ServerTools = object(map)?.unwrap_or_default();
                 self.web_searches = tools.web_searches;
@@ -104,6 +109,8 @@ impl AnthropicUsage {
             (&mut self.thinking, newer.thinking),
             (&mut self.web_searches, newer.web_searches),
         ]);
+        self.tier.overlay(newer.tier);
+        self.speed.overlay(newer.speed);
     }
 
     /// What `message_start` knows: its output is a first estimate, and an input of zero, with nothing of it in a
@@ -112,6 +119,11 @@ impl AnthropicUsage {
         let cached = self.cache_read.unwrap_or(0) + self.cache_write.unwrap_or(0);
         let input = self.input.filter(|input| *input > 0 || cached > 0);
         AnthropicUsage { input, output: None, thinking: None, ..self }
+    }
+
+    /// How the provider worked on it.
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier.and(self.speed)
     }
 
     /// Whether this report says anything about output.

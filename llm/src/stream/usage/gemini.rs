@@ -1,7 +1,8 @@
 //! The `usageMetadata` object of Gemini.
 
+use super::tier::Tier;
 use super::{Converted, overlay};
-use crate::stream::lenient::{Object, count, list, word_is};
+use crate::stream::lenient::{Object, count, list, word, word_is};
 use narrows_meter::Usage;
 use serde::de::MapAccess;
 
@@ -17,6 +18,8 @@ pub(crate) struct GeminiUsage {
     audio_in: Option<u64>,
     audio_cached: Option<u64>,
     audio_out: Option<u64>,
+    tier: Tier,
+    traffic: Tier,
 }
 
 impl Object for GeminiUsage {
@@ -32,6 +35,8 @@ impl Object for GeminiUsage {
             "promptTokensDetails" => self.audio_in = audio(list(map)?),
             "cacheTokensDetails" => self.audio_cached = audio(list(map)?),
             "candidatesTokensDetails" | "responseTokensDetails" => self.audio_out = audio(list(map)?),
+            "serviceTier" => self.tier = Tier::of_word(word(map)?),
+            "trafficType" => self.traffic = Tier::of_word(word(map)?),
             _ => return Ok(false),
         }
         Ok(true)
@@ -73,6 +78,13 @@ impl GeminiUsage {
             (&mut self.audio_cached, newer.audio_cached),
             (&mut self.audio_out, newer.audio_out),
         ]);
+        self.tier.overlay(newer.tier);
+        self.traffic.overlay(newer.traffic);
+    }
+
+    /// How the provider worked on it.
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier.and(self.traffic)
     }
 
     /// Into exclusive buckets. The wire leaves out figures that are zero, so what is missing is taken from the total.

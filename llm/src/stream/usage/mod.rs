@@ -26,6 +26,7 @@
 pub(crate) mod anthropic;
 pub(crate) mod gemini;
 pub(crate) mod openai;
+pub(crate) mod tier;
 
 use narrows_meter::Usage;
 

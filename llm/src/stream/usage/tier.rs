@@ -23,7 +23,8 @@ impl Tier {
     /// What a word means. A word that nobody knows is no ordinary tier, and has no price.
     pub(crate) fn of(word: &str) -> Tier {
         let is = |other: &str| word.eq_ignore_ascii_case(other);
-        if ["default", "standard", "on_demand", "traffic_type_unspecified", "unspecified"].into_iter().any(is) {
+        if ["default", "standard", "on_demand", "traffic_type_unspecified", "unspecified"].into_iter().any(is)
+        {
             Tier::Ordinary
         } else if is("auto") || word.is_empty() {
             // What was asked for, before it is known what it came to.
