@@ -12,13 +12,15 @@ use crate::keystore::{KeyStore, Refresher};
 use crate::objects::Objects;
 use crate::once::Begun;
 use crate::options::LedgerOptions;
-use crate::query::{Dimension, Filter, Page, PageRequest, Reader, Search, UsageRow, Verification};
+use crate::query::{
+    Dimension, Filter, Page, PageRequest, PriceUse, Reader, Search, UsageRow, Verification,
+};
 use crate::queue::Queue;
 use crate::record::Record;
 use crate::spending::{Charge, SpentRow};
 use crate::store;
 use crate::token::Secret;
-use crate::writer::Writer;
+use crate::writer::{SpendingAsked, Writer};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -100,6 +102,19 @@ impl Ledger {
     /// As [`Reader::spending`].
     pub fn spending(&self, from_us: i64, take: &mut dyn FnMut(SpentRow)) -> Result<(), LedgerError> {
         self.reader()?.spending(from_us, take)
+    }
+
+    /// [`Reader::price_uses`] over a connection of its own.
+    ///
+    /// # Errors
+    /// As [`Reader::price_uses`].
+    pub fn price_uses(&self, filter: &Filter) -> Result<Vec<PriceUse>, LedgerError> {
+        self.reader()?.price_uses(filter)
+    }
+
+    /// Asks what was charged since a time by exchanges that were submitted before this call, and by no others. Does not wait.
+    pub fn spending_until_now(&self, from_us: i64) -> SpendingAsked {
+        self.writer.spending(&self.queue, from_us)
     }
 
     /// Whether records can be kept right now: there is room, and the writer is not failing. One or two atomic reads.

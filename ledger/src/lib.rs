@@ -77,7 +77,8 @@ pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scop
 pub use once::{Begun, ONCE_LIFETIME, ONCE_MAX};
 pub use options::{JsonLines, LedgerOptions};
 pub use query::{
-    Cursor, Decided, Dimension, Filter, Page, PageRequest, Reader, Search, UsageRow, Verification,
+    Cursor, DIFFERENCES_MAX, Decided, Differing, Dimension, Filter, Page, PageRequest, PriceUse, Reader, Search, UsageRow,
+    Verification,
 };
 pub use record::{Attempt, Record, Used};
 pub use rollup::Sums;
@@ -86,6 +87,7 @@ pub use token::{
     ADMIN_PREFIX, CHECKSUM_LEN, KEY_PREFIX, Malformed, PUBLIC_ID_LEN, PresentedKey, SECRET_LEN, Secret,
     TOKEN_LEN, TokenKind,
 };
+pub use writer::SpendingAsked;
 
 /// Now, in UTC microseconds since the epoch.
 pub(crate) fn now_us() -> i64 {

@@ -202,7 +202,7 @@ pub struct Page {
 }
 
 /// Whether records and sums agree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// The sums over all stored records, added up anew.
     pub records: Sums,
@@ -210,8 +210,59 @@ pub struct Verification {
     pub rollups: Sums,
     /// The sums of exchanges that left no record, because the queue was full.
     pub overflow: Sums,
-    /// Whether `records` and `rollups` are equal in every figure.
+    /// Whether both are equal in every figure, in every hour, for every provider and model.
     pub consistent: bool,
+    /// Where they are not, at most [`DIFFERENCES_MAX`], the earliest first.
+    pub differing: Vec<Differing>,
+}
+
+/// Most differences that a verification lists.
+pub const DIFFERENCES_MAX: usize = 100;
+
+/// An hour of one provider and model in which records and sums differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Differing {
+    /// The hour (UTC), as `2026-01-31T13:00:00Z`.
+    pub hour: String,
+    /// The provider, empty where there was none.
+    pub provider: String,
+    /// The model asked of it, empty where there was none.
+    pub model: String,
+    /// The sums over the records.
+    pub records: Sums,
+    /// The sums as kept.
+    pub rollups: Sums,
+}
+
+/// Exchanges whose costs were computed with one version of the prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PriceUse {
+    /// The version; 0 for exchanges that needed no prices: what cost nothing, and what reached nobody.
+    pub version: u64,
+    /// How many exchanges.
+    pub requests: u64,
+    /// Their known cost, in nano-dollars.
+    pub cost_nanousd: u64,
+    /// How many of them have an unknown cost.
+    pub cost_unknown: u64,
+    /// When the first of them began, in UTC microseconds since the epoch.
+    pub first_at_us: i64,
+    /// When the last of them began.
+    pub last_at_us: i64,
+}
+
+impl Serialize for PriceUse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_map(Some(6))?;
+        let version = Some(self.version).filter(|version| *version != 0);
+        out.serialize_entry("version", &version.map(|version| format!("{version:016x}")))?;
+        out.serialize_entry("requests", &self.requests)?;
+        out.serialize_entry("cost_nanousd", &self.cost_nanousd)?;
+        out.serialize_entry("cost_unknown", &self.cost_unknown)?;
+        out.serialize_entry("first_at", &crate::json::time(self.first_at_us))?;
+        out.serialize_entry("last_at", &crate::json::time(self.last_at_us))?;
+        out.end()
+    }
 }
 
 /// A read-only view of a store; the file may be in use by a gateway.

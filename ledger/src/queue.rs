@@ -5,7 +5,7 @@ use crate::alerts::Waiting;
 use crate::objects::Change;
 use crate::record::Record;
 use crate::rollup::{OVERFLOW_GROUPS, Overflow};
-use crate::spending::Charge;
+use crate::spending::{Charge, SpentRow};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -18,6 +18,8 @@ pub(crate) enum Message {
     Record(Box<(Record, Vec<Charge>)>),
     /// Write everything before this, make it durable, and answer.
     Flush(SyncSender<()>),
+    /// Write everything before this, and tell what was charged since a time.
+    Spending(i64, SyncSender<Result<Vec<SpentRow>, String>>),
     /// Write everything before this, and end.
     Close,
 }

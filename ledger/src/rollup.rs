@@ -149,6 +149,11 @@ impl Sums {
         own.chain(record.also_used.iter().map(|used| (GroupKey::beside(record, used), Sums::beside(used))))
     }
 
+    /// Whether every figure is nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        *self == Sums::default()
+    }
+
     /// Adds `other`, saturating.
     pub fn add(&mut self, other: &Sums) {
         let mut figures = self.to_array();

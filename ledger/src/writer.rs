@@ -12,7 +12,7 @@ use crate::queue::{Message, Queue};
 use crate::record::Record;
 use crate::rollup::Overflow;
 use crate::segment::pack::Packer;
-use crate::spending::Charges;
+use crate::spending::{Charges, SpentRow};
 use crate::store;
 use crate::store::records::{Batch, BatchWriter, RollUp};
 use rusqlite::Connection;
@@ -99,6 +99,12 @@ impl Writer {
         Err(not_flushed(queue))
     }
 
+    pub(crate) fn spending(&self, queue: &Queue, from_us: i64) -> SpendingAsked {
+        let (done, answer) = sync_channel(1);
+        let sent = queue.order(Message::Spending(from_us, done));
+        SpendingAsked(sent.then_some(answer))
+    }
+
     pub(crate) fn close(&self, queue: &Queue, patience: Duration) -> Result<(), LedgerError> {
         let Some(thread) = lock(&self.running).take() else { return Ok(()) };
         let flushed = self.flush(queue, patience);
@@ -107,6 +113,22 @@ impl Writer {
         // A panic of the thread was reported by the panic hook; what it means here is in `flushed`.
         drop(thread.join());
         flushed
+    }
+}
+
+/// What was charged up to the moment of asking, as soon as the writer has it.
+#[derive(Debug)]
+pub struct SpendingAsked(Option<Receiver<Result<Vec<SpentRow>, String>>>);
+
+impl SpendingAsked {
+    /// Waits for it, for at most `patience`.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFlushed`] when not everything before it could be written in time, or the store cannot be read.
+    pub fn wait(self, patience: Duration) -> Result<Vec<SpentRow>, LedgerError> {
+        let silent = || LedgerError::NotFlushed { cause: "the writer did not answer".to_owned() };
+        let answer = self.0.and_then(|answer| answer.recv_timeout(patience).ok()).ok_or_else(silent)?;
+        answer.map_err(|cause| LedgerError::NotFlushed { cause })
     }
 }
 
@@ -129,6 +151,8 @@ enum Drained {
     Full,
     /// Somebody waits for all of it to be durable.
     Flush(SyncSender<()>),
+    /// Somebody asks what was charged up to here.
+    Spending(i64, SyncSender<Result<Vec<SpentRow>, String>>),
     /// The ledger closes.
     Close,
 }
@@ -189,6 +213,12 @@ impl Work {
                         let _gone = done.send(());
                     }
                 }
+                Drained::Spending(from_us, done) => {
+                    if written != Written::Abandoned {
+                        // As above.
+                        let _gone = done.send(self.spending(from_us));
+                    }
+                }
                 Drained::Close => break,
                 Drained::Empty => {
                     if written == Written::Nothing {
@@ -198,6 +228,13 @@ impl Work {
                 }
             }
         }
+    }
+
+    /// What was charged since a time, up to the batch that was written last.
+    fn spending(&self, from_us: i64) -> Result<Vec<SpentRow>, String> {
+        let mut rows = Vec::new();
+        let read = store::spending::read(&self.connection, from_us, &mut |row| rows.push(row));
+        read.map(|()| rows).map_err(|error| error.to_string())
     }
 
     /// Packs what is in the queue, up to one batch.
@@ -217,6 +254,7 @@ impl Work {
                     }
                 }
                 Ok(Message::Flush(done)) => break Drained::Flush(done),
+                Ok(Message::Spending(from_us, done)) => break Drained::Spending(from_us, done),
                 // Without senders nobody will ever send again.
                 Ok(Message::Close) | Err(TryRecvError::Disconnected) => break Drained::Close,
                 Err(TryRecvError::Empty) => break Drained::Empty,

@@ -140,6 +140,32 @@ impl Reader {
         Ok(places)
     }
 
+    /// Hands on every record that matches, in the order in which they were stored. Reads all segments of the time asked for,
+    /// in one consistent view.
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`], or a failure of the store.
+    pub fn each(&self, filter: &Filter, take: &mut dyn FnMut(&Record)) -> Result<(), LedgerError> {
+        if self.version < WITH_RECORDS {
+            return Ok(());
+        }
+        let search = Search { filter: filter.clone(), ..Search::default() };
+        let (from, to) = (filter.from_us.unwrap_or(i64::MIN), filter.to_us.unwrap_or(i64::MAX));
+        let view = self.connection.unchecked_transaction()?;
+        let mut statement = view.prepare(
+            "SELECT id, records, body FROM segments WHERE last_at_us >= ?1 AND first_at_us < ?2 ORDER BY id",
+        )?;
+        let mut rows = statement.query(params![from, to])?;
+        while let Some(row) = rows.next()? {
+            let segment: i64 = row.get(0)?;
+            let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+            let records =
+                unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
+            records.iter().filter(|record| search.matches(record)).for_each(&mut *take);
+        }
+        Ok(())
+    }
+
     /// The record with this id.
     ///
     /// # Errors
@@ -221,6 +247,28 @@ mod tests {
         (0..count).for_each(|number| ledger.submit(sample::record(number)));
         ledger.flush(Duration::from_secs(60)).unwrap();
         (folder, ledger)
+    }
+
+    #[test]
+    fn each_record_that_matches_is_handed_on_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = LedgerOptions { batch_limit: 7, ..LedgerOptions::default() };
+        let ledger = Ledger::open(&folder.path().join("n.db"), options).unwrap();
+        let records: Vec<Record> = (0..40).map(sample::record).collect();
+        records.iter().for_each(|record| ledger.submit(record.clone()));
+        ledger.flush(Duration::from_secs(60)).unwrap();
+        let (from_us, to_us) = (records[5].started_at_us, records[30].started_at_us);
+        let filter = Filter {
+            from_us: Some(from_us),
+            to_us: Some(to_us),
+            provider: Some("anthropic".into()),
+            ..Filter::default()
+        };
+        let mut found = Vec::new();
+        ledger.reader().unwrap().each(&filter, &mut |record| found.push(record.clone())).unwrap();
+        let expected: Vec<Record> =
+            records[5..30].iter().filter(|record| record.provider.is_some()).cloned().collect();
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Sums by group, and whether they are right.
 
-use super::{Dimension, Filter, Reader, Search, UsageRow, Verification};
+use super::{DIFFERENCES_MAX, Differing, Dimension, Filter, PriceUse, Reader, Search, UsageRow, Verification};
 use crate::error::LedgerError;
 use crate::json;
-use crate::rollup::{HOUR_US, SUMS, Sums, hour_of};
+use crate::rollup::{GroupKey, HOUR_US, SUMS, Sums, hour_of};
 use crate::segment::cut;
 use crate::segment::unpack::unpack;
 use crate::store::migrate::WITH_RECORDS;
@@ -99,6 +99,34 @@ impl Reader {
         Ok(Some(found))
     }
 
+    /// With which versions of prices the costs of what matches were computed, the one that was used first coming first. Reads
+    /// every record of the time asked for.
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`], or a failure of the store.
+    pub fn price_uses(&self, filter: &Filter) -> Result<Vec<PriceUse>, LedgerError> {
+        let mut uses: BTreeMap<u64, PriceUse> = BTreeMap::new();
+        self.each(filter, &mut |record| {
+            let (version, at_us) = (record.prices, record.started_at_us);
+            let one = uses.entry(version).or_insert(PriceUse {
+                version,
+                requests: 0,
+                cost_nanousd: 0,
+                cost_unknown: 0,
+                first_at_us: at_us,
+                last_at_us: at_us,
+            });
+            one.requests += 1;
+            one.cost_nanousd = one.cost_nanousd.saturating_add(record.known_cost());
+            one.cost_unknown += u64::from(record.total_cost().nano_usd().is_none());
+            one.first_at_us = one.first_at_us.min(at_us);
+            one.last_at_us = one.last_at_us.max(at_us);
+        })?;
+        let mut uses: Vec<PriceUse> = uses.into_values().collect();
+        uses.sort_by_key(|one| (one.first_at_us, one.version));
+        Ok(uses)
+    }
+
     /// Adds up every stored record anew and compares with the sums kept by hour. Reads the whole store, in one
     /// consistent view.
     ///
@@ -106,8 +134,20 @@ impl Reader {
     /// [`LedgerError::Damaged`] for a segment that cannot be read, or a failure of the store.
     pub fn verify(&self) -> Result<Verification, LedgerError> {
         let mut found = [Sums::default(); 3];
+        let mut places: BTreeMap<Place, [Sums; 2]> = BTreeMap::new();
         if self.version >= WITH_RECORDS {
             let view = self.connection.unchecked_transaction()?;
+            let mut add = |kind: usize, hour: i64, names: [&str; 2], sums: &Sums| {
+                if let Some(total) = found.get_mut(kind) {
+                    total.add(sums);
+                }
+                if kind < 2 && !sums.is_nothing() {
+                    let place = (hour, names.map(str::to_owned));
+                    if let Some(total) = places.entry(place).or_default().get_mut(kind) {
+                        total.add(sums);
+                    }
+                }
+            };
             let mut statement = view.prepare("SELECT id, records, body FROM segments")?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -115,20 +155,49 @@ impl Reader {
                 let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
                 let records =
                     unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
-                records.iter().flat_map(Sums::split).for_each(|(_, sums)| found[0].add(&sums));
+                for record in &records {
+                    let hour = hour_of(record.started_at_us);
+                    Sums::split(record).for_each(|(group, sums)| add(0, hour, place_of(&group), &sums));
+                }
             }
-            let sql = format!("SELECT hour, group_id, overflow, {} FROM rollups", Sums::COLUMNS.join(", "));
-            unrolled(&view, rolled_up_to(&view)?)?.values().for_each(|sums| found[1].add(sums));
+            for ((hour, group), sums) in &unrolled(&view, rolled_up_to(&view)?)? {
+                add(1, *hour, place_of(group), sums);
+            }
+            let sql = format!(
+                "SELECT hour, group_id, overflow, {}, provider, model FROM rollups JOIN groups ON groups.id = group_id",
+                Sums::COLUMNS.join(", ")
+            );
             let mut statement = view.prepare(&sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let is_overflow: bool = row.get(2)?;
-                found[if is_overflow { 2 } else { 1 }].add(&sums_of(row)?);
+                let names = [3 + SUMS, 4 + SUMS].map(|column| row.get::<_, String>(column));
+                let [provider, model] = names;
+                let (provider, model) = (provider?, model?);
+                add(if is_overflow { 2 } else { 1 }, row.get(0)?, [&provider, &model], &sums_of(row)?);
             }
         }
         let [records, rollups, overflow] = found;
-        Ok(Verification { records, rollups, overflow, consistent: records == rollups })
+        let differing: Vec<Differing> = places
+            .into_iter()
+            .filter(|(_, [records, rollups])| records != rollups)
+            .take(DIFFERENCES_MAX)
+            .map(|((hour, [provider, model]), [records, rollups])| {
+                let hour = json::time(hour.saturating_mul(HOUR_US)).unwrap_or_default();
+                let hour = hour.replace(".000000", "");
+                Differing { hour, provider, model, records, rollups }
+            })
+            .collect();
+        let consistent = records == rollups && differing.is_empty();
+        Ok(Verification { records, rollups, overflow, consistent, differing })
     }
+}
+
+/// Where sums are compared: hour, provider and model.
+type Place = (i64, [String; 2]);
+
+fn place_of(group: &GroupKey) -> [&str; 2] {
+    [group.provider.as_deref(), group.model.as_deref()].map(|name| cut(name.unwrap_or_default()))
 }
 
 /// The groups that match, each with the value of every dimension but time.
