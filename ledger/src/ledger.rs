@@ -12,9 +12,7 @@ use crate::keystore::{KeyStore, Refresher};
 use crate::objects::Objects;
 use crate::once::Begun;
 use crate::options::LedgerOptions;
-use crate::query::{
-    Dimension, Filter, Page, PageRequest, PriceUse, Reader, Search, UsageRow, Verification,
-};
+use crate::query::{Dimension, Filter, Page, PageRequest, PriceUse, Reader, Search, UsageRow, Verification};
 use crate::queue::Queue;
 use crate::record::Record;
 use crate::spending::{Charge, SpentRow};

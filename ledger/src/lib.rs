@@ -77,8 +77,8 @@ pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scop
 pub use once::{Begun, ONCE_LIFETIME, ONCE_MAX};
 pub use options::{JsonLines, LedgerOptions};
 pub use query::{
-    Cursor, DIFFERENCES_MAX, Decided, Differing, Dimension, Filter, Page, PageRequest, PriceUse, Reader, Search, UsageRow,
-    Verification,
+    Cursor, DIFFERENCES_MAX, Decided, Differing, Dimension, Filter, Page, PageRequest, PriceUse, Reader,
+    Search, UsageRow, Verification,
 };
 pub use record::{Attempt, Record, Used};
 pub use rollup::Sums;

@@ -6,7 +6,6 @@ use crate::config::{Loaded, Problems};
 use crate::configuration::{Configuration, Trigger};
 use crate::credentials::{self, Credentials};
 use crate::gateway::{Gateway, Phase};
-use crate::limits::Limits;
 use crate::listen::accept::Bound;
 use crate::listen::h2::H2;
 use crate::listen::tls;
@@ -190,9 +189,9 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     reload::reconcile(&ledger, &settings).map_err(Problems::new)?;
     let configuration = Configuration::new(loaded);
     let snapshot = Snapshot::new(&settings, None)?;
-    let history = Limits::history(&snapshot.rules, None, &ledger)?;
     let gateway = Gateway::new(snapshot, configuration, ledger, Metrics::new()?);
     let snapshot = gateway.snapshot();
+    let history = gateway.limits.history(&snapshot.rules, None, &gateway.ledger)?;
     gateway.limits.apply(&snapshot.rules, &history);
     if !snapshot.rules.is_empty() {
         tracing::info!("budgets and rate limits are counted in this process, and shared with no other");

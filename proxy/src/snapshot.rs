@@ -8,7 +8,8 @@ use crate::config::Secret;
 use crate::config::paths::PathRule;
 use crate::config::pattern::Pattern;
 use crate::config::settings::{
-    self, AskForUsage, ClientCredentials, Http2, Limits, Objects, PriceSettings, Settings, Timeouts,
+    self, AskForUsage, ClientCredentials, Http2, Limits, Objects, OnClientGone, PriceSettings, Settings,
+    Timeouts,
 };
 use crate::guard::Guard;
 use crate::limits::Rules;
@@ -54,6 +55,8 @@ pub(crate) struct Provider {
     pub(crate) realtime: bool,
     /// Time-outs.
     pub(crate) timeouts: Timeouts,
+    /// What becomes of answers whose clients leave.
+    pub(crate) on_client_gone: OnClientGone,
     /// After how much silence of its streams a client hears from the gateway; `None` for never.
     pub(crate) ping: Option<Duration>,
     /// Paths beside inference that it serves.
@@ -294,6 +297,11 @@ impl Snapshot {
         &self.routes
     }
 
+    /// The prices.
+    pub(crate) fn prices(&self) -> &PriceSettings {
+        &self.prices
+    }
+
     /// Version of the prices.
     pub(crate) fn prices_version(&self) -> u64 {
         *self.prices_version.get_or_init(|| self.prices.version())
@@ -482,6 +490,7 @@ impl Provider {
             },
             realtime: settings.realtime,
             timeouts: settings.timeouts.clone(),
+            on_client_gone: settings.on_client_gone,
             ping: settings.streams.ping,
             tariff: general.prices.tariff(&settings.name, settings.kind)?,
             pool,

@@ -1,6 +1,8 @@
 //! Sums by group, and whether they are right.
 
-use super::{DIFFERENCES_MAX, Differing, Dimension, Filter, PriceUse, Reader, Search, UsageRow, Verification};
+use super::{
+    DIFFERENCES_MAX, Differing, Dimension, Filter, PriceUse, Reader, Search, UsageRow, Verification,
+};
 use crate::error::LedgerError;
 use crate::json;
 use crate::rollup::{GroupKey, HOUR_US, SUMS, Sums, hour_of};

@@ -4,7 +4,8 @@
 use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
 use super::directory::{self, Organizations, Projects, ServiceAccounts, Teams, Users};
 use super::{
-    Context, alerts, audit, bulk, config, coverage, keys, limits, openapi, reports, status, targets, tokens,
+    Context, alerts, audit, bulk, config, coverage, keys, limits, openapi, prices, reports, status, targets,
+    tokens,
 };
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
@@ -107,6 +108,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     post "/config/reload" CHANGE_ALL config::reload,
     get "/budgets" LOOK_AT_ALL limits::budgets,
     get "/limits" LOOK_AT_ALL limits::rate_limits,
+    get "/prices" LOOK_AT_ALL prices::prices,
     get "/targets" LOOK_AT_ALL targets::list,
     get "/targets/{id}" LOOK_AT_ALL targets::show,
     post "/targets/{id}/drain" CHANGE_ALL targets::drain,

@@ -21,6 +21,7 @@ mod input;
 mod keys;
 mod limits;
 mod openapi;
+mod prices;
 mod reports;
 mod status;
 mod targets;

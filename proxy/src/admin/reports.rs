@@ -10,7 +10,9 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use narrows_ledger::query::PAGE_LIMIT;
-use narrows_ledger::{Cursor, Decided, Dimension, Filter, PageRequest, Record, Search, UsageRow};
+use narrows_ledger::{
+    Cursor, Decided, Dimension, Filter, Ledger, PageRequest, PriceUse, Record, Search, UsageRow,
+};
 use narrows_policy::{Reason, TrafficClass};
 use serde::Serialize;
 use std::sync::Arc;
@@ -22,6 +24,9 @@ const PAGE_DEFAULT: usize = 100;
 #[derive(Serialize)]
 pub(super) struct Usage {
     usage: Vec<UsageRow>,
+    /// The versions of the prices, if they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prices: Option<Vec<PriceUse>>,
 }
 
 /// A page of records.
@@ -93,9 +98,16 @@ pub(super) async fn usage(
     let words = Dimension::ALL.map(Dimension::as_str).join(", ");
     let accepted = format!("names of dimensions with commas between them, each once: {words}");
     let by = parameters.take_as("by", &accepted, dimensions)?.unwrap_or_default();
+    let truth = |text: &str| text.parse::<bool>().ok();
+    let with_prices = parameters.take_as("prices", "true or false", truth)?.unwrap_or(false);
     parameters.end()?;
     let organization = filter.organization.clone();
-    let usage = store(&context, move |ledger| ledger.usage(&filter, &by)).await?;
+    let ask = move |ledger: &Ledger| {
+        let usage = ledger.usage(&filter, &by)?;
+        let prices = with_prices.then(|| ledger.price_uses(&filter)).transpose()?;
+        Ok((usage, prices))
+    };
+    let (usage, prices) = store(&context, ask).await?;
     let deed = Deed {
         action: "usage_read",
         target: "usage".to_owned(),
@@ -104,7 +116,7 @@ pub(super) async fn usage(
         rows: Some(usage.len()),
     };
     audit(&context, &actor, deed).await?;
-    Ok(Json(Usage { usage }))
+    Ok(Json(Usage { usage, prices }))
 }
 
 /// One page of single records, the last settled first.

@@ -11,8 +11,8 @@ pub(crate) use directory::{DirectoryArguments, DirectoryCommand, EntryArguments,
 pub(crate) use keys::{CreateArguments, CreateCommand, KeysArguments, KeysCommand};
 pub(crate) use prices::{DiffArguments, ImportArguments, PricesArguments, PricesCommand, ShowArguments};
 pub(crate) use reports::{
-    AuditArguments, CoverageArguments, FilterArguments, MeterArguments, RecordsArguments, SearchArguments,
-    SplitWord, UsageArguments,
+    AuditArguments, CoverageArguments, FilterArguments, MeterArguments, ReconcileArguments, RecordsArguments,
+    SearchArguments, SplitWord, UsageArguments, UsageCommand, VerifyArguments,
 };
 
 use super::remote::RemoteArguments;

@@ -10,6 +10,16 @@ use std::time::{Duration, Instant};
 
 /// Most bytes of an answer that are read; those of `/readyz` are some hundred.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+/// Most bytes of a page of metrics.
+const METRICS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Status and body of a page that is served without TLS, of at most 64 MiB.
+///
+/// # Errors
+/// When nobody answers within `patience`, or does not speak HTTP.
+pub(crate) fn fetch(url: &str, patience: Duration) -> Result<(u16, String)> {
+    parse(&ask_within(url, patience, METRICS_BYTES_MAX)?)
+}
 
 /// Asks, prints the body of the answer, and succeeds if it is a 200.
 pub(crate) fn health(arguments: &HealthArguments, console: &mut Console<'_>) -> Result<Outcome> {
@@ -28,6 +38,10 @@ pub(crate) fn health(arguments: &HealthArguments, console: &mut Console<'_>) -> 
 
 /// Sends one request over a connection of its own and reads until the end, all within `patience`.
 fn ask(url: &str, patience: Duration) -> Result<Vec<u8>> {
+    ask_within(url, patience, ANSWER_BYTES_MAX)
+}
+
+fn ask_within(url: &str, patience: Duration, bytes_max: u64) -> Result<Vec<u8>> {
     let (authority, path) = split(url)?;
     let until = Instant::now() + patience;
     let left = || match until.checked_duration_since(Instant::now()) {
@@ -48,8 +62,8 @@ fn ask(url: &str, patience: Duration) -> Result<Vec<u8>> {
         if read == 0 {
             return Ok(answer);
         }
-        if answer.len() as u64 > ANSWER_BYTES_MAX {
-            bail!("the answer is longer than {ANSWER_BYTES_MAX} bytes");
+        if answer.len() as u64 > bytes_max {
+            bail!("the answer is longer than {bytes_max} bytes");
         }
     }
 }

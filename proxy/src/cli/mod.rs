@@ -11,12 +11,14 @@ mod config;
 mod connect;
 mod coverage;
 mod credentials;
+mod csv;
 mod demo;
 mod directory;
 mod health;
 mod keys;
 mod meter;
 mod prices;
+mod reconcile;
 mod remote;
 mod report;
 mod rows;
@@ -27,9 +29,10 @@ mod table;
 mod targets;
 mod time;
 mod tokens;
+mod verify;
 
 use anyhow::Result;
-use args::{Arguments, Command};
+use args::{Arguments, Command, UsageCommand};
 use clap::Parser;
 use narrows_ledger::EntryKind;
 use std::ffi::OsString;
@@ -97,7 +100,13 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Tokens(arguments) => tokens::tokens(&arguments, console),
         Command::Alerts(arguments) => alerts::alerts(&arguments, console),
         Command::Audit(arguments) => tokens::audit(&arguments, console),
-        Command::Usage(arguments) => report::usage(&arguments, console),
+        Command::Usage(arguments) => match &arguments.command {
+            None => report::usage(&arguments, console),
+            Some(UsageCommand::Verify(verify)) => verify::verify(verify, &arguments.store, console),
+            Some(UsageCommand::Reconcile(reconcile)) => {
+                reconcile::reconcile(reconcile, &arguments.store, console)
+            }
+        },
         Command::Records(arguments) => report::records(&arguments, console),
         Command::Coverage(arguments) => coverage::coverage(&arguments, console),
         Command::Meter(arguments) => meter::meter(&arguments, console),

@@ -11,8 +11,8 @@ use narrows_ledger::query::PAGE_LIMIT;
 use narrows_ledger::{Decided, Dimension, Filter, PageRequest, Reader, Record, Search, Sums};
 use narrows_policy::{Reason, TrafficClass};
 use serde::Deserialize;
-use serde_json::Value as Json;
 use serde_json::value::RawValue;
+use serde_json::{Value as Json, json};
 
 /// Most records one command shows.
 pub(crate) const RECORDS_MAX: usize = 1_000_000;
@@ -20,21 +20,32 @@ pub(crate) const RECORDS_MAX: usize = 1_000_000;
 /// Sums by group.
 pub(crate) fn usage(arguments: &UsageArguments, console: &mut Console<'_>) -> Result<Outcome> {
     let by = arguments.by.iter().map(|word| dimension(word)).collect::<Result<Vec<_>>>()?;
-    let filter = filter(&arguments.filter)?;
-    let lines = match store::remote(&arguments.store)? {
+    let mut filter = filter(&arguments.filter)?;
+    if let Some(month) = &arguments.month {
+        (filter.from_us, filter.to_us) = time::month_us(month).map(|(from, to)| (Some(from), Some(to)))?;
+    }
+    let with_prices = arguments.prices || arguments.month.is_some();
+    let (lines, prices) = match store::remote(&arguments.store)? {
         None => {
             let reader = store::reader(&store::locate(&arguments.store)?)?;
             let rows = reader.usage(&filter, &by)?;
-            rows.iter().map(serde_json::to_string).collect::<serde_json::Result<Vec<_>>>()?
+            let lines = rows.iter().map(serde_json::to_string).collect::<serde_json::Result<Vec<_>>>()?;
+            let uses = if with_prices { reader.price_uses(&filter)? } else { Vec::new() };
+            (lines, uses.iter().map(serde_json::to_value).collect::<serde_json::Result<Vec<_>>>()?)
         }
         Some(remote) => {
             let by = by.iter().map(|dimension| dimension.as_str()).collect::<Vec<_>>().join(",");
-            let query = query(&filter, &[("by", by)]);
-            texts(&remote.get::<UsageAnswer>(&format!("/usage?{query}"))?.usage)
+            let prices = if with_prices { "true".to_owned() } else { String::new() };
+            let query = query(&filter, &[("by", by), ("prices", prices)]);
+            let answer = remote.get::<UsageAnswer>(&format!("/usage?{query}"))?;
+            (texts(&answer.usage), answer.prices.unwrap_or_default())
         }
     };
     if arguments.store.json {
         lines.iter().try_for_each(|line| writeln!(console.out, "{line}"))?;
+        if with_prices {
+            writeln!(console.out, "{}", json!({"prices": prices}))?;
+        }
         return Ok(Outcome::Fine);
     }
     if lines.is_empty() {
@@ -46,13 +57,47 @@ pub(crate) fn usage(arguments: &UsageArguments, console: &mut Console<'_>) -> Re
         return Ok(Outcome::Fine);
     }
     usage_table(console, &by, &lines)?;
+    if with_prices {
+        prices_used(console, &prices)?;
+    }
     Ok(Outcome::Fine)
+}
+
+/// Which versions of the prices the costs were computed with.
+fn prices_used(console: &mut Console<'_>, prices: &[Json]) -> Result<()> {
+    writeln!(
+        console.out,
+        "\nCosts are those of the time of each exchange, and do not change with prices. Versions of the prices:"
+    )?;
+    let rows: Vec<Vec<String>> = prices
+        .iter()
+        .map(|one| {
+            let figure = |name: &str| one.get(name).and_then(Json::as_u64).unwrap_or(0);
+            let version = one.get("version").and_then(Json::as_str).unwrap_or("none needed");
+            vec![
+                version.to_owned(),
+                text(one, "first_at"),
+                text(one, "last_at"),
+                number(figure("requests")),
+                dollars(figure("cost_nanousd")),
+                number(figure("cost_unknown")),
+            ]
+        })
+        .collect();
+    table::write(
+        console.out,
+        &["VERSION", "FIRST", "LAST", "REQUESTS", "COST", "UNKNOWN"],
+        &[3, 4, 5],
+        &rows,
+    )?;
+    Ok(())
 }
 
 /// What a gateway says about usage.
 #[derive(Deserialize)]
 struct UsageAnswer {
     usage: Vec<Box<RawValue>>,
+    prices: Option<Vec<Json>>,
 }
 
 /// A page of records as a gateway gives it.

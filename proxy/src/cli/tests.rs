@@ -217,6 +217,87 @@ fn reports_show_what_was_recorded() {
     assert_eq!(lines.lines().map(json).filter(|record| record["reason"] == "completed").count(), 3);
 }
 
+#[test]
+fn a_month_is_reported_with_the_versions_of_its_prices() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("n.db");
+    let ledger = narrows_ledger::Ledger::open(&store, narrows_ledger::LedgerOptions::default()).unwrap();
+    let at = |text: &str| narrows_ledger::read_time(text).unwrap();
+    let submit = |id, when: &str, cost, prices| {
+        let cost = narrows_meter::Cost::from(cost);
+        ledger.submit(narrows_ledger::Record {
+            started_at_us: at(when),
+            cost,
+            prices,
+            ..record(id, "m", Some(1))
+        });
+    };
+    submit(1, "2026-09-30T23:59:59Z", Some(7), 0xa);
+    submit(2, "2026-10-01T00:00:00Z", Some(1_500_000_001), 0xa);
+    submit(3, "2026-10-20T12:00:00Z", Some(2), 0xb);
+    submit(4, "2026-10-31T23:59:59Z", None, 0xb);
+    ledger.flush(std::time::Duration::from_secs(10)).unwrap();
+    let report = ["usage", "--month", "2026-10", "--by", "team"];
+    let (code, before, _) = in_store(&store, &report);
+    assert_eq!(code, 0, "{before}");
+    for part in ["$1.5000*", "000000000000000a", "000000000000000b", "do not change with prices"] {
+        assert!(before.contains(part), "{part} in {before}");
+    }
+    let exact = [&report[..], &["--json"]].concat();
+    let (_, lines, _) = in_store(&store, &exact);
+    let rows: Vec<Json> = lines.lines().map(json).collect();
+    assert_eq!(
+        (rows[0]["cost_nanousd"].as_u64(), rows[0]["cost_unknown"].as_u64()),
+        (Some(1_500_000_003), Some(1))
+    );
+    let prices = rows[1]["prices"].as_array().unwrap();
+    assert_eq!(
+        (prices[0]["requests"].as_u64(), prices[0]["cost_nanousd"].as_u64()),
+        (Some(1), Some(1_500_000_001))
+    );
+    assert_eq!((prices[1]["requests"].as_u64(), prices[1]["cost_unknown"].as_u64()), (Some(2), Some(1)));
+    // A month later the prices are others; the report is the same.
+    submit(5, "2026-11-01T00:00:00Z", Some(99), 0xc);
+    ledger.close(std::time::Duration::from_secs(10)).unwrap();
+    assert_eq!(in_store(&store, &report).1, before);
+    assert_eq!(in_store(&store, &exact).1, lines);
+    assert_eq!(in_store(&store, &["usage", "--month", "october"]).0, 1);
+}
+
+#[test]
+fn an_invoice_is_compared_with_the_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("n.db");
+    let ledger = narrows_ledger::Ledger::open(&store, narrows_ledger::LedgerOptions::default()).unwrap();
+    let at = |text: &str| narrows_ledger::read_time(text).unwrap();
+    for (id, day, model) in [(1, "02", "gpt-4o"), (2, "02", "gpt-4o"), (3, "03", "o3")] {
+        let started_at_us = at(&format!("2026-10-{day}T08:00:00Z"));
+        let cost = narrows_meter::Cost::NanoUsd(1_000_000_000);
+        ledger.submit(narrows_ledger::Record { started_at_us, cost, ..record(id, model, Some(100)) });
+    }
+    ledger.close(std::time::Duration::from_secs(10)).unwrap();
+    let file = folder.path().join("invoice.csv");
+    let name = file.display().to_string();
+    let ask = |rows: &str, more: &[&str]| {
+        std::fs::write(&file, rows).unwrap();
+        in_store(&store, &[&["usage", "reconcile", "--provider", "openai", &name], more].concat())
+    };
+    let right = "date,model,requests,input_tokens,output_tokens,cost_usd\n2026-10-02,gpt-4o,2,200,14,2.01\n2026-10-03,o3,1,100,7,1\n";
+    let (code, out, err) = ask(right, &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("$2.0000 / $2.0100") && out.contains("2 of 2 rows agree within 1 %"), "{out}");
+    let (code, out, _) = ask(right, &["--tolerance", "0.1", "--csv"]);
+    assert_eq!(code, 1);
+    assert!(out.lines().nth(1) == Some("2026-10-02,gpt-4o,2,2,200,200,14,14,2,2.01,0,differs"), "{out}");
+    let (code, out, _) = ask("date,model,requests\n2026-10-02,gpt-4o,2\n2026-10-03,other,1\n", &["--json"]);
+    assert_eq!(code, 1);
+    let results: Vec<String> =
+        out.lines().map(|line| json(line)["result"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(results, ["agrees", "only in records", "only in invoice"]);
+    let (code, _, err) = ask("date,model,tokens\n", &[]);
+    assert!(code == 1 && err.contains("the column \"tokens\" is not known"), "{err}");
+}
+
 fn record(id: u128, model: &str, input: Option<u64>) -> narrows_ledger::Record {
     use narrows_policy::{Caller, CapabilitySet, Reason, Surface, TrafficClass};
     let caller = Caller { organization: "o".to_owned(), team: Some("t".to_owned()), ..Caller::default() };

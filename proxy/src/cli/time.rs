@@ -30,6 +30,16 @@ pub(crate) fn point_us(text: &str, sign: i64, now_us: i64) -> Result<i64> {
     Err(anyhow!("`{text}` is not a time; write 24h or 90d, a day as 2026-11-01, or 2026-11-01T08:00:00Z"))
 }
 
+/// A month of the calendar (`2026-10`, UTC): its first moment, and that of the next one.
+pub(crate) fn month_us(text: &str) -> Result<(i64, i64)> {
+    let wrong = || anyhow!("`{text}` is no month; write 2026-10");
+    let first = format!("{text}-01").parse::<Date>().ok().filter(|_| text.len() == "2026-10".len());
+    let first = first.ok_or_else(wrong)?;
+    let start = |date: Date| date.to_zoned(TimeZone::UTC).map(|start| start.timestamp().as_microsecond());
+    let next = first.checked_add(jiff::Span::new().months(1))?;
+    Ok((start(first)?, start(next)?))
+}
+
 /// A point in time to come, of the option with this name.
 pub(crate) fn future_us(option: &str, text: &str) -> Result<i64> {
     let now_us = now_us();
@@ -71,6 +81,11 @@ mod tests {
         assert_eq!(show(point("90d", 1).unwrap()), "2027-02-18 12:00:00Z");
         assert_eq!(show(point("2026-11-01", -1).unwrap()), "2026-11-01 00:00:00Z");
         assert_eq!(show(point("2026-11-01T08:00:00+02:00", -1).unwrap()), "2026-11-01 06:00:00Z");
+        let (from, to) = month_us("2026-12").unwrap();
+        assert_eq!((&*show(from), &*show(to)), ("2026-12-01 00:00:00Z", "2027-01-01 00:00:00Z"));
+        for text in ["2026-13", "2026-1", "2026", "2026-10-01", ""] {
+            assert!(month_us(text).is_err(), "{text}");
+        }
         for text in ["", "yesterday", "5", "2026-13-01", "40000d"] {
             assert!(point(text, -1).is_err(), "{text}");
         }

@@ -13,7 +13,8 @@ use super::prices::PricesDocument;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
     ATTEMPTS_MAX, Alerts, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
-    ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles, TrustedProxies, Vault,
+    OnClientGone, ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles, TrustedProxies,
+    Vault,
 };
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
@@ -75,6 +76,8 @@ settings! {
         pub(super) timeouts: Timeouts = "{}",
         /// How streams are passed on; a provider may override its own.
         pub(super) streams: Streams = "{}",
+        /// What becomes of an answer whose client leaves before its end; a provider or a model with `targets` may override it.
+        pub(super) on_client_gone: OnClientGone = "estimate",
         /// How failures of models with `targets` are repeated; a model may override its own.
         pub(super) retries: Retries = "{}",
         /// How names of providers are resolved.
@@ -143,6 +146,8 @@ settings! {
         /// `vault:MOUNT/PATH#FIELD`. Or two of them, `[the new one, the one before]`: when the provider refuses the
         /// first, the second is used, so that keys change without a failed request. Never shown.
         pub(super) api_key: Option<ApiKey> = optional,
+        /// What becomes of an answer whose client leaves before its end. Without it: what the general one says.
+        pub(super) on_client_gone: Option<OnClientGone> = optional,
         /// Version of the API, for `azure`. A dated one asks for deployments; without it the undated v1 surface is used.
         pub(super) api_version: Option<String> = optional,
         /// PEM file with certificates to trust for this provider only, in addition to the system's.
@@ -228,6 +233,8 @@ settings! {
         pub(super) timeouts: RouteTimeouts = "{}",
         /// Repetition that differs for this model.
         pub(super) retries: RouteRetries = "{}",
+        /// What becomes of an answer whose client leaves. Without it: what the provider's says.
+        pub(super) on_client_gone: Option<OnClientGone> = optional,
     }
 
     /// One place where a model can be asked for.

@@ -46,6 +46,8 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How streams are passed on, for providers that do not override it.
     pub streams: Streams,
+    /// What becomes of answers whose clients leave, for providers and models that do not override it.
+    pub on_client_gone: OnClientGone,
     /// How failures of models with several targets are repeated.
     pub retries: Retries,
     /// How names of providers are resolved.
@@ -156,6 +158,8 @@ pub struct Provider {
     pub timeouts: Timeouts,
     /// How streams are passed on, with the provider's own laid over the general.
     pub streams: Streams,
+    /// What becomes of answers whose clients leave: the provider's own, else the general.
+    pub on_client_gone: OnClientGone,
     /// Whether a client may bring its own credential for this provider.
     pub client_credentials: ClientCredentials,
     /// Whether the provider is asked to report usage when the client did not ask.
@@ -223,6 +227,8 @@ pub struct RouteTarget {
     pub priority: u32,
     /// Time-outs: the model's laid over the provider's.
     pub timeouts: Timeouts,
+    /// What becomes of answers whose clients leave: the model's, else the provider's.
+    pub on_client_gone: OnClientGone,
 }
 
 /// Providers that serve requests without a key, and to whom those are attributed.
@@ -478,6 +484,18 @@ words! {
         Text = "text",
         /// One JSON object per line.
         Json = "json",
+    }
+
+    /// What becomes of an answer whose client leaves before its end.
+    pub enum OnClientGone {
+        /// The provider is left at once. What it told is recorded, and what it said after that counted; of an answer that had not
+        /// begun the cost is not known, and budgets are charged as they were reserved.
+        Estimate = "estimate",
+        /// The answer is read to its end, within `timeouts.total`, and nobody gets it: what it cost is known, and is more.
+        ReadToEnd = "read_to_end",
+        /// The provider is left at once, and its caller is charged nothing: the cost is none, and budgets get back what was
+        /// reserved. The provider may bill it all the same.
+        Free = "free",
     }
 
     /// What happens to the id of an object that was not made through this gateway.

@@ -83,6 +83,7 @@ impl Check<'_, '_> {
                     weight: u32::try_from(target.weight).unwrap_or(u32::MAX),
                     priority: u32::try_from(target.priority).unwrap_or(u32::MAX),
                     timeouts: laid_over(&provider.timeouts, &route.timeouts),
+                    on_client_gone: route.on_client_gone.unwrap_or(provider.on_client_gone),
                 });
             }
         }

@@ -6,7 +6,7 @@ use super::limits::{AtLimit, OnLimitError};
 use super::network::Network;
 use super::path::Path;
 use super::problem::Problem;
-use super::settings::{Audit, ClientCredentials, Provider, Settings};
+use super::settings::{Audit, ClientCredentials, OnClientGone, Provider, Settings};
 use super::tree::{Content, Node};
 use narrows_policy::rule::Condition;
 use std::collections::HashMap;
@@ -54,7 +54,26 @@ pub fn fail_open(settings: &Settings) -> Vec<String> {
     };
     let policies = settings.policies.fail_opens().into_iter();
     let policies = policies.map(|open| format!("policy {}: {}", open.rule, open.what));
-    audit.into_iter().chain(policies).chain(limits(settings)).collect()
+    audit.into_iter().chain(policies).chain(limits(settings)).chain(given_away(settings)).collect()
+}
+
+/// Answers that nobody is charged for.
+fn given_away(settings: &Settings) -> Vec<String> {
+    let providers = settings
+        .providers
+        .iter()
+        .map(|provider| (format!("provider {}", provider.name), provider.on_client_gone));
+    let targets = settings.routes.iter().flat_map(|route| {
+        let name = format!("model {}", route.pattern.as_str());
+        route.targets.iter().map(move |target| (name.clone(), target.on_client_gone))
+    });
+    let free = providers.chain(targets).filter(|(_, what)| *what == OnClientGone::Free);
+    let line = |(whose, _)| {
+        format!("{whose}: on_client_gone: free (nobody is charged for what a client leaves that goes)")
+    };
+    let mut lines: Vec<String> = free.map(line).collect();
+    lines.dedup();
+    lines
 }
 
 /// Budgets and rate limits that let requests through at their limit, or uncounted.

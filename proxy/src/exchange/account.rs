@@ -5,6 +5,7 @@ mod usage;
 use super::inspect::Watch;
 use super::route::Target;
 use super::{admit, clients, cost, objects};
+use crate::config::settings::OnClientGone;
 use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::guard::{Guard, alert};
@@ -14,11 +15,11 @@ use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
 use bytes::BytesMut;
 use http::request::Parts;
-use narrows_ledger::{Attempt, Charge, Inspection, Inspections, Record, Used};
+use narrows_ledger::{Attempt, Charge, Inspection, Inspections, Record, Spent, Used};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::request::Bounds;
 use narrows_llm::{Dialect, Family};
-use narrows_meter::{Cost, Origin, Usage};
+use narrows_meter::{Cost, Mode, Origin, Usage};
 use narrows_policy::{
     Caller, Capability, CapabilitySet, Coverage, Decision, Facts, Gap, Reason, Stage, Surface, TrafficClass,
 };
@@ -94,12 +95,20 @@ pub(crate) struct Account {
     pub(crate) origin: Origin,
     /// Whether a part of the answer could not be read, so that more was generated than is known.
     pub(super) is_unread: bool,
+    /// How the provider says that it worked on it; `None` for the ordinary way.
+    pub(super) mode: Option<Mode>,
     /// When the whole of a request was written whose answer has no head yet.
     pub(super) sent: Option<Instant>,
     /// Whether such an answer never came: the provider may have made all of it.
     pub(super) is_lost: bool,
-    /// What other targets used that were asked before.
+    /// Whether it costs its caller nothing if that leaves before its end.
+    is_free_if_left: bool,
+    /// What its usage cost, where that was found out on the way.
+    pub(super) own_cost: Option<Cost>,
+    /// What other targets used that were asked before, or other models of the same conversation.
     also_used: Vec<Used>,
+    /// What of that is charged with the exchange's own.
+    charged_beside: Spent,
     pub(crate) upstream_wait_us: u64,
     first_byte_us: Option<u64>,
     /// The policies that apply, once they are known.
@@ -155,9 +164,13 @@ impl Account {
             usage: Usage::default(),
             origin: Origin::Unknown,
             is_unread: false,
+            mode: None,
             sent: None,
             is_lost: false,
+            is_free_if_left: false,
+            own_cost: None,
             also_used: Vec::new(),
+            charged_beside: Spent::default(),
             upstream_wait_us: 0,
             first_byte_us: None,
             watch: None,
@@ -280,6 +293,7 @@ impl Account {
 
     /// Notes who is asked for what.
     pub(crate) fn ask_of(&mut self, target: &Target) {
+        self.is_free_if_left = target.on_client_gone() == OnClientGone::Free;
         self.provider = Some(Arc::clone(&target.provider));
         self.model_sent = Some(Arc::clone(&target.model));
     }
@@ -396,6 +410,11 @@ impl Account {
         self.operation.is_some_and(Operation::is_conversation)
     }
 
+    /// Whether that is one in which answers come only when they are asked for.
+    pub(super) fn is_responses_socket(&self) -> bool {
+        self.operation == Some(Operation::ResponsesSocket)
+    }
+
     /// What bounds the answer; `None` where no tokens are spent. An embedding has no tokens of an answer.
     pub(super) fn answer_bounds(&self) -> Option<Bounds> {
         let none = Bounds { tokens: Some(0), ..Bounds::default() };
@@ -438,18 +457,25 @@ impl Account {
             self.gateway.metrics.probe_answered();
             return;
         }
-        let (cost, prices) = cost::of(self);
-        let is_unread = cost::lacks_output(self);
+        let is_free = reason == Reason::ClientGone && self.is_free_if_left;
+        let cost::Costs { cost, prices, least } =
+            if is_free { cost::Costs::nothing() } else { cost::of(self) };
+        let is_unread = !is_free && cost::lacks_output(self);
         let record = Record { cost, prices, ..self.record(reason) };
-        let charges = self.settle_limits(&record, is_unread);
+        let mut spent = if is_free { Spent::default() } else { admit::spent(&record, least) };
+        spent.add(&self.charged_beside);
+        // Where nothing is counted nobody is waited for.
+        let gateway = (!self.hold.is_empty()).then(|| Arc::clone(&self.gateway));
+        let settling = gateway.as_ref().map(|gateway| gateway.limits.settling());
+        let charges = self.settle_limits(&record, CameTo { spent, is_unread });
         self.gateway.metrics.settled(&record, self.provider.as_deref(), self.spends());
         self.gateway.ledger.submit_charged(record, charges);
+        drop(settling);
     }
 
     /// Settles what was held of limits to what the exchange came to, and tells of thresholds that it crossed.
-    fn settle_limits(&mut self, record: &Record, is_unread: bool) -> Vec<Charge> {
+    fn settle_limits(&mut self, record: &Record, came_to: CameTo) -> Vec<Charge> {
         let hold = std::mem::take(&mut self.hold);
-        let came_to = CameTo { spent: admit::spent(record), is_unread };
         let charges = hold.charges(came_to);
         for crossed in self.gateway.limits.settle(hold, came_to) {
             self.gateway.raise(admit::alert(record, &crossed));
@@ -490,7 +516,7 @@ impl Account {
             origin: self.origin,
             cost: Cost::Unknown,
             also_used: std::mem::take(&mut self.also_used),
-            mode: None,
+            mode: self.mode,
             prices: 0,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,

@@ -88,7 +88,25 @@ pub(super) async fn hold(
     match reserve(account, want, false).await {
         Ok(()) => Ok(()),
         // Boxed, like every future of a rare path.
-        Err(refused) if refused.may_wait.is_some() => Box::pin(wait(session, account, want, refused)).await,
+        Err(refused) if refused.may_wait.is_some() => {
+            Box::pin(wait(Some(session), account, want, refused)).await
+        }
+        Err(refused) => Err(refuse(account, *refused)),
+    }
+}
+
+/// Holds room for a conversation whose model its first message names, if it does.
+pub(super) async fn hold_conversation(
+    account: &mut Account,
+    target: &Target,
+    model: Option<&str>,
+) -> Result<(), Refusal> {
+    let target = Target { model: Arc::from(model.unwrap_or_default()), ..target.clone() };
+    let want = Want::conversation(&target);
+    match reserve(account, &want, false).await {
+        Ok(()) => Ok(()),
+        // Boxed, like every future of a rare path. That the client goes ends the conversation, and this with it.
+        Err(refused) if refused.may_wait.is_some() => Box::pin(wait(None, account, &want, refused)).await,
         Err(refused) => Err(refuse(account, *refused)),
     }
 }
@@ -164,7 +182,7 @@ pub(super) fn go_on(account: &mut Account, progress: &Progress) -> Result<(), Re
 
 /// Waits as long as the rules that hold requests up want it to, and no longer than they may.
 async fn wait(
-    session: &mut Session<'_>,
+    mut session: Option<&mut Session<'_>>,
     account: &mut Account,
     want: &Want<'_>,
     mut refused: Box<Refused>,
@@ -178,7 +196,9 @@ async fn wait(
         account.gateway().metrics.limit_waited(&refused.rule);
         tokio::select! {
             biased;
-            () = session.gone() => return Err(Refusal::new(Reason::ClientGone, "the client is gone")),
+            () = gone(session.as_deref_mut()) => {
+                return Err(Refusal::new(Reason::ClientGone, "the client is gone"));
+            }
             () = tokio::time::sleep(pause.max(WAIT_MIN)) => {}
         }
         // A spent budget holds a request up once, all such budgets together.
@@ -189,6 +209,14 @@ async fn wait(
         }
     }
     Err(refuse(account, *refused))
+}
+
+/// When the client goes; never where somebody else looks.
+async fn gone(session: Option<&mut Session<'_>>) {
+    match session {
+        Some(session) => session.gone().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The refusal, counted.
@@ -208,7 +236,8 @@ fn refuse(account: &mut Account, refused: Refused) -> Refusal {
 }
 
 /// What an exchange came to at the target that its record names, for its budgets. Nothing if that did nothing for it.
-pub(super) fn spent(record: &Record) -> Spent {
+/// `least` is what it cost at least, in nano-dollars, where the cost is not known.
+pub(super) fn spent(record: &Record, least: u64) -> Spent {
     let served = record.provider.is_some() && is_taken(record.status);
     let cost = record.cost.nano_usd();
     if record.usage.is_unknown() && !served && cost.is_some() {
@@ -217,7 +246,7 @@ pub(super) fn spent(record: &Record) -> Spent {
     Spent {
         requests: 1,
         tokens: record.usage.total().unwrap_or(0),
-        cost_nanousd: cost.unwrap_or(0),
+        cost_nanousd: cost.unwrap_or(least),
         unpriced: u64::from(cost.is_none()),
     }
 }

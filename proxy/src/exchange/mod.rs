@@ -39,6 +39,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
+/// What budgets are charged at least for the exchange of a record, at the target that it names.
+pub(crate) fn charged(record: &narrows_ledger::Record) -> narrows_ledger::Spent {
+    admit::spent(record, 0)
+}
+
 /// An answer that did not reach its proper end, and why.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cut(pub(crate) Reason);

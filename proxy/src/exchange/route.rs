@@ -4,7 +4,7 @@ use super::Account;
 use super::choice::{self, Choice};
 use super::identify::carries_key;
 use super::read::{Body, Request};
-use crate::config::settings::Timeouts;
+use crate::config::settings::{OnClientGone, Timeouts};
 use crate::respond::{Page, Refusal};
 use crate::snapshot::route::Route;
 use crate::snapshot::{Found, Provider, Resolved, Snapshot, is_format};
@@ -37,6 +37,7 @@ pub(crate) struct Upstream {
 }
 
 /// Who is asked for what.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) operation: Operation,
     pub(crate) dialect: Dialect,
@@ -57,6 +58,17 @@ impl Target {
     pub(crate) fn timeouts(&self) -> &Timeouts {
         let place = self.place.as_ref().and_then(|(route, index)| route.targets.get(*index));
         place.map_or(&self.provider.timeouts, |target| &target.timeouts)
+    }
+
+    /// What becomes of its answer if the client leaves.
+    pub(crate) fn on_client_gone(&self) -> OnClientGone {
+        let place = self.place.as_ref().and_then(|(route, index)| route.targets.get(*index));
+        place.map_or(self.provider.on_client_gone, |target| target.on_client_gone)
+    }
+
+    /// Whether its answer is read to its end, whoever leaves.
+    pub(crate) fn is_read_to_end(&self) -> bool {
+        self.on_client_gone() == OnClientGone::ReadToEnd
     }
 }
 

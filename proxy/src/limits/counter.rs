@@ -27,6 +27,10 @@ pub(crate) struct Counter {
 pub(crate) struct State {
     pub(crate) rule: Arc<Rule>,
     pub(crate) count: Count,
+    /// The most that open exchanges can come to, in every unit: a budget may be put in another one.
+    pub(crate) open: Spent,
+    /// What was charged while somebody reads what was charged before.
+    pub(crate) recent: Vec<(i64, Spent)>,
 }
 
 /// What is counted.
@@ -70,7 +74,12 @@ impl Counter {
             kind: rule.kind(),
             per: rule.scope().per.as_slice().into(),
             values,
-            state: Mutex::new(State { rule: Arc::clone(rule), count: Count::new(rule) }),
+            state: Mutex::new(State {
+                rule: Arc::clone(rule),
+                count: Count::new(rule),
+                open: Spent::default(),
+                recent: Vec::new(),
+            }),
         }
     }
 
@@ -115,17 +124,29 @@ impl Counter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes on under another version of its rule. `history` is what the store knows of it, if it has to be counted anew.
+    /// Forgets what was charged while somebody read: nobody does any more.
+    pub(crate) fn forget_recent(&self) {
+        self.lock().recent = Vec::new();
+    }
+
+    /// Goes on under another version of its rule. `history` is what the store knows of it, if it has to be counted anew;
+    /// what was charged since that was read is added.
     pub(crate) fn adapt(&self, rule: &Arc<Rule>, now: Now, history: Option<&[SpentRow]>) {
         let mut state = self.lock();
-        state.rule = Arc::clone(rule);
-        match (&mut state.count, &**rule) {
+        let State { rule: before, count, open, recent } = &mut *state;
+        let recent = std::mem::take(recent);
+        let before = std::mem::replace(before, Arc::clone(rule));
+        match (count, &**rule) {
             (Count::Spending(spending), Rule::Budget(rule)) => {
                 if let Some(history) = history {
                     // Until the end of the quarter it is from: rather remembered for minutes too long than too short.
                     let at = |row: &SpentRow| (row.from_us + narrows_ledger::QUARTER_US - 1).min(now.wall_us);
                     let rows = history.iter().map(|row| (at(row), amount(rule, &row.spent)));
-                    spending.restart(&rule.budget, now.wall_us, rows);
+                    let recent = recent.iter().map(|(at_us, spent)| (*at_us, amount(rule, spent)));
+                    spending.restart(&rule.budget, now.wall_us, rows.chain(recent));
+                }
+                if matches!(&*before, Rule::Budget(before) if before.unit != rule.unit) {
+                    spending.restate(amount(rule, open));
                 }
             }
             (Count::Rate(rate), Rule::Rate(rule)) => rate.adapt(&rule.limit),
@@ -136,7 +157,7 @@ impl Counter {
     /// Whether nothing is lost when it goes.
     pub(crate) fn is_idle(&self, now: Now) -> bool {
         let mut state = self.lock();
-        let State { rule, count } = &mut *state;
+        let State { rule, count, .. } = &mut *state;
         match (count, &**rule) {
             (Count::Spending(spending), Rule::Budget(rule)) => spending.is_idle(&rule.budget, now.wall_us),
             (Count::Rate(rate), _) => rate.is_idle(now.steady_us),

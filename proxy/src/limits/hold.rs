@@ -20,7 +20,11 @@ pub(crate) struct Held {
     pub(crate) of_target: bool,
     /// The unit of a budget that ends streams when it has no more room.
     pub(crate) ends_streams: Option<Unit>,
+    /// The unit of a budget when it was reserved.
+    pub(crate) unit: Option<Unit>,
     pub(crate) room: Room,
+    /// The most that the exchange can come to, in every unit that was asked for.
+    pub(crate) worst: Spent,
     /// Attempts under it that were never answered.
     pub(crate) lost: Lost,
 }
@@ -64,6 +68,11 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
+    /// Whether it holds nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.left.is_empty()
+    }
+
     /// An attempt was never answered. `known` is what is known of what it came to.
     pub(crate) fn lose(&mut self, known: Spent) {
         for held in &mut self.held {
@@ -112,8 +121,13 @@ impl Hold {
             }
             let now = Now::read();
             let mut state = held.counter.lock();
-            let State { rule, count } = &mut *state;
+            let State { rule, count, open, .. } = &mut *state;
             let (Count::Spending(spending), Rule::Budget(budget)) = (count, &**rule) else { continue };
+            if budget.unit != unit {
+                // It was put in another one meanwhile, and knows what it holds for this exchange.
+                continue;
+            }
+            let before = reservation.amount();
             // Some more than is missing, so that not every piece of a stream asks.
             let ahead = missing.saturating_add(reservation.amount() / 4);
             let held_more = [ahead, missing]
@@ -123,6 +137,9 @@ impl Hold {
                 let level = spending.level(&budget.budget, now.wall_us);
                 return Err(report::ended(rule, &held.counter, &level));
             }
+            let more = in_unit(unit, reservation.amount() - before);
+            open.add(&more);
+            held.worst.add(&more);
         }
         Ok(())
     }
@@ -140,7 +157,12 @@ impl Hold {
         budgets
             .map(|(held, reservation, came_to)| {
                 let spent = match &*held.counter.lock().rule {
-                    Rule::Budget(budget) => owed(budget, reservation, came_to, held.lost),
+                    Rule::Budget(budget) => {
+                        let is_same = held.unit == Some(budget.unit);
+                        let reserved =
+                            if is_same { reservation.amount() } else { amount(budget, &held.worst) };
+                        owed(budget, reserved, came_to, held.lost)
+                    }
                     Rule::Rate(_) => came_to.spent,
                 };
                 Charge { counter: Arc::clone(&held.counter.name), at_us: reservation.at_us(), spent }
@@ -149,14 +171,15 @@ impl Hold {
     }
 
     /// Settles everything, and tells which thresholds are crossed.
-    pub(crate) fn settle(mut self, came_to: CameTo) -> Vec<Crossed> {
+    /// With `keep` counters remember it, for somebody who reads what was charged before.
+    pub(crate) fn settle(mut self, came_to: CameTo, keep: bool) -> Vec<Crossed> {
         let now = Now::read();
         let mut crossed = Vec::new();
         for held in std::mem::take(&mut self.left) {
-            settle(held, CameTo::default(), now, &mut crossed);
+            settle(held, CameTo::default(), now, keep, &mut crossed);
         }
         for held in std::mem::take(&mut self.held) {
-            settle(held, came_to, now, &mut crossed);
+            settle(held, came_to, now, keep, &mut crossed);
         }
         crossed
     }
@@ -170,13 +193,19 @@ impl Drop for Hold {
     }
 }
 
-fn settle(held: Held, came_to: CameTo, now: Now, crossed: &mut Vec<Crossed>) {
-    let Held { counter, room, lost, .. } = held;
+fn settle(held: Held, came_to: CameTo, now: Now, keep: bool, crossed: &mut Vec<Crossed>) {
+    let Held { counter, room, lost, worst, unit, .. } = held;
     let mut state = counter.lock();
-    let State { rule, count } = &mut *state;
+    let State { rule, count, open, recent } = &mut *state;
+    close(open, &worst);
     match (count, room, &**rule) {
         (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
-            let owed = amount(budget, &owed(budget, &reservation, came_to, lost));
+            let reservation = restated(reservation, unit, budget, &worst);
+            let owed = owed(budget, reservation.amount(), came_to, lost);
+            if keep && owed != Spent::default() {
+                recent.push((reservation.at_us(), owed));
+            }
+            let owed = amount(budget, &owed);
             let told = spending.settle(&budget.budget, now.wall_us, reservation, owed);
             for threshold in told {
                 crossed.push(Crossed {
@@ -200,9 +229,8 @@ fn settle(held: Held, came_to: CameTo, now: Now, crossed: &mut Vec<Crossed>) {
 
 /// What is charged to a budget: what was spent, or what was reserved in its unit where that is not known, and as much for
 /// each attempt that was lost. Nothing can be had for nothing by leaving before it is known.
-fn owed(budget: &BudgetRule, reservation: &Reservation, came_to: CameTo, lost: Lost) -> Spent {
+fn owed(budget: &BudgetRule, reserved: u64, came_to: CameTo, lost: Lost) -> Spent {
     let CameTo { spent, is_unread } = came_to;
-    let reserved = reservation.amount();
     let least = |is_unknown| if is_unknown { reserved } else { 0 };
     let of_lost = |known: u64| known.max(lost.attempts.saturating_mul(reserved));
     let mut owed = Spent { requests: spent.requests.max(u64::from(lost.attempts > 0)), ..spent };
@@ -220,12 +248,36 @@ fn owed(budget: &BudgetRule, reservation: &Reservation, came_to: CameTo, lost: L
     owed
 }
 
+/// Takes what an exchange can come to out of the sum of those that are open.
+fn close(open: &mut Spent, worst: &Spent) {
+    open.requests = open.requests.saturating_sub(worst.requests);
+    open.tokens = open.tokens.saturating_sub(worst.tokens);
+    open.cost_nanousd = open.cost_nanousd.saturating_sub(worst.cost_nanousd);
+}
+
+/// An amount of one unit.
+pub(crate) fn in_unit(unit: Unit, amount: u64) -> Spent {
+    let nothing = Spent::default();
+    match unit {
+        Unit::Usd => Spent { cost_nanousd: amount, ..nothing },
+        Unit::Tokens => Spent { tokens: amount, ..nothing },
+        Unit::Requests => Spent { requests: amount, ..nothing },
+    }
+}
+
+/// A reservation in the unit that its budget is in now.
+fn restated(reservation: Reservation, unit: Option<Unit>, budget: &BudgetRule, worst: &Spent) -> Reservation {
+    if unit == Some(budget.unit) { reservation } else { reservation.restated(amount(budget, worst)) }
+}
+
 fn give_back(held: Held, now: Now) {
-    let Held { counter, room, .. } = held;
+    let Held { counter, room, worst, unit, .. } = held;
     let mut state = counter.lock();
-    let State { rule, count } = &mut *state;
+    let State { rule, count, open, .. } = &mut *state;
+    close(open, &worst);
     match (count, room, &**rule) {
         (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
+            let reservation = restated(reservation, unit, budget, &worst);
             drop(spending.settle(&budget.budget, now.wall_us, reservation, 0));
         }
         (Count::Rate(rate), Room::Rate(ticket), _) => rate.cancel(now.steady_us, ticket),

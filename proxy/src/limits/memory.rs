@@ -9,14 +9,14 @@ use super::report;
 use super::rule::{Rule, Rules};
 use super::table::{COUNTERS_MAX, Table};
 use crate::config::limits::{AtLimit, BudgetRule, OnLimitError, RateRule, Unit};
-use narrows_ledger::{CounterName, Ledger, LedgerError, SpentRow};
+use narrows_ledger::{CounterName, Ledger, LedgerError, Spent, SpentRow};
 use narrows_llm::request::Bounds;
 use narrows_meter::budget::Full;
 use narrows_meter::rate::{Denied, Measure, Retry};
 use narrows_meter::{Rate, Spending};
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// When to ask again where nobody can know: an open exchange ends when it ends.
@@ -34,6 +34,13 @@ pub(crate) struct Limits {
     pub(super) table: Table,
     /// Requests that went on uncounted, because there was no room for their counter.
     uncounted: AtomicU64,
+    /// The rules in force; `None` before there are any. Exchanges under an older configuration go by them, too.
+    current: RwLock<Option<Rules>>,
+    /// Held to read while an exchange is settled and handed to the store, so that whoever holds it to write knows each
+    /// charge to be in both places or in none. Nobody holds it while doing anything slow.
+    settling: RwLock<()>,
+    /// Whether counters remember what they are charged: somebody reads what was charged before.
+    watching: Arc<AtomicBool>,
 }
 
 impl Default for Limits {
@@ -44,7 +51,21 @@ impl Default for Limits {
 
 /// What the store knows of budgets that have to be counted anew.
 #[derive(Debug, Default)]
-pub(crate) struct History(HashMap<Arc<str>, ByCounter>);
+pub(crate) struct History {
+    by_name: HashMap<Arc<str>, ByCounter>,
+    /// As long as it is there, counters remember what they are charged.
+    _watch: Option<Watch>,
+}
+
+/// Counters remember what they are charged until it is dropped.
+#[derive(Debug)]
+struct Watch(Arc<AtomicBool>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
 
 /// What was spent, by counter.
 type ByCounter = HashMap<CounterName, Vec<SpentRow>>;
@@ -52,15 +73,28 @@ type ByCounter = HashMap<CounterName, Vec<SpentRow>>;
 impl Limits {
     /// For at most so many counters.
     pub(super) fn with_room(counters: usize) -> Limits {
-        Limits { table: Table::new(counters), uncounted: AtomicU64::new(0) }
+        Limits {
+            table: Table::new(counters),
+            uncounted: AtomicU64::new(0),
+            current: RwLock::default(),
+            settling: RwLock::default(),
+            watching: Arc::default(),
+        }
+    }
+
+    /// To be held from before an exchange is settled until it is handed to the store.
+    pub(crate) fn settling(&self) -> RwLockReadGuard<'_, ()> {
+        self.settling.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads what is needed to count under `rules` after `before`: what was spent of every budget that is new, or has
-    /// another window or unit. Reads the store: not for a thread that serves.
+    /// another window or unit. Nothing is lost that is charged until it is applied. Reads the store: not for a thread that
+    /// serves.
     ///
     /// # Errors
     /// A failure of the store.
     pub(crate) fn history(
+        &self,
         rules: &Rules,
         before: Option<&Rules>,
         ledger: &Ledger,
@@ -78,43 +112,66 @@ impl Limits {
         let Some(from_us) = anew.values().map(|(from_us, _)| *from_us).min() else {
             return Ok(History::default());
         };
-        if before.is_some() {
-            // What is still on its way is stored first. If that takes too long, what is there has to do.
-            if let Err(error) = ledger.flush(FLUSH_TIME_MAX) {
-                tracing::warn!("budgets are counted anew without the last charges: {error}");
-            }
-        }
-        ledger.spending(from_us, &mut |row| {
+        let mut take = |row: SpentRow| {
             if let Some((from_us, rows)) = anew.get_mut(&row.counter.budget)
                 && row.from_us + narrows_ledger::QUARTER_US > *from_us
             {
                 rows.entry(row.counter.clone()).or_default().push(row);
             }
-        })?;
-        Ok(History(anew.into_iter().map(|(name, (_, rows))| (name, rows)).collect()))
+        };
+        let mut watch = None;
+        if before.is_none() {
+            ledger.spending(from_us, &mut take)?;
+        } else {
+            let (asked, watching) = self.watch(|| ledger.spending_until_now(from_us));
+            watch = Some(watching);
+            match asked.wait(FLUSH_TIME_MAX) {
+                Ok(rows) => rows.into_iter().for_each(take),
+                Err(error) => {
+                    // What is there has to do.
+                    tracing::warn!("budgets are counted anew without the last charges: {error}");
+                    ledger.spending(from_us, &mut take)?;
+                }
+            }
+        }
+        let by_name = anew.into_iter().map(|(name, (_, rows))| (name, rows)).collect();
+        Ok(History { by_name, _watch: watch })
+    }
+
+    /// From now on counters remember what they are charged. `ask` is called between a charge and the next one: every
+    /// earlier one was handed to the store, every later one is remembered.
+    fn watch<T>(&self, ask: impl FnOnce() -> T) -> (T, Watch) {
+        self.table.all().iter().for_each(|counter| counter.forget_recent());
+        let _between = self.settling.write().unwrap_or_else(PoisonError::into_inner);
+        self.watching.store(true, Ordering::Relaxed);
+        (ask(), Watch(Arc::clone(&self.watching)))
     }
 
     /// Counts under `rules` from now on.
     pub(crate) fn apply(&self, rules: &Rules, history: &History) {
         let now = Now::read();
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(rules.clone());
         for rule in rules.iter().filter(|rule| matches!(***rule, Rule::Budget(_))) {
-            for (counter, rows) in history.0.get(rule.name()).into_iter().flatten() {
+            for counter in history.by_name.get(rule.name()).into_iter().flat_map(HashMap::keys) {
                 // A scope that the budget does not count apart by any more stays in the store.
-                if let Some(counter) = self.table.of_scope(rule, &counter.scope) {
-                    counter.adapt(rule, now, Some(rows));
-                }
+                let _made = self.table.of_scope(rule, &counter.scope);
             }
         }
         for counter in self.table.all() {
             let Some(rule) = rules.of(&counter) else { continue };
-            let anew = history.0.get(rule.name()).filter(|_| matches!(**rule, Rule::Budget(_)));
-            match anew {
-                Some(rows) if rows.contains_key(&*counter.name) => {}
-                Some(_) => counter.adapt(rule, now, Some(&[])),
-                None => counter.adapt(rule, now, None),
-            }
+            let anew = history.by_name.get(rule.name()).filter(|_| matches!(**rule, Rule::Budget(_)));
+            let rows = anew.map(|anew| anew.get(&*counter.name).map(Vec::as_slice).unwrap_or_default());
+            counter.adapt(rule, now, rows);
         }
         self.table.retain(|counter| rules.of(counter).is_some());
+    }
+
+    /// A rule as it is now; `None` if there is none any more whose counters could be those of this one.
+    fn current(&self, rule: &Arc<Rule>) -> Option<Arc<Rule>> {
+        match &*self.current.read().unwrap_or_else(PoisonError::into_inner) {
+            None => Some(Arc::clone(rule)),
+            Some(rules) => rules.successor(rule).cloned(),
+        }
     }
 
     /// Requests that went on uncounted.
@@ -136,12 +193,11 @@ impl Limits {
                 continue;
             }
             match self.take(rule, ask, now, &mut hold.rooms) {
-                Ok(Some((counter, room))) => {
-                    let ends_streams = match &**rule {
-                        Rule::Budget(budget) if budget.end_streams => Some(budget.unit),
-                        _ => None,
-                    };
-                    hold.held.push(Held { counter, of_target, ends_streams, room, lost: Lost::default() });
+                Ok(Some(taken)) => {
+                    let Taken { counter, room, worst, unit } = taken;
+                    let ends = matches!(&**rule, Rule::Budget(budget) if budget.end_streams);
+                    let (ends_streams, lost) = (unit.filter(|_| ends), Lost::default());
+                    hold.held.push(Held { counter, of_target, ends_streams, unit, room, worst, lost });
                 }
                 Ok(None) => {}
                 Err(refused) => {
@@ -160,22 +216,31 @@ impl Limits {
         ask: &Ask<'_>,
         now: Now,
         rooms: &mut Rooms,
-    ) -> Result<Option<(Arc<Counter>, Room)>, Box<Refused>> {
-        let Ok(counter) = self.table.counter(rule, &ask.facts, now) else {
+    ) -> Result<Option<Taken>, Box<Refused>> {
+        let Ok(counter) = self.table.counter(rule, &ask.facts, now, |rule| self.current(rule)) else {
             if rule.on_error() == OnLimitError::Allow {
                 self.uncounted.fetch_add(1, Ordering::Relaxed);
                 return Ok(None);
             }
             return Err(Refused::new(rule, Why::Uncounted, Some(RETRY_SOON), report::uncounted(rule)));
         };
+        let Some(counter) = counter else { return Ok(None) };
         let mut state = counter.lock();
         // The rule as it is now: this exchange may have begun under one before it.
-        let State { rule, count } = &mut *state;
+        let State { rule, count, open, .. } = &mut *state;
         let rule = Arc::clone(rule);
+        let mut worst = Spent { requests: 1, tokens: tokens(ask, &rule), ..Spent::default() };
+        let mut unit = None;
         let room = match (count, &*rule) {
             (Count::Spending(spending), Rule::Budget(budget)) => {
                 let taken = spend(&rule, budget, spending, ask, now);
-                Room::Budget(taken.map_err(|why| why.told(&rule, &counter, spending, budget, now))?)
+                let taken = taken.map_err(|why| why.told(&rule, &counter, spending, budget, now))?;
+                unit = Some(budget.unit);
+                if budget.unit == Unit::Usd {
+                    worst.cost_nanousd = taken.amount();
+                }
+                open.add(&worst);
+                Room::Budget(taken)
             }
             (Count::Rate(rate), Rule::Rate(limit)) => {
                 let admitted = admit(&rule, limit, rate, ask, now);
@@ -192,8 +257,23 @@ impl Limits {
             _ => return Ok(None),
         };
         drop(state);
-        Ok(Some((counter, room)))
+        Ok(Some(Taken { counter, room, worst, unit }))
     }
+}
+
+/// Room that was taken in a counter.
+struct Taken {
+    counter: Arc<Counter>,
+    room: Room,
+    /// The most that the exchange can come to.
+    worst: Spent,
+    /// The unit of a budget.
+    unit: Option<Unit>,
+}
+
+/// Tokens that an exchange can come to: its prompt, and as long an answer as it may get.
+fn tokens(ask: &Ask<'_>, rule: &Rule) -> u64 {
+    ask.bounds.map_or(0, |_| ask.prompt.saturating_add(output(ask.bounds, rule)))
 }
 
 impl Counters for Limits {
@@ -208,7 +288,7 @@ impl Counters for Limits {
     }
 
     fn settle(&self, hold: Hold, came_to: CameTo) -> Vec<Crossed> {
-        hold.settle(came_to)
+        hold.settle(came_to, self.watching.load(Ordering::Relaxed))
     }
 }
 
@@ -232,10 +312,7 @@ fn spend(
 ) -> Result<narrows_meter::budget::Reservation, Unspent> {
     let amount = match budget.unit {
         Unit::Requests => 1,
-        Unit::Tokens => match ask.bounds {
-            Some(_) => ask.prompt.saturating_add(output(ask.bounds, rule)),
-            None => 0,
-        },
+        Unit::Tokens => tokens(ask, rule),
         Unit::Usd => match ask.bounds.map(|_| (ask.price)(ask.prompt, output(ask.bounds, rule))) {
             None => 0,
             Some(Some(amount)) => amount,
@@ -288,10 +365,7 @@ fn admit(
     ask: &Ask<'_>,
     now: Now,
 ) -> Result<narrows_meter::rate::Ticket, Denied> {
-    let tokens = match ask.bounds {
-        Some(_) => ask.prompt.saturating_add(output(ask.bounds, rule)),
-        None => 0,
-    };
+    let tokens = tokens(ask, rule);
     match rate.admit(&limit.limit, now.steady_us, tokens) {
         Err(_) if limit.at_limit == AtLimit::Warn => Ok(rate.insist(now.steady_us, tokens)),
         admitted => admitted,

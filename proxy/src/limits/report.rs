@@ -230,7 +230,7 @@ fn share(used: u64, limit: u64) -> f64 {
 
 fn line(counter: &Arc<Counter>, now: Now) -> Option<Line> {
     let mut state = counter.lock();
-    let State { rule, count } = &mut *state;
+    let State { rule, count, .. } = &mut *state;
     let kind = match (count, &**rule) {
         (Count::Spending(spending), Rule::Budget(rule)) => {
             LineKind::Budget(spending.level(&rule.budget, now.wall_us))

@@ -152,7 +152,7 @@ fn is_folded(facet: &Facet) -> bool {
 }
 
 /// The limits of a configuration, compiled.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
     all: Vec<Arc<Rule>>,
 }
@@ -179,6 +179,11 @@ impl Rules {
     /// The one that a counter is of.
     pub(super) fn of(&self, counter: &Counter) -> Option<&Arc<Rule>> {
         self.all.iter().find(|rule| counter.is_of(rule))
+    }
+
+    /// The one that counters of `rule`, which may be an earlier version of it, are of.
+    pub(super) fn successor(&self, rule: &Rule) -> Option<&Arc<Rule>> {
+        self.find(rule.kind(), rule.name()).filter(|found| found.scope().per == rule.scope().per)
     }
 
     /// The one of this kind with this name.

@@ -65,7 +65,8 @@ impl Table {
         Table { shards, hashes: RandomState::new(), count: AtomicUsize::new(0), max }
     }
 
-    /// The counter of a rule for an exchange; made if it is not there.
+    /// The counter of a rule for an exchange; made if it is not there, under the rule as `current` has it. `None` when there
+    /// is no such rule any more: the exchange began under an older configuration.
     ///
     /// # Errors
     /// When there is no room for it.
@@ -74,20 +75,22 @@ impl Table {
         rule: &Arc<Rule>,
         facts: &Facts<'_>,
         now: Now,
-    ) -> Result<Arc<Counter>, Overflow> {
+        current: impl FnOnce(&Arc<Rule>) -> Option<Arc<Rule>>,
+    ) -> Result<Option<Arc<Counter>>, Overflow> {
         let hash = rule.hash(&self.hashes, rule.values(facts));
         let mut shard = self.shard(hash).ok_or(Overflow)?;
         let known = shard.counters.get(&hash).into_iter().flatten();
         if let Some(counter) = known.into_iter().find(|counter| counter.is(rule, rule.values(facts))) {
-            return Ok(Arc::clone(counter));
+            return Ok(Some(Arc::clone(counter)));
         }
+        let Some(rule) = current(rule) else { return Ok(None) };
         if self.count.load(Ordering::Relaxed) >= self.max {
             self.sweep(&mut shard, now);
             if self.count.load(Ordering::Relaxed) >= self.max {
                 return Err(Overflow);
             }
         }
-        Ok(self.insert(&mut shard, hash, Counter::new(rule, rule.values(facts))))
+        Ok(Some(self.insert(&mut shard, hash, Counter::new(&rule, rule.values(facts)))))
     }
 
     /// The counter of a rule with this scope as text; made if it is not there. `None` when that is no scope of the rule.

@@ -133,7 +133,10 @@ fn there_is_room_for_so_many_counters_and_idle_ones_make_room() {
     let rules = rules("rate_limits:\n  each: {per: user, requests: 1, every: second}\n");
     let rule = rules.iter().next().unwrap();
     let table = Table::new(3);
-    let counter = |user: &str, now| table.counter(rule, &facts(&caller(Some(user)), &[]), now);
+    let counter = |user: &str, now| {
+        let made = table.counter(rule, &facts(&caller(Some(user)), &[]), now, |rule| Some(Arc::clone(rule)));
+        made.map(Option::unwrap)
+    };
     let now = Now { wall_us: 0, steady_us: 0 };
     let made: Vec<Arc<Counter>> = ["a", "b", "c"].map(|user| counter(user, now).unwrap()).into();
     assert_eq!(table.len(), 3);
@@ -197,7 +200,7 @@ async fn what_the_store_remembers_is_counted_in_whatever_window_it_is_asked_for(
     let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
     let first = rules("budgets:\n  each: {per: user, tokens: 1000, window: day}\n");
     let limits = Limits::default();
-    limits.apply(&first, &Limits::history(&first, None, &ledger).unwrap());
+    limits.apply(&first, &limits.history(&first, None, &ledger).unwrap());
     let hold = reserve(&limits, &first, "ada").await.unwrap();
     let charges: Vec<Charge> = hold.charges(tokens(70));
     limits.settle(hold, tokens(70));
@@ -205,21 +208,23 @@ async fn what_the_store_remembers_is_counted_in_whatever_window_it_is_asked_for(
     ledger.submit_charged(record, charges);
     // Another window, another unit; the same name. What is open stays held.
     let held = reserve(&limits, &first, "ada").await.unwrap();
-    for (text, spent) in [
-        ("budgets:\n  each: {per: user, tokens: 1000, window: 48h}\n", 70),
-        ("budgets:\n  each: {per: user, requests: 10, window: month}\n", 1),
-        ("budgets:\n  each: {per: user, requests: 20, window: month, at_limit: warn}\n", 1),
+    for (text, spent, reserved) in [
+        ("budgets:\n  each: {per: user, tokens: 1000, window: 48h}\n", 70, 100),
+        ("budgets:\n  each: {per: user, requests: 10, window: month}\n", 1, 1),
+        ("budgets:\n  each: {per: user, requests: 20, window: month, at_limit: warn}\n", 1, 1),
+        ("budgets:\n  each: {per: user, tokens: 1000, window: month}\n", 70, 100),
+        ("budgets:\n  each: {per: user, requests: 10, window: month}\n", 1, 1),
     ] {
         let before = limits.lines("budget")[0].rule.clone();
         assert_eq!(before.name().as_ref(), "each");
         let next = rules(text);
-        let history = Limits::history(&next, Some(&first), &ledger).unwrap();
+        let history = limits.history(&next, Some(&first), &ledger).unwrap();
         limits.apply(&next, &history);
         let sum = limits.sums()["each"];
-        assert_eq!((sum.settled, sum.reserved), (spent, 100), "{text}");
+        assert_eq!((sum.settled, sum.reserved), (spent, reserved), "{text}");
         // A process that begins with it knows as much.
         let fresh = Limits::default();
-        fresh.apply(&next, &Limits::history(&next, None, &ledger).unwrap());
+        fresh.apply(&next, &fresh.history(&next, None, &ledger).unwrap());
         assert_eq!(fresh.sums()["each"].settled, spent, "{text}");
     }
     assert!(matches!(held.held[0].room, Room::Budget(_)));
@@ -227,13 +232,133 @@ async fn what_the_store_remembers_is_counted_in_whatever_window_it_is_asked_for(
     assert_eq!(limits.sums()["each"].reserved, 0, "settled under another configuration");
     // A name that is the same under another `per` is another counter.
     let team = rules("budgets:\n  each: {per: team, requests: 10, window: month}\n");
-    limits.apply(&team, &Limits::history(&team, Some(&first), &ledger).unwrap());
+    limits.apply(&team, &limits.history(&team, Some(&first), &ledger).unwrap());
     assert_eq!(limits.counters(), 0);
     // Counted apart by something else it is another budget; it begins at nothing, and so does one with another name.
     let other = rules("budgets:\n  each: {per: team, requests: 10, window: month}\n");
     let fresh = Limits::default();
-    fresh.apply(&other, &Limits::history(&other, None, &ledger).unwrap());
+    fresh.apply(&other, &fresh.history(&other, None, &ledger).unwrap());
     assert!(fresh.sums().is_empty());
     limits.apply(&rules(""), &History::default());
     assert_eq!(limits.counters(), 0, "counters of rules that are gone go too");
+}
+
+#[tokio::test]
+async fn what_is_open_while_a_budget_changes_its_unit_is_held_and_charged_in_the_new_one() {
+    let all = |unit: &str| rules(&format!("budgets:\n  all: {{{unit}, window: 30d}}\n"));
+    let (tokens_of, requests) = (all("tokens: 1000"), all("requests: 3"));
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+    let limits = Limits::default();
+    limits.apply(&tokens_of, &limits.history(&tokens_of, None, &ledger).unwrap());
+    let open = [
+        reserve(&limits, &tokens_of, "ada").await.unwrap(),
+        reserve(&limits, &tokens_of, "bob").await.unwrap(),
+    ];
+    let history = limits.history(&requests, Some(&tokens_of), &ledger).unwrap();
+    limits.apply(&requests, &history);
+    assert_eq!(limits.sums()["all"].reserved, 2, "two requests, and not two hundred");
+    let third = reserve(&limits, &requests, "eve").await.unwrap();
+    assert_eq!(reserve(&limits, &requests, "eve").await.err(), Some(Why::Held));
+    let [first, second] = open;
+    assert_eq!(first.charges(tokens(60))[0].spent.requests, 1);
+    limits.settle(first, tokens(60));
+    drop(second);
+    let sum = limits.sums()["all"];
+    assert_eq!((sum.settled, sum.reserved), (1, 1));
+    drop(third);
+    assert_eq!(limits.sums()["all"].reserved, 0);
+}
+
+#[tokio::test]
+async fn a_counter_that_an_older_configuration_asks_for_has_the_rule_that_is_in_force() {
+    let each =
+        |limit: u32| rules(&format!("budgets:\n  each: {{per: user, requests: {limit}, window: day}}\n"));
+    let (before, after) = (each(5), each(1));
+    let limits = Limits::default();
+    limits.apply(&before, &History::default());
+    limits.apply(&after, &History::default());
+    let held = reserve(&limits, &before, "ada").await.unwrap();
+    assert_eq!(reserve(&limits, &before, "ada").await.err(), Some(Why::Held), "one, and not five");
+    assert_eq!(reserve(&limits, &after, "ada").await.err(), Some(Why::Held), "it is the same counter");
+    drop(held);
+    // A rule that is gone, or counts apart by something else, counts nobody any more.
+    for gone in [rules(""), rules("budgets:\n  each: {per: team, requests: 1, window: day}\n")] {
+        limits.apply(&gone, &History::default());
+        for _ in 0..3 {
+            assert!(reserve(&limits, &before, "ada").await.unwrap().held.is_empty());
+        }
+        assert_eq!(limits.counters(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_charged_while_history_is_read_is_counted_once() {
+    let all = |window: &str| rules(&format!("budgets:\n  all: {{tokens: 100000, window: {window}}}\n"));
+    let (before, after) = (all("48h"), all("72h"));
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+    let limits = Limits::default();
+    limits.apply(&before, &limits.history(&before, None, &ledger).unwrap());
+    let settle = |hold: Hold| {
+        let settling = limits.settling();
+        let charges = hold.charges(tokens(7));
+        limits.settle(hold, tokens(7));
+        ledger.submit_charged(crate::telemetry::metrics::tests::record(), charges);
+        drop(settling);
+    };
+    let hold = async || reserve(&limits, &before, "ada").await.unwrap();
+    settle(hold().await);
+    let history = limits.history(&after, Some(&before), &ledger).unwrap();
+    settle(hold().await);
+    let late = hold().await;
+    limits.apply(&after, &history);
+    drop(history);
+    assert_eq!(limits.sums()["all"].settled, 14, "one before, and one between");
+    settle(late);
+    let sum = limits.sums()["all"];
+    assert_eq!((sum.settled, sum.reserved), (21, 0));
+    // What the store knows is the same.
+    let fresh = Limits::default();
+    let history = limits.history(&before, Some(&after), &ledger).unwrap();
+    fresh.apply(&before, &history);
+    assert_eq!(fresh.sums()["all"].settled, 21);
+}
+
+#[test]
+fn reloads_beside_many_exchanges_lose_nothing_and_count_nothing_twice() {
+    const EACH: u64 = 400;
+    let all = |window: &str| rules(&format!("budgets:\n  all: {{tokens: 100000000, window: {window}}}\n"));
+    let windows = [all("48h"), all("72h")];
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+    let limits = Limits::default();
+    limits.apply(&windows[0], &limits.history(&windows[0], None, &ledger).unwrap());
+    std::thread::scope(|scope| {
+        let (limits, ledger, windows) = (&limits, &ledger, &windows);
+        let workers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(move || {
+                    for _ in 0..EACH {
+                        let hold = futures_util::FutureExt::now_or_never(reserve(limits, &windows[0], "ada"));
+                        let hold = hold.expect("it waits for nobody").unwrap();
+                        let settling = limits.settling();
+                        let charges = hold.charges(tokens(7));
+                        limits.settle(hold, tokens(7));
+                        ledger.submit_charged(crate::telemetry::metrics::tests::record(), charges);
+                        drop(settling);
+                    }
+                })
+            })
+            .collect();
+        let mut round = 0;
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            let (from, to) = (&windows[round % 2], &windows[(round + 1) % 2]);
+            let history = limits.history(to, Some(from), ledger).unwrap();
+            limits.apply(to, &history);
+            round += 1;
+        }
+    });
+    let sum = limits.sums()["all"];
+    assert_eq!((sum.settled, sum.reserved), (3 * EACH * 7, 0));
 }

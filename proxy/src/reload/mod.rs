@@ -11,7 +11,7 @@ use crate::config::{self, Loaded, Problem, Problems};
 use crate::configuration::{Rejection, Trigger};
 use crate::credentials::{self, Missing};
 use crate::gateway::Gateway;
-use crate::limits::{History, Limits};
+use crate::limits::History;
 use crate::snapshot::Snapshot;
 use crate::telemetry::log;
 use narrows_ledger::AuditEntry;
@@ -171,7 +171,7 @@ fn prepare(gateway: &Gateway, running: &Loaded, loaded: &Loaded) -> Result<Next,
     let snapshot =
         Snapshot::new(&loaded.settings, Some(&before)).map_err(|error| problem("", format!("{error:#}")))?;
     let history =
-        Limits::history(&snapshot.rules, Some(&before.rules), &gateway.ledger).map_err(|error| {
+        gateway.limits.history(&snapshot.rules, Some(&before.rules), &gateway.ledger).map_err(|error| {
             problem("budgets", format!("what was spent before cannot be read from the store: {error}"))
         })?;
     // Last, because it changes the store: nothing after it can fail.
@@ -182,8 +182,10 @@ fn prepare(gateway: &Gateway, running: &Loaded, loaded: &Loaded) -> Result<Next,
 fn apply(gateway: &Gateway, next: Next, loaded: Loaded, trigger: Trigger) {
     let Next { snapshot, history } = next;
     let (hash, level) = (snapshot.hash, loaded.settings.log.level);
+    // First, so that no exchange meets a rule that is not in force: those that began before go by it, too.
+    gateway.limits.apply(&snapshot.rules, &history);
     let before = gateway.replace(snapshot);
-    gateway.limits.apply(&gateway.snapshot().rules, &history);
+    drop(history);
     log::set_level(level);
     gateway.configuration.applied(loaded);
     let (hash, before) = (format!("{hash:016x}"), format!("{:016x}", before.hash));

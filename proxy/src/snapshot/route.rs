@@ -2,7 +2,7 @@
 
 use super::{Provider, Resolved};
 use crate::config::pattern::Pattern;
-use crate::config::settings::{self, Retries, Timeouts};
+use crate::config::settings::{self, OnClientGone, Retries, Timeouts};
 use crate::targets::breaker::{Event, Pass, Phase};
 use crate::targets::budget::Budget;
 use crate::targets::health::{Health, Mode, Table, now_ms};
@@ -32,6 +32,8 @@ pub(crate) struct RouteTarget {
     priority: u32,
     /// Time-outs of an exchange with it.
     pub(crate) timeouts: Timeouts,
+    /// What becomes of answers whose clients leave.
+    pub(crate) on_client_gone: OnClientGone,
     /// How it does.
     pub(crate) health: Arc<Health>,
     /// What its score begins with: the hash of its name.
@@ -117,6 +119,7 @@ impl Route {
                     weight: target.weight,
                     priority: target.priority,
                     timeouts: target.timeouts.clone(),
+                    on_client_gone: target.on_client_gone,
                     seed: stable_hash(&[name.as_bytes()]),
                     health: table.of(&name, previous),
                 })

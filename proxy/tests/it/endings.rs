@@ -63,6 +63,83 @@ async fn a_client_that_leaves_is_still_billed() {
     }
 }
 
+/// A gateway with this policy, and a budget that counts.
+fn leaving(policy: &str) -> Gate {
+    let budgets = "reload: {watch: off}\nbudgets:\n  all: {tokens: 1000000, window: day}";
+    Gate::plan().top(&format!("on_client_gone: {policy}\n{budgets}")).start()
+}
+
+async fn spent(gate: &Gate) -> u64 {
+    let budgets = gate.admin("/admin/v1/budgets").await.json();
+    let counter = &budgets["budgets"][0]["counters"][0];
+    assert_eq!(counter["reserved"], 0, "{budgets}");
+    counter["spent"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_whose_client_leaves_is_read_to_its_end_where_the_operator_says_so() {
+    for kind in GENERATING {
+        // Within the stream, and before its head.
+        for (knobs, chunks) in [("chunks=40;gap_ms=3", 3), ("chunks=40;first_ms=200", 0)] {
+            let gate = leaving("read_to_end");
+            let mut client = gate.connect().await;
+            client.send(&Ask::stream(kind).key(&gate.key).fake(knobs).wire()).await;
+            until("the provider to be asked", async || (gate.fake.requests() == 1).then_some(())).await;
+            if chunks > 0 {
+                assert_eq!(client.head().await.status, 200);
+            }
+            let mut received = Vec::new();
+            while memchr::memmem::find_iter(&received, gate_text(kind)).count() < chunks {
+                received.extend_from_slice(&client.chunk().await.unwrap());
+            }
+            drop(client);
+            let record = settled(&gate, Reason::ClientGone).await;
+            let billed = gate.fake.billed().remove(0);
+            assert_eq!(billed.end, End::Complete, "{:?} {knobs}", kind.dialect);
+            assert_eq!(record.origin, Origin::Provider, "{record:?}");
+            assert_eq!(
+                (record.usage.input(), record.usage.output()),
+                (Some(billed.input), Some(billed.output))
+            );
+            assert!(record.cost.nano_usd() > Some(0), "{record:?}");
+            assert_eq!(Some(spent(&gate).await), record.usage.total());
+        }
+    }
+    let gate = leaving("read_to_end");
+    let mut client = gate.connect().await;
+    client.send(&Ask::unary(&CHAT).key(&gate.key).fake("first_ms=200").wire()).await;
+    until("the provider to be asked", async || (gate.fake.requests() == 1).then_some(())).await;
+    drop(client);
+    let record = gate.record().await;
+    assert_eq!(record.usage.output(), Some(gate.fake.billed()[0].output), "{record:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_charged_nothing_where_the_operator_says_so() {
+    for (knobs, chunks) in [("chunks=60;fault=stall_after:30", 30), ("first_ms=600000", 0)] {
+        let gate = leaving("free");
+        let mut client = gate.connect().await;
+        client.send(&Ask::stream(&CHAT).key(&gate.key).fake(knobs).wire()).await;
+        until("the provider to be asked", async || (gate.fake.requests() == 1).then_some(())).await;
+        if chunks > 0 {
+            assert_eq!(client.head().await.status, 200);
+        }
+        let mut received = Vec::new();
+        while memchr::memmem::find_iter(&received, gate_text(&CHAT)).count() < chunks {
+            received.extend_from_slice(&client.chunk().await.unwrap());
+        }
+        drop(client);
+        let record = settled(&gate, Reason::ClientGone).await;
+        assert_eq!(record.cost.nano_usd(), Some(0), "{record:?}");
+        assert!(record.usage.input() > Some(0), "what was used is told: {record:?}");
+        assert_eq!(spent(&gate).await, 0);
+    }
+    // Whoever stays pays.
+    let gate = leaving("free");
+    let answer = gate.ask_as_key(Ask::stream(&CHAT)).await;
+    assert!(gate.record_of(&answer).await.cost.nano_usd() > Some(0));
+}
+
 /// What every content chunk of a kind's stream holds once.
 fn gate_text(kind: &Kind) -> &'static [u8] {
     match kind.dialect {

@@ -3,7 +3,7 @@
 use crate::support::scripted::{Act, Scripted};
 use crate::support::{ALL, Ask, CHAT, EMBEDDINGS, GENERATING, Gate, MESSAGES, until};
 use narrows_ledger::{Filter, Record};
-use narrows_meter::{Cost, Usage};
+use narrows_meter::{Cost, Mode, Usage};
 use narrows_policy::Reason;
 
 /// The same prices for everything at the three usual providers.
@@ -192,6 +192,121 @@ async fn what_has_no_price_is_unknown_until_a_list_with_one_is_read() {
     // What was recorded stays as it was.
     let before = until("the record", async || gate.ledger.record(record.id).unwrap()).await;
     assert_eq!((before.cost, before.prices), (record.cost, record.prices));
+}
+
+/// What the command line says of a gateway's books.
+fn books(gate: &Gate, arguments: &[&str]) -> (bool, String) {
+    let config = gate.dir.path().join("narrows.yaml").display().to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_narrows"))
+        .args(arguments)
+        .args(["--config", &config])
+        .output()
+        .unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_books_agree_and_a_difference_is_named() {
+    let gate = Gate::plan()
+        .file("prices.json", list("1"))
+        .top("prices: {file: prices.json}\nreload: {watch: off}\nbudgets:\n  all: {usd: 100, window: month}\n  \
+              chat: {per: user, tokens: 1000000, window: 30d, where: {model: gpt-4o}}\n  asked: {requests: 1000, window: month}")
+        .start();
+    for kind in GENERATING {
+        for knobs in ["", "reasoning=9", "status=429", "chunks=9;fault=cut_after:5"] {
+            gate.ask_as_key(Ask::stream(kind).fake(knobs)).await;
+        }
+    }
+    gate.ask(&Ask::unary(&CHAT)).await;
+    gate.records().await;
+    let metrics = format!("http://{}/metrics", gate.metrics);
+    let verify = ["usage", "verify", "--metrics", &metrics];
+    let (fine, text) = books(&gate, &verify);
+    assert!(fine && !text.contains("DIFFERS"), "{text}");
+    for check in ["sums by hour", "budget all", "budget chat", "budget asked", "metrics"] {
+        assert!(
+            text.lines().any(|line| line.starts_with(check) && line.ends_with("agrees")),
+            "{check} in {text}"
+        );
+    }
+    // What was never answered is charged as it was reserved: it is told, and no difference.
+    gate.ask_as_key(Ask::unary(&CHAT).fake("fault=close_before_head")).await;
+    gate.records().await;
+    let (fine, text) = books(&gate, &verify);
+    assert!(fine && text.contains("budget all: 1 exchanges are not wholly known"), "{text}");
+    // Prices change; what was reported stays.
+    let report = ["usage", "--by", "provider,model", "--prices"];
+    let (_, before) = books(&gate, &report);
+    std::fs::write(gate.dir.path().join("prices.json"), list("3")).unwrap();
+    assert_eq!(gate.reload().await.status(), 200);
+    assert_eq!(books(&gate, &report).1, before);
+    gate.ask_as_key(Ask::unary(&CHAT)).await;
+    gate.records().await;
+    assert!(books(&gate, &report).1.lines().count() > before.lines().count(), "a version more");
+    assert!(books(&gate, &verify).0);
+    // A record that no gateway wrote.
+    let mut forged = gate.records().await.remove(0);
+    forged.id += 1;
+    gate.ledger.submit(forged);
+    gate.ledger.flush(std::time::Duration::from_secs(10)).unwrap();
+    let (fine, text) = books(&gate, &verify);
+    assert!(!fine, "{text}");
+    let differs = |check: &str| text.lines().any(|line| line.starts_with(check) && line.ends_with("DIFFERS"));
+    assert!(differs("metrics") && differs("budget asked") && !differs("sums by hour"), "{text}");
+}
+
+/// What the provider says of its tier decides about the price; a tier without a price has an unknown cost.
+#[tokio::test]
+async fn a_tier_has_its_own_price_or_none() {
+    let rates = |input: &str, output: &str| format!(r#"{{"input":"{input}","output":"{output}"}}"#);
+    let prices = format!(
+        r#"{{"format":1,"source":"test","date":"2026-11-26","providers":[{{"id":"openai","models":[{{"id":"all","match":["*"],"prices":[
+            {{"rates":{}}},{{"mode":"flex","rates":{}}},{{"mode":"priority","rates":{}}}]}}]}}]}}"#,
+        rates("2", "8"),
+        rates("1", "4"),
+        rates("4", "16"),
+    );
+    let usage = r#""usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}"#;
+    for (tier, mode, cost) in [
+        ("default", None, Cost::NanoUsd(28_000)),
+        ("flex", Some(Mode::Flex), Cost::NanoUsd(14_000)),
+        ("priority", Some(Mode::Priority), Cost::NanoUsd(56_000)),
+        ("scale", Some(Mode::Provisioned), Cost::Unknown),
+        ("turbo", Some(Mode::Other), Cost::Unknown),
+    ] {
+        let whole = format!(
+            r#"{{"id":"c","object":"chat.completion","model":"m","service_tier":"{tier}","choices":[],{usage}}}"#
+        );
+        let chunk = format!(
+            r#"{{"id":"c","object":"chat.completion.chunk","model":"m","service_tier":"{tier}","choices":[{{"delta":{{"content":"x"}},"finish_reason":"stop"}}]}}"#
+        );
+        let events = format!(
+            "data: {chunk}\n\ndata: {{\"id\":\"c\",\"choices\":[],\"service_tier\":\"{tier}\",{usage}}}\n\ndata: [DONE]\n\n"
+        );
+        let stream = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {}\r\n\r\n{events}",
+            events.len()
+        );
+        let scripted = Scripted::start(vec![Act::json(200, "", &whole), Act::Say(stream.into())]).await;
+        let gate = Gate::plan()
+            .file("prices.json", prices.clone())
+            .top("prices: {file: prices.json}")
+            .provider(
+                "own",
+                &format!("kind: openai, base_url: 'http://{}/v1', api_key: k, models: []", scripted.address),
+            )
+            .start();
+        for stream in [false, true] {
+            let body = format!(r#"{{"model":"own/m","messages":[],"stream":{stream}}}"#);
+            let answer = gate.ask_as_key(Ask::post(CHAT.unary, body)).await;
+            assert_eq!(answer.status(), 200, "{}", answer.text());
+            let record = gate.record_of(&answer).await;
+            assert_eq!((record.mode, record.cost), (mode, cost), "{tier}, stream {stream}: {record:?}");
+        }
+        assert_adds_up(&gate, &gate.records().await).await;
+    }
 }
 
 #[tokio::test]

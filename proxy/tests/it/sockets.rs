@@ -134,6 +134,92 @@ async fn a_conversation_passes_both_ways_and_is_recorded_once_with_its_usage() {
     assert_eq!(gate.gauge("narrows_streams_in_flight").await, 0.0);
 }
 
+/// One answer of a model, as the provider tells what it used.
+fn answered(model: &str, input: u64, output: u64) -> Vec<u8> {
+    let response =
+        format!(r#"{{"model":"{model}","usage":{{"input_tokens":{input},"output_tokens":{output}}}}}"#);
+    let begun = text(r#"{"type":"response.created","response":{}}"#, false);
+    [begun, text(&format!(r#"{{"type":"response.completed","response":{response}}}"#), false)].concat()
+}
+
+const PRICES: &str = r#"{"format":1,"source":"test","date":"2026-11-26","providers":[{"id":"openai","models":[
+    {"id":"cheap","prices":[{"rates":{"input":"1","output":"2"},"above":[{"tokens":100,"rates":{"input":"10"}}]}]},
+    {"id":"dear","match":["dear","gpt-realtime*"],"prices":[{"rates":{"input":"100","output":"200"}}]}]}]}"#;
+
+#[tokio::test]
+async fn each_answer_of_a_conversation_has_the_price_of_its_own_model_and_prompt() {
+    let says = [
+        answered("cheap", 60, 10),
+        answered("cheap", 70, 10),
+        answered("dear", 5, 1),
+        answered("cheap", 101, 0),
+        SERVER_CLOSE.to_vec(),
+    ]
+    .concat();
+    let (address, _heard) = provider(SWITCH, says).await;
+    let gate = plan(address)
+        .file("prices.json", PRICES.to_owned())
+        .top("prices: {file: prices.json}\nreload: {watch: off}\nbudgets:\n  all: {usd: 1, window: day}\n  cheap: {usd: 1, window: day, where: {model: cheap}}\n  \
+              dear: {usd: 1, window: day, where: {model: dear}}")
+        .start();
+    let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
+    let create = text(r#"{"type":"response.create","model":"cheap","input":"x"}"#, true);
+    client.send(&[create, CLIENT_CLOSE.to_vec()].concat()).await;
+    client.all().await;
+    let record = gate.record().await;
+    // Two prompts of 130 together are no prompt of more than a hundred; one of 101 is.
+    let cheap = (60 + 70) * 1_000 + 20 * 2_000 + 101 * 10_000;
+    assert_eq!((record.usage.input(), record.usage.output()), (Some(231), Some(20)), "{record:?}");
+    assert_eq!(
+        (record.model_sent.as_deref(), record.cost.nano_usd()),
+        (Some("cheap"), Some(cheap)),
+        "{record:?}"
+    );
+    let [dear] = &record.also_used[..] else { panic!("{record:?}") };
+    assert_eq!((dear.model.as_deref(), dear.cost.nano_usd()), (Some("dear"), Some(5 * 100_000 + 200_000)));
+    assert_eq!(record.total_cost().nano_usd(), Some(cheap + 700_000));
+    let budgets = gate.admin("/admin/v1/budgets").await.json();
+    let spent = |name: &str| {
+        let budgets = budgets["budgets"].as_array().unwrap();
+        let budget = budgets.iter().find(|budget| budget["name"] == name).unwrap().clone();
+        budget["counters"].as_array().unwrap().first().map(|counter| counter["spent"].clone())
+    };
+    // Rules are those of the model that the first message names, for the whole conversation.
+    assert_eq!(spent("all"), Some((cheap + 700_000).into()));
+    assert_eq!((spent("cheap"), spent("dear")), (Some((cheap + 700_000).into()), None));
+    crate::prices::assert_adds_up(&gate, &[record]).await;
+}
+
+#[tokio::test]
+async fn a_conversation_whose_model_a_message_names_is_admitted_by_it() {
+    for (model, rules, reason) in [
+        ("unpriced", "budgets:\n  all: {usd: 1, window: day}", Reason::PriceUnknown),
+        (
+            "dear",
+            "budgets:\n  dear: {requests: 0, window: day, where: {model: dear}}",
+            Reason::RequestOverLimit,
+        ),
+        ("cheap", "budgets:\n  dear: {requests: 0, window: day, where: {model: dear}}", Reason::Completed),
+    ] {
+        let (address, heard) = provider(SWITCH, SERVER_CLOSE.to_vec()).await;
+        let gate = plan(address)
+            .file("prices.json", PRICES.to_owned())
+            .top(&format!("prices: {{file: prices.json}}\nreload: {{watch: off}}\n{rules}"))
+            .start();
+        let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
+        let create = text(&format!(r#"{{"type":"response.create","model":"{model}"}}"#), true);
+        client.send(&[create.clone(), CLIENT_CLOSE.to_vec()].concat()).await;
+        let end = client.all().await;
+        let (_, heard) = patient("the provider", heard).await.unwrap();
+        let record = gate.record().await;
+        assert_eq!(record.reason, reason, "{model}: {record:?}");
+        assert_eq!(heard.starts_with(&create), reason == Reason::Completed, "{model}");
+        if reason != Reason::Completed {
+            assert!(end.windows(2).any(|code| code == 1008_u16.to_be_bytes()), "{end:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_browser_names_its_key_as_a_subprotocol_and_the_provider_never_sees_it() {
     let (address, heard) = provider(SWITCH, SERVER_CLOSE.to_vec()).await;

@@ -100,6 +100,7 @@ const PROBES: &[(&str, &str, Probe)] = &[
     ("post", "/admin/v1/config/reload", Probe::Whole),
     ("get", "/admin/v1/budgets", Probe::Whole),
     ("get", "/admin/v1/limits", Probe::Whole),
+    ("get", "/admin/v1/prices", Probe::Whole),
     ("get", "/admin/v1/targets", Probe::Whole),
     ("get", "/admin/v1/targets/{id}", Probe::Whole),
     ("post", "/admin/v1/targets/{id}/drain", Probe::Whole),

@@ -48,6 +48,40 @@ fn usage_is_split_as_asked() {
 }
 
 #[test]
+fn usage_says_with_which_prices_it_was_computed_if_asked() {
+    let house = house(9);
+    assert!(house.get("/admin/v1/usage").ok().get("prices").is_none());
+    let prices = house.get("/admin/v1/usage?prices=true&team=red").ok()["prices"].clone();
+    assert_eq!(prices.as_array().map(Vec::len), Some(1), "{prices}");
+    assert_eq!((&prices[0]["version"], &prices[0]["requests"]), (&json!("0000000000000009"), &json!(3)));
+    assert_eq!(prices[0]["cost_nanousd"], json!(3 * 1_234_567));
+    assert_eq!(house.get("/admin/v1/usage?prices=maybe").status, 400);
+}
+
+#[test]
+fn prices_are_told_with_their_version_by_provider_and_time() {
+    let house = House::new();
+    let told = house.get("/admin/v1/prices?model=gpt-4o&at=2026-11-01").ok();
+    assert_eq!(told["version"], json!(format!("{:016x}", house.gateway.snapshot().prices_version())));
+    assert!(
+        told["source"].as_str().unwrap().contains("genai-prices")
+            && told["at"] == "2026-11-01T00:00:00.000000Z",
+        "{told}"
+    );
+    let ordinary = &told["prices"][0];
+    assert_eq!(
+        (&ordinary["provider"], &ordinary["mode"], &ordinary["factor"]),
+        (&json!("main"), &json!(null), &json!("1"))
+    );
+    assert_eq!((&ordinary["rates"]["input"], &ordinary["rates"]["output"]), (&json!("2.5"), &json!("10")));
+    let none = json!([]);
+    assert_eq!(house.get("/admin/v1/prices?model=gpt-4o&provider=other").ok()["prices"], none);
+    assert_eq!(house.get("/admin/v1/prices?model=nobody-knows").ok()["prices"], none);
+    assert_eq!(house.get("/admin/v1/prices").ok()["prices"], none);
+    assert_eq!(house.get("/admin/v1/prices?models=x").status, 400);
+}
+
+#[test]
 fn records_come_in_pages_without_gap_or_repetition() {
     let house = house(10);
     let (mut ids, mut cursor, mut pages) = (Vec::new(), String::new(), 0);

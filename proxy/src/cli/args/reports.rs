@@ -1,7 +1,7 @@
 //! What can be typed about records, sums and the trail of administration.
 
 use super::StoreArguments;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -35,9 +35,17 @@ pub(crate) struct AuditArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  narrows usage\n  narrows usage --by team,model --from 7d\n  \
-    narrows usage --by day --from 2026-11-01 --to 2026-12-01 --json")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  narrows usage\n  narrows usage --by team,model --from 7d\n  \
+    narrows usage --by team,project --month 2026-10       a chargeback report, with the versions of its prices\n  \
+    narrows usage --by day --from 2026-11-01 --to 2026-12-01 --json\n  \
+    narrows usage verify --config narrows.yaml            do records, sums, budgets and metrics agree?\n  \
+    narrows usage reconcile --provider openai invoice.csv"
+)]
 pub(crate) struct UsageArguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<UsageCommand>,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
     #[command(flatten)]
@@ -46,6 +54,61 @@ pub(crate) struct UsageArguments {
     /// provider, model, dialect, client, reason, origin.
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "provider,model")]
     pub(crate) by: Vec<String>,
+    /// A whole month (2026-10, UTC), with --prices.
+    #[arg(long, value_name = "MONTH", conflicts_with_all = ["from", "to"])]
+    pub(crate) month: Option<String>,
+    /// Say with which versions of prices the costs were computed. Reads every record of the time.
+    #[arg(long)]
+    pub(crate) prices: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsageCommand {
+    /// Compare the sums of the records with the sums kept by hour, with what budgets were charged, and with metrics. Exit code 1
+    /// if they differ.
+    Verify(VerifyArguments),
+    /// Compare a provider's own export of usage or costs (CSV) with the records, by day and model. Exit code 1 if they differ.
+    Reconcile(ReconcileArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  narrows usage verify --store narrows.db\n  \
+    narrows usage verify --config narrows.yaml --metrics http://127.0.0.1:9464/metrics")]
+pub(crate) struct VerifyArguments {
+    /// The metrics of the running gateway that writes the store: they are compared with the records since its start.
+    #[arg(long, value_name = "URL")]
+    pub(crate) metrics: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Files: OpenAI's exports of usage and of costs, Anthropic's of usage and of costs, and any file with \
+    the columns date and model and some of requests, input_tokens, output_tokens, cost_usd. Days are those of UTC.\n\n\
+    Examples:\n  narrows usage reconcile --provider openai completions_usage.csv\n  \
+    narrows usage reconcile --provider anthropic usage.csv --tolerance 0.5 --csv"
+)]
+pub(crate) struct ReconcileArguments {
+    /// The provider's file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The provider, by its name in the configuration.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) provider: String,
+    /// From this day on [default: the first of the file].
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<String>,
+    /// Before this day [default: after the last of the file].
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<String>,
+    /// Figures agree that differ by no more than this share of the larger one, in percent.
+    #[arg(long, value_name = "PERCENT", default_value = "1")]
+    pub(crate) tolerance: String,
+    /// Columns to pass over, separated by commas.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub(crate) ignore: Vec<String>,
+    /// Print comma-separated values.
+    #[arg(long)]
+    pub(crate) csv: bool,
 }
 
 #[derive(Debug, Args)]

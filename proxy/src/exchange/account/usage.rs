@@ -156,6 +156,19 @@ impl Account {
         });
     }
 
+    /// What another model of the same conversation used.
+    pub(in crate::exchange) fn also_use(&mut self, model: Option<Arc<str>>, usage: Usage, cost: Cost) {
+        let Some(provider) = &self.provider else { return };
+        self.charged_beside.add(&Spent {
+            requests: 0,
+            tokens: usage.total().unwrap_or(0),
+            cost_nanousd: cost.nano_usd().unwrap_or(0),
+            unpriced: u64::from(cost == Cost::Unknown),
+        });
+        let provider = Arc::clone(&provider.name);
+        self.also_used.push(Used { provider, model, usage, origin: Origin::Provider, cost });
+    }
+
     /// The prompt's tokens as an estimate, for a caller that asked for their number. Nothing is spent by asking.
     pub(crate) fn estimate_prompt(&mut self) -> u64 {
         self.origin = Origin::Estimated;

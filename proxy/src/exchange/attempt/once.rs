@@ -195,7 +195,7 @@ pub(super) async fn exchange(
     tokio::select! {
         biased;
         outcome = on_time => outcome.map_err(Failure::Upstream),
-        () = session.gone() => Err(Failure::ClientGone),
+        () = session.gone(), if !target.is_read_to_end() => Err(Failure::ClientGone),
         () = tokio::time::sleep(limit.min(total_left)) => {
             Err(if total_left <= limit { Failure::TotalTimeout } else { Failure::FirstByteTimeout(limit) })
         }

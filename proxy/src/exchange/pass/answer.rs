@@ -174,6 +174,7 @@ fn learn(account: &mut Account, way: &Way, object: Option<&Object>, text: &Bytes
         }
         Answer::Metered => {
             let answer = unary::read(METERED, text);
+            account.mode = answer.mode;
             account.take_reported(&answer.usage, answer.reported, answer.model);
         }
         Answer::Seen | Answer::Plain | Answer::Bytes | Answer::Deleted | Answer::List => {}
@@ -257,6 +258,7 @@ async fn pass(
     }
     if let Some(meter) = meter {
         let outcome = meter.finish(&mut |_copy| {});
+        account.mode = outcome.mode;
         account.take_reported(&outcome.usage, outcome.reported, outcome.model);
     }
     inspect::tapped(account, tap).await;

@@ -51,10 +51,12 @@ impl Machine {
         let outcome = self.decoder.finish(out);
         account.take_id(outcome.id);
         account.take_items(outcome.items);
+        account.mode = outcome.mode;
         let model = outcome.model.as_deref().unwrap_or(&self.model);
         let encoder = || self.gateway.tokens.encoder(model);
         if outcome.reported == Reported::Complete {
-            if account.may_learn(model, &outcome.usage)
+            if !outcome.hides
+                && account.may_learn(model, &outcome.usage)
                 && let (Some(pieces), Some(encoder)) = (outcome.heard.whole(), encoder())
             {
                 let mut tally = Tally::with(encoder);

@@ -69,7 +69,7 @@ impl Stream {
         // What may have to wait is not waited for either.
         let more = matches!(first, Some(Ok(_))) && self.rewrite.is_none();
         if let Err(lost) = self.write_head(session, account, head, more).await {
-            return self.stopped(account, lost.reason()).await;
+            return self.stopped(session, account, lost.reason()).await;
         }
         session.slim();
         let mut next = match first {
@@ -94,13 +94,13 @@ impl Stream {
                         return self.spent(session, account, &refusal).await;
                     }
                     if let Err(lost) = self.write(session, account, false).await {
-                        return self.stopped(account, lost.reason()).await;
+                        return self.stopped(session, account, lost.reason()).await;
                     }
                 }
                 Ok(Next::End) => return self.end(session, account).await,
                 Ok(Next::Quiet) => {
                     if let Err(lost) = self.ping(session).await {
-                        return self.stopped(account, lost.reason()).await;
+                        return self.stopped(session, account, lost.reason()).await;
                     }
                 }
                 Err(stop) => return self.stop(session, account, &stop).await,
@@ -288,11 +288,36 @@ impl Stream {
         }
     }
 
-    async fn stopped(mut self, account: &mut Account, reason: Reason) -> Ending {
+    /// The client does not read any more.
+    async fn stopped(mut self, session: &mut Session<'_>, account: &mut Account, reason: Reason) -> Ending {
+        if self.upstream.is_read_to_end() {
+            // Boxed, like every future of a rare path.
+            Box::pin(self.read_on(session, account)).await;
+        }
         self.metered(account);
         self.watched(account);
         inspect::tapped(account, self.tap.take()).await;
         Ending { reason, clean: false }
+    }
+
+    /// Reads what the provider still says, for what it costs; nobody gets it.
+    async fn read_on(&mut self, session: &mut Session<'_>, account: &mut Account) {
+        self.parts.clear();
+        while let Ok(next) = self.upstream.next(session, account).await {
+            let chunk = match next {
+                Next::Part(chunk) => chunk,
+                Next::Quiet => continue,
+                Next::End => return,
+            };
+            self.meter.push(chunk, &mut self.parts);
+            self.seen();
+            self.parts.clear();
+            let has_room = !account.hold.ends_streams()
+                || self.meter.progress().is_none_or(|progress| admit::go_on(account, &progress).is_ok());
+            if self.upstream.is_done() || !has_room {
+                return;
+            }
+        }
     }
 
     /// Goes on with an answer of which the first parts were held.

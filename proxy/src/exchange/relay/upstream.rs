@@ -23,6 +23,8 @@ pub(in crate::exchange) struct Upstream {
     /// Raised when the gateway stops and waits no longer; made when something has to be waited for.
     cut: Option<CutSignal>,
     connection: Connection,
+    /// Whether it is read to its end although the client leaves.
+    is_read_to_end: bool,
     idle: Duration,
     total_until: Instant,
     /// When the waiting for the part that is to come next began.
@@ -98,6 +100,7 @@ impl Upstream {
             provider: Arc::clone(&target.provider),
             cut: None,
             connection,
+            is_read_to_end: target.is_read_to_end(),
             idle,
             total_until,
             waiting: None,
@@ -126,6 +129,7 @@ impl Upstream {
         account: &mut Account,
     ) -> Result<Next, Stop> {
         let Upstream { connection, timer, cut, idle, total_until, waiting, quiet, quiet_from, .. } = self;
+        let is_watched = !self.is_read_to_end;
         let mut read = pin!(connection.read_body());
         let mut gone = pin!(session.gone());
         // One pass over everything that can happen, the likely first; nothing is set up before it is waited for.
@@ -134,7 +138,7 @@ impl Upstream {
                 return Poll::Ready(read.map(Next::of).map_err(Stop::Upstream));
             }
             let since = *waiting.get_or_insert_with(Instant::now);
-            if gone.as_mut().poll(cx).is_ready() {
+            if is_watched && gone.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(Stop::ClientGone));
             }
             if cut.get_or_insert_with(|| account.cut_signal()).poll_raised(cx).is_ready() {
@@ -167,6 +171,11 @@ impl Upstream {
             account.upstream_wait_us += micros(since.elapsed());
         }
         outcome
+    }
+
+    /// Whether it is read to its end although the client leaves.
+    pub(in crate::exchange) fn is_read_to_end(&self) -> bool {
+        self.is_read_to_end
     }
 
     /// Whether the body was read to its end.

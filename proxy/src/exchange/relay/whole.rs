@@ -102,6 +102,7 @@ fn meter_whole(account: &mut Account, target: &Target, text: Option<&[u8]>) {
     let counted = if is_known { Counted::default() } else { count(account, target, text, &answer) };
     account.take_id(answer.id);
     account.take_items(answer.items);
+    account.mode = answer.mode;
     account.take_usage(&answer.usage, answer.reported, &counted, answer.model);
 }
 

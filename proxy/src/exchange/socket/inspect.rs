@@ -3,6 +3,7 @@
 
 use super::meter::Message;
 use crate::exchange::account::Account;
+use crate::exchange::admit;
 use crate::exchange::inspect::{Asked, Watch, begin, judge, look};
 use crate::exchange::route::Target;
 use crate::guard::{Consulted, Guard, Otherwise, Seen, Sight, Tap, Values};
@@ -54,19 +55,31 @@ pub(super) struct Inspector<'a> {
     has_looked: bool,
     /// Whether what the provider says is heard.
     is_heard: bool,
+    /// Whether budgets and rate limits were not asked yet: the first message names the model.
+    is_unadmitted: bool,
 }
 
 impl<'a> Inspector<'a> {
-    /// `None` where no policy is in force.
-    pub(super) fn new(account: &'a mut Account, target: &'a Target, is_heard: bool) -> Option<Inspector<'a>> {
-        account.watch.as_ref()?;
-        Some(Inspector { account, target, models: Vec::new(), has_looked: false, is_heard })
+    /// `None` where no policy is in force, and the conversation was admitted.
+    pub(super) fn new(
+        account: &'a mut Account,
+        target: &'a Target,
+        is_heard: bool,
+        is_unadmitted: bool,
+    ) -> Option<Inspector<'a>> {
+        if account.watch.is_none() && !is_unadmitted {
+            return None;
+        }
+        Some(Inspector { account, target, models: Vec::new(), has_looked: false, is_heard, is_unadmitted })
     }
 
     /// What goes on in the place of a message; nothing where it goes on as it came.
     pub(super) async fn look(&mut self, message: Message) -> Result<Option<Vec<u8>>, Refusal> {
         let Message { text, models, is_mixed, .. } = message;
-        if !models.is_empty() && models != self.models {
+        if std::mem::take(&mut self.is_unadmitted) {
+            admit::hold_conversation(self.account, self.target, models.first().map(|model| &**model)).await?;
+        }
+        if !models.is_empty() && models != self.models && self.account.watch.is_some() {
             let named: Vec<&str> = models.iter().map(|model| &**model).collect();
             let asked =
                 Asked { dialect: self.target.dialect.as_str(), models: &named, choice: None, stream: true };

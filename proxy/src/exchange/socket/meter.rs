@@ -3,20 +3,54 @@
 use super::frames::{Event, Frames, NotWebSocket};
 use super::inspect::Ear;
 use narrows_llm::Family;
-use narrows_llm::realtime::{self, Asks, ClientEvent};
-use narrows_meter::Usage;
+use narrows_llm::realtime::{self, Asks, ClientEvent, ServerEvent};
+use narrows_meter::{Cost, Mode, Tariff, Usage};
 use narrows_policy::Gap;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Longest message that is read for usage, in bytes. Events with usage repeat the answer's text, not its audio.
 const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// Models of one conversation that are told apart. What others answer is added to the last one, at its own price.
+const SHARES_MAX: usize = 16;
+
+/// What the answers of one model came to.
+#[derive(Debug)]
+pub(super) struct Share {
+    pub(super) model: Option<Box<str>>,
+    pub(super) usage: Usage,
+    /// How the provider worked on the last of them.
+    pub(super) mode: Option<Mode>,
+    pub(super) cost: Cost,
+}
+
+/// What answers cost: each by itself, for its prompt's length decides about its price.
+pub(super) struct Pricing {
+    pub(super) tariff: Tariff,
+    /// When the conversation began, in UTC microseconds since the epoch.
+    pub(super) at_us: i64,
+    /// The model that the conversation was asked for.
+    pub(super) asked: Arc<str>,
+}
+
+impl Pricing {
+    fn cost(&self, model: Option<&str>, mode: Option<Mode>, usage: &Usage) -> Cost {
+        let names = [model, Some(&*self.asked).filter(|asked| !asked.is_empty())];
+        let quote = names.into_iter().flatten().find_map(|name| self.tariff.quote(name, mode, self.at_us));
+        quote.map_or(Cost::Unknown, |quote| quote.cost(usage))
+    }
+}
 
 /// The provider's direction.
 pub(super) struct Answers {
     family: Family,
     frames: Option<Frames>,
-    pub(super) usage: Usage,
+    pricing: Pricing,
+    pub(super) shares: Vec<Share>,
     pub(super) model: Option<Box<str>>,
+    /// Answers that have begun.
+    pub(super) begun: u64,
     /// Answers that have begun and not ended.
     open: u64,
     /// Whether something passed that could not be read.
@@ -27,12 +61,14 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    pub(super) fn new(family: Family, ear: Option<Ear>) -> Answers {
+    pub(super) fn new(family: Family, pricing: Pricing, ear: Option<Ear>) -> Answers {
         Answers {
             family,
             frames: Some(Frames::new(EVENT_BYTES_MAX)),
-            usage: Usage::default(),
+            pricing,
+            shares: Vec::new(),
             model: None,
+            begun: 0,
             open: 0,
             missed: false,
             ear,
@@ -40,8 +76,8 @@ impl Answers {
         }
     }
 
-    /// Reads what passes. Whatever it is, it passes.
-    pub(super) fn note(&mut self, mut bytes: &[u8]) {
+    /// Reads what passes. Whatever it is, it passes. `named` is the model that the client's messages have named.
+    pub(super) fn note(&mut self, mut bytes: &[u8], named: Option<&str>) {
         let Some(frames) = &mut self.frames else { return };
         loop {
             match frames.next(&mut bytes) {
@@ -62,11 +98,14 @@ impl Answers {
                         }
                     }
                     let Some(event) = event else { continue };
-                    self.model = event.model.or(self.model.take());
-                    self.open = (self.open + u64::from(event.begins)).saturating_sub(u64::from(event.ends));
-                    if let Some(usage) = event.usage {
-                        self.usage.add(&usage);
+                    let ServerEvent { usage, model, mode, begins, ends } = event;
+                    self.begun += u64::from(begins);
+                    self.open = (self.open + u64::from(begins)).saturating_sub(u64::from(ends));
+                    if let Some(usage) = usage {
+                        let model = model.as_deref().or(self.model.as_deref()).or(named).map(Box::from);
+                        self.shares.answered(&self.pricing, model, mode, &usage);
                     }
+                    self.model = model.or(self.model.take());
                 }
                 Err(NotWebSocket) => {
                     (self.frames, self.missed) = (None, true);
@@ -85,6 +124,32 @@ impl Answers {
     /// Whether a frame of ours may be put behind what passed.
     pub(super) fn between_frames(&self) -> bool {
         self.frames.as_ref().is_some_and(Frames::between_frames)
+    }
+}
+
+/// Adds what one answer came to.
+trait Answered {
+    fn answered(&mut self, pricing: &Pricing, model: Option<Box<str>>, mode: Option<Mode>, usage: &Usage);
+}
+
+impl Answered for Vec<Share> {
+    fn answered(&mut self, pricing: &Pricing, model: Option<Box<str>>, mode: Option<Mode>, usage: &Usage) {
+        let cost = pricing.cost(model.as_deref(), mode, usage);
+        let is_full = self.len() >= SHARES_MAX;
+        let known = match self.iter().position(|share| share.model == model) {
+            Some(at) => self.get_mut(at),
+            None if is_full => self.last_mut(),
+            None => None,
+        };
+        match known {
+            Some(share) => {
+                let sum = share.cost.nano_usd().zip(cost.nano_usd());
+                share.cost = sum.and_then(|(one, other)| one.checked_add(other)).into();
+                share.usage.add(usage);
+                share.mode = mode;
+            }
+            None => self.push(Share { model, usage: *usage, mode, cost }),
+        }
     }
 }
 
@@ -253,20 +318,42 @@ mod tests {
         wire
     }
 
+    /// Of a provider that has no prices.
+    fn free() -> Pricing {
+        Pricing { tariff: Tariff::default(), at_us: 0, asked: Arc::from("") }
+    }
+
+    #[test]
+    fn models_are_told_apart_up_to_the_limit_and_nothing_is_lost_beyond_it() {
+        for (models, shares) in [(SHARES_MAX, SHARES_MAX), (SHARES_MAX + 1, SHARES_MAX)] {
+            let mut answers = Answers::new(Family::Openai, free(), None);
+            for number in 0..models {
+                let done = format!(
+                    r#"{{"type":"response.done","response":{{"model":"m{number}","usage":{{"input_tokens":1}}}}}}"#
+                );
+                answers.note(&text(&done), None);
+            }
+            assert_eq!(answers.shares.len(), shares);
+            let input: u64 = answers.shares.iter().filter_map(|share| share.usage.input()).sum();
+            assert_eq!(input, models as u64);
+        }
+    }
+
     #[test]
     fn usage_is_summed_over_answers_at_any_cut() {
         let done = r#"{"type":"response.done","response":{"usage":{"input_tokens":3,"output_tokens":4}}}"#;
         let begun = r#"{"type":"response.created","response":{"model":"m"}}"#;
         let wire = [text(begun), text(done), text(begun), text(done)].concat();
         for cut in 0..wire.len() {
-            let mut answers = Answers::new(Family::Openai, None);
-            answers.note(&wire[..cut]);
-            answers.note(&wire[cut..]);
-            assert_eq!((answers.usage.input(), answers.usage.output()), (Some(6), Some(8)));
+            let mut answers = Answers::new(Family::Openai, free(), None);
+            answers.note(&wire[..cut], None);
+            answers.note(&wire[cut..], None);
+            let [share] = &answers.shares[..] else { panic!("{:?}", answers.shares) };
+            assert_eq!((share.usage.input(), share.usage.output()), (Some(6), Some(8)));
             assert!(answers.is_complete() && answers.model.as_deref() == Some("m"));
         }
-        let mut cut = Answers::new(Family::Openai, None);
-        cut.note(&text(begun));
+        let mut cut = Answers::new(Family::Openai, free(), None);
+        cut.note(&text(begun), None);
         assert!(!cut.is_complete());
     }
 

@@ -47,7 +47,11 @@ pub(crate) async fn serve(
     check_upgrade(session)?;
     let (target, query) = route(session.head(), account, &identified)?;
     super::admit::check(gateway, account)?;
-    super::admit::hold(session, account, &super::admit::Want::conversation(&target)).await?;
+    // A conversation whose model only a message will name is admitted at its first message.
+    let is_unadmitted = target.model.is_empty() && !account.snapshot.rules.is_empty();
+    if !is_unadmitted {
+        super::admit::hold(session, account, &super::admit::Want::conversation(&target)).await?;
+    }
     account.streamed = true;
     if !account.snapshot.guard.is_idle() {
         let dialect = target.dialect.as_str();
@@ -69,6 +73,7 @@ pub(crate) async fn serve(
         message_bytes_max: account.snapshot.limits.request_body,
         allows: allows.as_ref().map(|allows| allows as &(dyn Fn(&str) -> bool + Send + Sync)),
         settled,
+        is_unadmitted,
         buffers: &gateway.buffers,
     };
     let _in_flight = account.stream_opened();

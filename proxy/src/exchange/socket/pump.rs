@@ -2,7 +2,7 @@
 
 use super::frames::{close, like};
 use super::inspect::{Ear, Inspector};
-use super::meter::{Answers, Message, Questions, Refused};
+use super::meter::{Answers, Message, Pricing, Questions, Refused};
 use crate::buffers::Buffers;
 use crate::downstream::Session;
 use crate::exchange::account::Account;
@@ -14,11 +14,12 @@ use crate::respond::Refusal;
 use crate::upstream::h1::H1;
 use bytes::BytesMut;
 use narrows_llm::stream::Reported;
+use narrows_meter::Cost;
 use narrows_policy::Reason;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -36,6 +37,8 @@ pub(super) struct Pump<'p> {
     pub(super) message_bytes_max: usize,
     pub(super) allows: Option<&'p (dyn Fn(&str) -> bool + Send + Sync)>,
     pub(super) settled: bool,
+    /// Whether budgets and rate limits are asked at the first message.
+    pub(super) is_unadmitted: bool,
     /// Where the room for what is held comes from.
     pub(super) buffers: &'p Arc<Buffers>,
 }
@@ -51,6 +54,8 @@ struct Flow {
     writing: AtomicBool,
     /// Whether the provider's, and whether the client's goodbye has passed.
     goodbyes: [AtomicBool; 2],
+    /// The model that the client's messages name first.
+    named: OnceLock<Box<str>>,
 }
 
 impl Flow {
@@ -93,12 +98,18 @@ impl Pump<'_> {
             last_ms: AtomicU64::new(0),
             writing: AtomicBool::new(false),
             goodbyes: Default::default(),
+            named: OnceLock::new(),
         };
         let family = self.target.dialect.family();
         let ear = Ear::new(account, self.target.dialect);
         let is_heard = ear.is_some();
-        let mut answers = Answers::new(family, ear);
-        let inspects = account.watch.is_some();
+        let pricing = Pricing {
+            tariff: self.target.provider.tariff.clone(),
+            at_us: account.started_at_us,
+            asked: Arc::clone(&self.target.model),
+        };
+        let mut answers = Answers::new(family, pricing, ear);
+        let inspects = account.watch.is_some() || self.is_unadmitted;
         let mut questions =
             Questions::new(family, self.message_bytes_max, self.allows, self.settled, inspects);
         let clock = Clock { started: account.started, cut: account.cut_signal() };
@@ -107,7 +118,7 @@ impl Pump<'_> {
             let (wire_read, wire_write) = tokio::io::split(&mut *wire);
             let down = down(wire_read, client_write, ahead, &flow, &mut answers);
             let room = Room { buffers: self.buffers, message_bytes_max: self.message_bytes_max };
-            let inspector = Inspector::new(account, self.target, is_heard);
+            let inspector = Inspector::new(account, self.target, is_heard, self.is_unadmitted);
             let up = up(client_read, wire_write, early, &flow, &mut questions, &room, inspector);
             self.both(clock, &flow, down, up).await
         };
@@ -250,7 +261,7 @@ async fn down(
     let mut part = ahead;
     loop {
         if !part.is_empty() {
-            answers.note(&part);
+            answers.note(&part, flow.named.get().map(|model| &**model));
             flow.writing.store(true, Ordering::Relaxed);
             let written = async {
                 to.write_all(&part).await?;
@@ -299,6 +310,9 @@ async fn up(
                 Ok(passes) => passes.min(held.len()),
                 Err(refused) => return Stop::Refused(refused),
             };
+            if let Some(model) = questions.model.as_ref().filter(|_| flow.named.get().is_none()) {
+                flow.named.get_or_init(|| model.clone());
+            }
             let part = held.split_to(passes);
             known = held.len();
             let (part, blocked) = inspected(&mut inspector, part, questions.messages()).await;
@@ -378,9 +392,17 @@ fn settle(account: &mut Account, flow: &Flow, answers: Answers, model: Option<Bo
     if !complete {
         account.unread();
     }
-    if !answers.usage.is_unknown() {
-        let reported = if complete { Reported::Complete } else { Reported::Partial };
-        account.take_usage(&answers.usage, reported, &Counted::default(), answers.model);
+    let mut shares = answers.shares.into_iter();
+    let Some(own) = shares.next() else {
+        let asked_nothing = account.is_responses_socket() && complete && answers.begun == 0;
+        account.own_cost = asked_nothing.then_some(Cost::ZERO);
+        return;
+    };
+    let reported = if complete { Reported::Complete } else { Reported::Partial };
+    account.take_usage(&own.usage, reported, &Counted::default(), answers.model);
+    (account.own_cost, account.mode) = (Some(own.cost), own.mode);
+    for share in shares {
+        account.also_use(share.model.map(Arc::from), share.usage, share.cost);
     }
 }
 
@@ -406,6 +428,7 @@ mod tests {
             last_ms: AtomicU64::new(0),
             writing: AtomicBool::new(false),
             goodbyes: Default::default(),
+            named: OnceLock::new(),
         }
     }
 

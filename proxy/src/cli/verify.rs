@@ -1,0 +1,358 @@
+//! `narrows usage verify`: whether records, sums, budgets and metrics say the same.
+
+use super::args::{StoreArguments, VerifyArguments};
+use super::table::{self, number};
+use super::{Console, Outcome, health, store};
+use crate::config;
+use crate::exchange::charged;
+use crate::limits::{Rule, Rules};
+use anyhow::{Context, Result, anyhow, bail};
+use narrows_ledger::{Filter, QUARTER_US, Reader, Record, Spent, SpentRow, Sums, Used};
+use narrows_policy::{Facts, Surface};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// How often a gateway is asked again whose records are still on their way into the store.
+const TRIES: u32 = 20;
+/// Between two times.
+const AGAIN: Duration = Duration::from_millis(250);
+/// Time for one answer of a gateway.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Two figures that ought to be the same.
+struct Pair {
+    what: String,
+    records: u64,
+    /// The other side's: exact, or between these two.
+    other: (u64, u64),
+}
+
+impl Pair {
+    fn exact(what: impl Into<String>, records: u64, other: u64) -> Pair {
+        Pair { what: what.into(), records, other: (other, other) }
+    }
+
+    fn agrees(&self) -> bool {
+        (self.other.0..=self.other.1).contains(&self.records)
+    }
+}
+
+/// One comparison.
+struct Check {
+    name: String,
+    pairs: Vec<Pair>,
+    /// What is to be known beside the figures; instead of them where there is nothing to compare.
+    note: Option<String>,
+}
+
+impl Check {
+    fn agrees(&self) -> bool {
+        self.pairs.iter().all(Pair::agrees)
+    }
+
+    fn json(&self) -> Json {
+        let pairs: Vec<Json> = self
+            .pairs
+            .iter()
+            .map(|pair| {
+                let (least, most) = pair.other;
+                json!({"figure": pair.what, "records": pair.records, "least": least, "most": most, "agrees": pair.agrees()})
+            })
+            .collect();
+        json!({"check": self.name, "agrees": self.agrees(), "figures": pairs, "note": self.note})
+    }
+}
+
+/// Compares everything there is to compare.
+pub(crate) fn verify(
+    arguments: &VerifyArguments,
+    from: &StoreArguments,
+    console: &mut Console<'_>,
+) -> Result<Outcome> {
+    if store::remote(from)?.is_some() {
+        bail!(
+            "this reads every record, and so the store itself: --store or --config in the place of --admin"
+        );
+    }
+    let reader = store::reader(&store::locate(from)?)?;
+    let mut checks = vec![sums(&reader)?];
+    match configuration(from)? {
+        Some(rules) => checks.extend(budgets(&reader, &rules)?),
+        None => checks.push(Check {
+            name: "budgets".to_owned(),
+            pairs: Vec::new(),
+            note: Some(
+                "not compared: a configuration (--config) says which exchanges they are about".to_owned(),
+            ),
+        }),
+    }
+    if let Some(url) = &arguments.metrics {
+        checks.push(metrics(&reader, url)?);
+    }
+    let all_agree = checks.iter().all(Check::agrees);
+    if from.json {
+        checks.iter().try_for_each(|check| writeln!(console.out, "{}", check.json()))?;
+    } else {
+        write(&checks, console)?;
+    }
+    Ok(if all_agree { Outcome::Fine } else { Outcome::Failed })
+}
+
+fn write(checks: &[Check], console: &mut Console<'_>) -> Result<()> {
+    let mut rows = Vec::new();
+    for check in checks {
+        for pair in &check.pairs {
+            let (least, most) = pair.other;
+            let other = match least == most {
+                true => number(least),
+                false if least == 0 => format!("up to {}", number(most)),
+                false => format!("{} to {}", number(least), number(most)),
+            };
+            let verdict = if pair.agrees() { "agrees" } else { "DIFFERS" };
+            rows.push(vec![
+                check.name.clone(),
+                pair.what.clone(),
+                number(pair.records),
+                other,
+                verdict.to_owned(),
+            ]);
+        }
+    }
+    table::write(console.out, &["CHECK", "FIGURE", "RECORDS", "OTHER", "RESULT"], &[2, 3], &rows)?;
+    for check in checks {
+        if let Some(note) = &check.note {
+            writeln!(console.out, "{}: {note}", check.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The sums kept by hour.
+fn sums(reader: &Reader) -> Result<Check> {
+    let found = reader.verify()?;
+    let mut pairs: Vec<Pair> = figures(&found.records)
+        .into_iter()
+        .zip(figures(&found.rollups))
+        .map(|((what, records), (_, rollups))| Pair::exact(what, records, rollups))
+        .collect();
+    for differing in &found.differing {
+        let place = format!("{} {} {}", differing.hour, differing.provider, differing.model);
+        for ((what, records), (_, rollups)) in
+            figures(&differing.records).into_iter().zip(figures(&differing.rollups))
+        {
+            if records != rollups {
+                pairs.push(Pair::exact(format!("{what} of {place}"), records, rollups));
+            }
+        }
+    }
+    let lost = found.overflow.requests;
+    let note =
+        (lost > 0).then(|| format!("{lost} exchanges left sums and no record, because the queue was full"));
+    Ok(Check { name: "sums by hour".to_owned(), pairs, note })
+}
+
+fn figures(sums: &Sums) -> [(&'static str, u64); 6] {
+    [
+        ("requests", sums.requests),
+        ("input", sums.input),
+        ("output", sums.output),
+        ("cost_nanousd", sums.cost_nanousd),
+        ("cost_unknown", sums.cost_unknown),
+        ("response_bytes", sums.response_bytes),
+    ]
+}
+
+/// The budgets of the configuration, if one is named or stands here.
+fn configuration(from: &StoreArguments) -> Result<Option<Rules>> {
+    let default = Path::new("narrows.yaml");
+    let file = match (&from.config, &from.store) {
+        (Some(file), _) => file.as_path(),
+        (None, None) => default,
+        (None, Some(_)) => return Ok(None),
+    };
+    let loaded = config::load(file).map_err(|problems| anyhow!("{problems}"))?;
+    Ok(Some(Rules::new(&loaded.settings)))
+}
+
+/// What one budget ought to have been charged at least, and whether that is all of it.
+#[derive(Default)]
+struct Expected {
+    spent: Spent,
+    /// Exchanges of which not everything is known: they are charged as they were reserved.
+    open: u64,
+}
+
+fn budgets(reader: &Reader, rules: &Rules) -> Result<Vec<Check>> {
+    let mut charged_since: BTreeMap<String, (i64, Spent)> = BTreeMap::new();
+    reader.spending(i64::MIN, &mut |row: SpentRow| {
+        let (since, spent) =
+            charged_since.entry(row.counter.budget.to_string()).or_insert((i64::MAX, Spent::default()));
+        *since = (*since).min(row.from_us);
+        spent.add(&row.spent);
+    })?;
+    let rules: Vec<_> = rules.iter().filter(|rule| matches!(***rule, Rule::Budget(_))).collect();
+    let mut expected: Vec<Expected> = rules.iter().map(|_| Expected::default()).collect();
+    let mut first_us = i64::MAX;
+    reader.each(&Filter::default(), &mut |record: &Record| {
+        first_us = first_us.min(record.started_at_us);
+        for (rule, expected) in rules.iter().zip(&mut expected) {
+            expect(rule, record, expected);
+        }
+    })?;
+    let first_quarter = first_us.div_euclid(QUARTER_US).saturating_mul(QUARTER_US);
+    let checks = rules.iter().zip(expected).map(|(rule, Expected { spent: wanted, open })| {
+        let name = format!("budget {}", rule.name());
+        let (since, spent) = charged_since.remove(&**rule.name()).unwrap_or((i64::MAX, Spent::default()));
+        // One that nothing was charged to may be new, and not wrong.
+        if since > first_quarter && (since != i64::MAX || wanted != Spent::default()) {
+            let since = Some(since).filter(|since| *since != i64::MAX).and_then(narrows_ledger::time);
+            let since = since.unwrap_or_else(|| "never".to_owned());
+            let note = format!("not compared: the records go back further than its charges (since {since})");
+            return Check { name, pairs: Vec::new(), note: Some(note) };
+        }
+        // One that several targets were asked for is charged to each of them.
+        let requests = (spent.requests.saturating_sub(open), spent.requests.saturating_add(open));
+        let mut pairs = vec![Pair { what: "requests".to_owned(), records: wanted.requests, other: requests }];
+        for (what, wanted, charged) in [
+            ("tokens", wanted.tokens, spent.tokens),
+            ("cost_nanousd", wanted.cost_nanousd, spent.cost_nanousd),
+        ] {
+            // Where all is known, what was charged is what was used; elsewhere it is more, as it was reserved.
+            let least = if open == 0 { charged } else { 0 };
+            pairs.push(Pair { what: what.to_owned(), records: wanted, other: (least, charged) });
+        }
+        let note = (open > 0)
+            .then(|| format!("{open} exchanges are not wholly known, and charged as they were reserved"));
+        Check { name, pairs, note }
+    });
+    Ok(checks.collect())
+}
+
+/// Adds what a budget ought to have been charged for an exchange.
+fn expect(rule: &Rule, record: &Record, expected: &mut Expected) {
+    let own = charged(record);
+    let mut spent = Spent::default();
+    if own != Spent::default()
+        && applies(rule, record, record.provider.as_deref(), record.model_sent.as_deref())
+    {
+        spent.add(&own);
+    }
+    let is_about_target = |used: &Used| applies(rule, record, Some(&used.provider), used.model.as_deref());
+    for used in &record.also_used {
+        // Other models of one conversation are charged with it; a target that was asked before, to its own budgets.
+        if is_about_target(used)
+            || (spent != Spent::default() && record.provider.as_deref() == Some(&*used.provider))
+        {
+            spent.tokens = spent.tokens.saturating_add(used.usage.total().unwrap_or(0));
+            spent.cost_nanousd = spent.cost_nanousd.saturating_add(used.cost.nano_usd().unwrap_or(0));
+            spent.unpriced += u64::from(used.cost.nano_usd().is_none());
+            spent.requests = spent.requests.max(1);
+        }
+    }
+    expected.open += u64::from(spent.unpriced > 0 || (spent.requests > 0 && record.usage.output().is_none()));
+    expected.spent.add(&Spent { unpriced: 0, ..spent });
+}
+
+/// Whether a rule is about an exchange at this provider with this model.
+fn applies(rule: &Rule, record: &Record, provider: Option<&str>, model: Option<&str>) -> bool {
+    let providers: Vec<&str> = provider.into_iter().collect();
+    let models: Vec<&str> = record.model_requested.as_deref().or(model).into_iter().chain(model).collect();
+    let models = if model.is_none() { Vec::new() } else { models };
+    let caller = &*record.caller;
+    let application = caller.metadata.iter().find(|(name, _)| name == "application");
+    let facts = Facts {
+        integration: record.client,
+        application: application.map(|(_, value)| value.as_str()),
+        models: &models,
+        providers: &providers,
+        ..Facts::of(Surface::Gateway, caller)
+    };
+    rule.applies(&facts)
+}
+
+/// What a running gateway has counted since it began.
+struct Counted {
+    started_us: i64,
+    figures: BTreeMap<&'static str, u64>,
+    /// Records on their way.
+    waiting: u64,
+}
+
+fn counted(url: &str) -> Result<Counted> {
+    let (status, text) = health::fetch(url, PATIENCE)?;
+    if status != 200 {
+        bail!("{url} answered {status}");
+    }
+    let sum = |name: &str, with: &str| -> f64 {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let values = lines.filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let is_name = rest.starts_with(['{', ' ']) && rest.contains(with);
+            is_name.then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok()).flatten()
+        });
+        values.sum()
+    };
+    let started = sum("process_start_time_seconds", "");
+    if started <= 0.0 {
+        bail!("{url} does not say when its process began; is it the address of a gateway's metrics?");
+    }
+    let whole = |figure: f64| format!("{figure:.0}").parse::<u64>().unwrap_or(0);
+    let figures = BTreeMap::from([
+        ("requests", whole(sum("narrows_exchanges_total", ""))),
+        ("input", whole(sum("narrows_tokens_total", "type=\"input\""))),
+        ("output", whole(sum("narrows_tokens_total", "type=\"output\""))),
+        // Money is shown in dollars: whole micro-dollars are what their sixteen digits have for certain.
+        ("cost_microusd", whole(sum("narrows_cost_usd_total", "") * 1e6)),
+        ("cost_unknown", whole(sum("narrows_cost_unknown_total", ""))),
+    ]);
+    let started_us = i64::try_from(whole(started * 1e6)).unwrap_or(i64::MAX);
+    Ok(Counted { started_us, figures, waiting: whole(sum("narrows_records_queue", "")) })
+}
+
+/// The metrics of a running gateway: before and after the store is read, so that exchanges may go on meanwhile.
+fn metrics(reader: &Reader, url: &str) -> Result<Check> {
+    let ask = || counted(url).with_context(|| format!("no metrics from {url}"));
+    let mut before = ask()?;
+    for _ in 0..TRIES {
+        if before.waiting == 0 {
+            break;
+        }
+        std::thread::sleep(AGAIN);
+        before = ask()?;
+    }
+    let mut sums = [0_u64; 5];
+    let filter = Filter { from_us: Some(before.started_us), ..Filter::default() };
+    reader.each(&filter, &mut |record: &Record| {
+        let usages = || std::iter::once(&record.usage).chain(record.also_used.iter().map(|used| &used.usage));
+        let costs = std::iter::once(record.cost).chain(record.also_used.iter().map(|used| used.cost));
+        let more = [
+            1,
+            usages().filter_map(|usage| usage.input()).fold(0, u64::saturating_add),
+            usages().filter_map(|usage| usage.output()).fold(0, u64::saturating_add),
+            record.known_cost(),
+            costs.filter(|cost| cost.nano_usd().is_none()).count() as u64,
+        ];
+        for (sum, more) in sums.iter_mut().zip(more) {
+            *sum = sum.saturating_add(more);
+        }
+    })?;
+    let after = ask()?;
+    let names = ["requests", "input", "output", "cost_microusd", "cost_unknown"];
+    let pairs = names.into_iter().zip(sums).map(|(name, records)| {
+        let of = |counted: &Counted| counted.figures.get(name).copied().unwrap_or(0);
+        let is_money = name == "cost_microusd";
+        let records = if is_money { records / 1_000 } else { records };
+        let rounding = u64::from(is_money);
+        let other = (of(&before).saturating_sub(rounding), of(&after).saturating_add(rounding));
+        Pair { what: name.to_owned(), records, other }
+    });
+    let note = match after.started_us == before.started_us {
+        true => {
+            (after.waiting > 0).then(|| format!("{} records are on their way into the store", after.waiting))
+        }
+        false => Some("the gateway began anew meanwhile; ask again".to_owned()),
+    };
+    Ok(Check { name: "metrics".to_owned(), pairs: pairs.collect(), note })
+}
