@@ -64,10 +64,7 @@ impl Digester {
             self.step(&mut state, self.block(block));
         }
         if !rest.is_empty() {
-            // Zeros behind the end say nothing: the length counts too.
-            let mut last = [0; BLOCK_BYTES];
-            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            self.step(&mut state, self.part(&last[..rest.len().next_multiple_of(16)]));
+            self.step(&mut state, self.part(rest));
         }
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX) % PRIME;
         let [first, second] = [0, 1].map(|lane| add(multiply(state[lane], self.outer[lane]), length));
@@ -83,13 +80,25 @@ impl Digester {
     #[inline(always)]
     fn part(&self, bytes: &[u8]) -> [u128; 2] {
         let (mut first, mut second) = (0_u128, 0_u128);
-        let (pairs, _) = bytes.as_chunks::<16>();
-        for (pair, key) in pairs.iter().zip(self.inner.windows(2 + SHIFT).step_by(2)) {
+        let mut take = |pair: &[u8; 16], key: &[u64]| {
             let whole = u128::from_le_bytes(*pair);
             let (a, b) = (low(whole), low(whole >> 64));
             let product = |x: u64, y: u64| u128::from(a.wrapping_add(x)) * u128::from(b.wrapping_add(y));
             first = first.wrapping_add(product(key[0], key[1]));
             second = second.wrapping_add(product(key[SHIFT], key[SHIFT + 1]));
+        };
+        let (pairs, rest) = bytes.as_chunks::<16>();
+        let mut keys = self.inner.windows(2 + SHIFT).step_by(2);
+        for (pair, key) in pairs.iter().zip(&mut keys) {
+            take(pair, key);
+        }
+        if !rest.is_empty()
+            && let Some(key) = keys.next()
+        {
+            // Zeros behind the end say nothing: the length counts too.
+            let mut last = [0; 16];
+            last[..rest.len()].copy_from_slice(rest);
+            take(&last, key);
         }
         [first, second]
     }

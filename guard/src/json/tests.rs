@@ -39,6 +39,21 @@ fn listed(body: &str) -> Vec<(String, String, Spot, Option<crate::Provenance>)> 
 }
 
 #[test]
+fn numbers_are_listed_unless_they_are_times() {
+    let numbers = |body: &str| {
+        let rows = listed(body).into_iter().filter(|row| row.2 == Spot::Number);
+        rows.map(|row| row.1).collect::<Vec<_>>()
+    };
+    assert!(numbers(r#"{"created":1764000000,"completed_at": 1999999999 ,"n":12345678}"#).is_empty());
+    assert!(numbers(r#"{"input":{"updated_at":1000000000}}"#).is_empty());
+    for number in ["2064000000", "17640000000", "176400000", "1764000.00", "-176400000", "4111111111111111"] {
+        assert_eq!(numbers(&format!(r#"{{"created":{number}}}"#)), [number]);
+    }
+    // Without the name it may be anything, and a list has none.
+    assert_eq!(numbers(r#"{"phone":1764000000,"created":[1764000000]}"#), ["1764000000"; 2]);
+}
+
+#[test]
 fn every_string_value_is_listed_with_its_path_and_author() {
     let body = r#" { "model" : "gpt" , "system":[{"text":"be nice"}], "messages" : [
         {"content":"hello", "role":"user", "id":"m_1"},

@@ -18,6 +18,9 @@ pub const TEXT_BYTES_MIN: usize = 2;
 /// Shorter numbers hold nothing that could be found, in bytes.
 const NUMBER_BYTES_MIN: usize = 9;
 
+/// Digits of a time in seconds since 1970, from 2001 to 2033.
+const TIME_BYTES: usize = 10;
+
 /// How much of a string is looked at before a search pays, in bytes.
 const NEAR: usize = 16;
 
@@ -311,10 +314,24 @@ impl<R: Recall> Walker<'_, R> {
             self.at += 1;
         }
         let sealed = self.out.stack.last().is_some_and(|frame| frame.reign == Reign::Sealed);
-        if self.at - start >= NUMBER_BYTES_MIN && self.meaning().is_none() && !sealed {
+        let is_long = self.at - start >= NUMBER_BYTES_MIN;
+        if is_long && self.meaning().is_none() && !sealed && !self.is_time(start..self.at) {
             self.list(start..self.at, false, Spot::Number, None);
         }
         true
+    }
+
+    /// Whether a number is a time and nothing else: every answer of some dialects has one. Its name says so, and it has the
+    /// ten digits of seconds since 1970 in our years; no number of a person or a card that we look for looks so.
+    fn is_time(&self, number: Range<usize>) -> bool {
+        let digits = self.bytes.get(number).unwrap_or_default();
+        let name = self.bytes.get(self.name.clone()).unwrap_or_default();
+        let in_object = self.out.stack.last().is_some_and(|frame| frame.index.is_none());
+        in_object
+            && (name == b"created" || name.ends_with(b"_at"))
+            && digits.len() == TIME_BYTES
+            && digits.first() == Some(&b'1')
+            && digits.iter().all(u8::is_ascii_digit)
     }
 
     fn word(&mut self) -> Result<bool, Malformed> {
