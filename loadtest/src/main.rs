@@ -27,6 +27,8 @@ enum Command {
     Soak(soak::Options),
     /// Measure direct, bare Pingora, nginx and Narrows side by side.
     Compare(compare::Options),
+    /// Count the instructions of a request, which noise does not move. Needs valgrind.
+    Instructions(compare::InstructionOptions),
 }
 
 fn main() -> Result<ExitCode> {
@@ -37,6 +39,7 @@ fn main() -> Result<ExitCode> {
         Command::Faults(options) => faults::run(&options)?,
         Command::Soak(options) => soak::run(&options)?,
         Command::Compare(options) => compare::run(&options)?,
+        Command::Instructions(options) => compare::count_instructions(&options)?,
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

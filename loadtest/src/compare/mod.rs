@@ -6,12 +6,14 @@
 //! round.
 
 mod bars;
+mod instructions;
 mod interval;
 mod narrows;
 mod peers;
 mod point;
 mod table;
 
+pub use instructions::{Options as InstructionOptions, run as count_instructions};
 pub(crate) use narrows::{create_key, is_let_in, is_ready};
 pub(crate) use peers::{Process, free_address, wait_ready};
 
@@ -187,6 +189,7 @@ fn programs(options: &Options) -> Result<Programs> {
         bare: options.bare.clone().map_or_else(beside, Ok)?,
         nginx: options.nginx.clone(),
         narrows: options.narrows.clone().map(std::path::absolute).transpose()?,
+        counts: None,
         core: options.proxy_core,
         own_core: options.load_core,
     })

@@ -58,7 +58,15 @@ pub(super) fn start(
     let file = folder.join("narrows.yaml");
     let (metrics, admin) = (free_address()?, free_address()?);
     std::fs::write(&file, config(peer, listen, metrics, admin, provider, folder, identity))?;
-    let mut command = Command::new(program);
+    let mut command = match &programs.counts {
+        None => Command::new(program),
+        Some(counts) => {
+            let mut command = Command::new("valgrind");
+            let to = format!("--callgrind-out-file={}", counts.display());
+            command.args(["--tool=callgrind", "--instr-atstart=no", &to]).arg(program);
+            command
+        }
+    };
     command.arg("run").arg("--config").arg(&file).current_dir(folder);
     let log = folder.join("log.txt");
     let mut process = Process::start(command, programs, &log)?;

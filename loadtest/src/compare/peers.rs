@@ -78,6 +78,8 @@ pub(super) struct Programs {
     pub nginx: PathBuf,
     /// The gateway.
     pub narrows: Option<PathBuf>,
+    /// The gateway runs under callgrind, not counting yet, which writes to this file.
+    pub counts: Option<PathBuf>,
     /// The core proxies run on.
     pub core: usize,
     /// The core of everybody else.
