@@ -199,7 +199,7 @@ impl Rate {
             Measure::Concurrent => return None,
         };
         let used = window.sum(now_us);
-        let resets_in_us = window.falls_to(now_us, 0).saturating_sub(now_us);
+        let resets_in_us = window.empties(now_us).saturating_sub(now_us);
         Some(Room { limit: most, left: most.saturating_sub(used), resets_in_us })
     }
 

@@ -257,6 +257,19 @@ impl Sliding {
         self.forgotten_us(self.newest)
     }
 
+    /// The first moment at which the sum is nothing, if nothing is added until then.
+    pub fn empties(&mut self, now_us: i64) -> i64 {
+        self.advance(now_us);
+        if self.sum == 0 {
+            return now_us;
+        }
+        // Most windows have something in their newest step.
+        let oldest = self.newest.saturating_sub(SLOTS - 1);
+        let filled = |step: &i64| self.slots.get(index(*step)).is_some_and(|amount| *amount > 0);
+        let last = (oldest..=self.newest).rev().find(filled);
+        self.forgotten_us(last.unwrap_or(self.newest))
+    }
+
     /// When what was added in a step is forgotten: when the step that takes its slot begins.
     fn forgotten_us(&self, step: i64) -> i64 {
         step.saturating_add(SLOTS).saturating_mul(self.step_us)

@@ -71,10 +71,22 @@ impl Vocabulary {
             ("llama", Vocabulary::Llama),
             ("command-", Vocabulary::Cohere),
         ];
-        let contains = |mark: &str| {
-            model.as_bytes().windows(mark.len()).any(|window| window.eq_ignore_ascii_case(mark.as_bytes()))
-        };
-        MARKS.iter().find(|row| contains(row.0)).map_or(Vocabulary::Openai, |row| row.1)
+        // Asked for with every exchange: one pass over the name, and few places where a mark can begin.
+        let model = model.as_bytes();
+        let mut first = MARKS.len();
+        for (at, byte) in model.iter().enumerate() {
+            let lower = byte.to_ascii_lowercase();
+            if !matches!(lower, b'c' | b'd' | b'g' | b'l' | b'm' | b'p') {
+                continue;
+            }
+            let begins = |mark: &str| {
+                let part = model.get(at..at + mark.len()).filter(|_| mark.as_bytes().first() == Some(&lower));
+                part.is_some_and(|part| part.eq_ignore_ascii_case(mark.as_bytes()))
+            };
+            let before = MARKS.get(..first).unwrap_or_default();
+            first = before.iter().position(|row| begins(row.0)).unwrap_or(first);
+        }
+        MARKS.get(first).map_or(Vocabulary::Openai, |row| row.1)
     }
 }
 

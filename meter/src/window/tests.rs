@@ -199,6 +199,7 @@ proptest! {
             if free > now {
                 prop_assert!(window.clone().sum(free - 1) > sum / 2, "not a moment later than needed");
             }
+            prop_assert_eq!(window.empties(now), window.falls_to(now, 0));
         }
     }
 }

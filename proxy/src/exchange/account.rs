@@ -38,6 +38,8 @@ const ID_HEADER: &str = "x-narrows-request-id";
 const REQUEST_ID_HEADER: &str = "x-request-id";
 /// Room for the lines that name an exchange, in bytes.
 const ID_LINES_BYTES: usize = 128;
+/// Room for the lines that say how our rate limits stand, in bytes.
+const LIMIT_LINES_BYTES: usize = 320;
 
 /// The facts of one exchange. Dropping it unsettled settles it as what it then must be: the connection's task was
 /// cancelled or unwound.
@@ -359,17 +361,22 @@ impl Account {
 
     /// The provider's fields and the exchange's id, as lines. A provider's own `x-request-id` stays what it was.
     pub(crate) fn name_fields(&self, head: &Head) -> BytesMut {
-        let mut lines = BytesMut::with_capacity(head.fields.len() + ID_LINES_BYTES);
-        if self.rooms.is_empty() {
+        let limits = if self.rooms.is_empty() { 0 } else { LIMIT_LINES_BYTES };
+        let mut lines = BytesMut::with_capacity(head.fields.len() + ID_LINES_BYTES + limits);
+        if self.rooms.is_empty() || !head.has_limits {
             lines.extend_from_slice(&head.fields);
         } else {
             // Ours are the limits that a caller meets; the provider's are shared by all of us.
-            let theirs = |line: &&[u8]| is_theirs(line);
-            head.fields.split_inclusive(|byte| *byte == b'\n').filter(|line| !theirs(line)).for_each(
-                |line| {
+            let mut rest: &[u8] = &head.fields;
+            while let Some(end) = memchr::memchr(b'\n', rest) {
+                let (line, after) = rest.split_at(end + 1);
+                if !is_theirs(line) {
                     lines.extend_from_slice(line);
-                },
-            );
+                }
+                rest = after;
+            }
+        }
+        if !self.rooms.is_empty() {
             self.put_limits(&mut lines);
         }
         self.put_ids(&mut lines, !head.has_x_request_id);

@@ -6,7 +6,33 @@
 use bytes::BytesMut;
 use narrows_llm::Family;
 use narrows_meter::rate::Room;
-use std::fmt::Write;
+
+/// What stands before a limit, before what is left of it, and before when it is whole again.
+type Names = [&'static str; 3];
+
+/// Of requests, and of tokens.
+const OPENAI: [Names; 2] = [
+    [
+        "x-ratelimit-limit-requests: ",
+        "\r\nx-ratelimit-remaining-requests: ",
+        "\r\nx-ratelimit-reset-requests: ",
+    ],
+    ["x-ratelimit-limit-tokens: ", "\r\nx-ratelimit-remaining-tokens: ", "\r\nx-ratelimit-reset-tokens: "],
+];
+
+/// Of requests, and of tokens.
+const ANTHROPIC: [Names; 2] = [
+    [
+        "anthropic-ratelimit-requests-limit: ",
+        "\r\nanthropic-ratelimit-requests-remaining: ",
+        "\r\nanthropic-ratelimit-requests-reset: ",
+    ],
+    [
+        "anthropic-ratelimit-tokens-limit: ",
+        "\r\nanthropic-ratelimit-tokens-remaining: ",
+        "\r\nanthropic-ratelimit-tokens-reset: ",
+    ],
+];
 
 /// How the narrowest limits of requests and of tokens stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,32 +57,39 @@ impl Rooms {
 
     /// The header lines in a family's own words. `now_us` is UTC microseconds since the epoch.
     pub(crate) fn put(&self, lines: &mut BytesMut, family: Family, now_us: i64) {
-        for (what, room) in [("requests", self.requests), ("tokens", self.tokens)] {
-            let Some(Room { limit, left, resets_in_us }) = room else { continue };
-            // Writing to memory does not fail.
-            let _ = match family {
-                Family::Openai => write!(
-                    lines,
-                    "x-ratelimit-limit-{what}: {limit}\r\nx-ratelimit-remaining-{what}: {left}\r\n\
-                     x-ratelimit-reset-{what}: {}\r\n",
-                    duration(resets_in_us)
-                ),
-                Family::Anthropic => write!(
-                    lines,
-                    "anthropic-ratelimit-{what}-limit: {limit}\r\nanthropic-ratelimit-{what}-remaining: {left}\r\n\
-                     anthropic-ratelimit-{what}-reset: {}\r\n",
-                    second(now_us.saturating_add(resets_in_us))
-                ),
-                Family::Gemini => Ok(()),
+        let [requests, tokens] = match family {
+            Family::Openai => &OPENAI,
+            Family::Anthropic => &ANTHROPIC,
+            Family::Gemini => return,
+        };
+        for (names, room) in [(requests, self.requests), (tokens, self.tokens)] {
+            let (Some(Room { limit, left, resets_in_us }), [of_limit, of_left, of_reset]) = (room, names)
+            else {
+                continue;
             };
+            lines.extend_from_slice(of_limit.as_bytes());
+            put_number(lines, limit);
+            lines.extend_from_slice(of_left.as_bytes());
+            put_number(lines, left);
+            lines.extend_from_slice(of_reset.as_bytes());
+            match family {
+                Family::Openai => put_duration(lines, resets_in_us),
+                _ => lines.extend_from_slice(second(now_us.saturating_add(resets_in_us)).as_bytes()),
+            }
+            lines.extend_from_slice(b"\r\n");
         }
     }
 }
 
 /// Whether a header of a provider says how *its* limits stand: where ours apply, ours are told.
 pub(crate) fn is_theirs(name: &[u8]) -> bool {
+    // Asked of every header field of every answer: most are told apart by their first byte.
     let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
-    begins(b"x-ratelimit-") || begins(b"anthropic-ratelimit-")
+    match name.first() {
+        Some(b'x' | b'X') => begins(b"x-ratelimit-"),
+        Some(b'a' | b'A') => begins(b"anthropic-ratelimit-"),
+        _ => false,
+    }
 }
 
 fn narrower(one: Option<Room>, other: Option<Room>) -> Option<Room> {
@@ -66,18 +99,36 @@ fn narrower(one: Option<Room>, other: Option<Room>) -> Option<Room> {
     }
 }
 
+fn put_number(lines: &mut BytesMut, number: u64) {
+    lines.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 /// A time as OpenAI writes it: `6m0s`, `1.5s`, `20ms`.
-fn duration(us: i64) -> String {
+fn put_duration(lines: &mut BytesMut, us: i64) {
     let ms = us.max(0).unsigned_abs().div_ceil(1_000);
     let (hours, minutes, ms) = (ms / 3_600_000, ms / 60_000 % 60, ms % 60_000);
-    let seconds = format!("{}.{:03}", ms / 1_000, ms % 1_000);
-    let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
-    match (hours, minutes) {
-        (0, 0) if ms < 1_000 => format!("{ms}ms"),
-        (0, 0) => format!("{seconds}s"),
-        (0, minutes) => format!("{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+    if hours == 0 && minutes == 0 && ms < 1_000 {
+        put_number(lines, ms);
+        lines.extend_from_slice(b"ms");
+        return;
     }
+    if hours > 0 {
+        put_number(lines, hours);
+        lines.extend_from_slice(b"h");
+    }
+    if hours > 0 || minutes > 0 {
+        put_number(lines, minutes);
+        lines.extend_from_slice(b"m");
+    }
+    put_number(lines, ms / 1_000);
+    if ms % 1_000 > 0 {
+        // Three digits, with the zeros before them and without those behind.
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(ms % 1_000 + 1_000).trim_end_matches('0');
+        lines.extend_from_slice(b".");
+        lines.extend_from_slice(digits.get(1..).unwrap_or_default().as_bytes());
+    }
+    lines.extend_from_slice(b"s");
 }
 
 /// A time in whole seconds, rounded up (RFC 3339).
@@ -120,10 +171,19 @@ mod tests {
 
     #[test]
     fn times_are_written_as_openai_does() {
-        let times =
-            [(0, "0ms"), (1_000_000, "1s"), (60_000_000, "1m0s"), (3_661_500_000, "1h1m1.5s"), (-5, "0ms")];
+        let times = [
+            (0, "0ms"),
+            (1_000_000, "1s"),
+            (1_040_000, "1.04s"),
+            (60_000_000, "1m0s"),
+            (3_600_000_000, "1h0m0s"),
+            (3_661_500_000, "1h1m1.5s"),
+            (-5, "0ms"),
+        ];
         for (us, text) in times {
-            assert_eq!(duration(us), text);
+            let mut lines = BytesMut::new();
+            put_duration(&mut lines, us);
+            assert_eq!(lines, text.as_bytes());
         }
     }
 

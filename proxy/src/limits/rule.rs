@@ -4,9 +4,12 @@ use super::counter::Counter;
 use crate::config::limits::{AtLimit, BudgetRule, Facet, LimitScope, OnLimitError, RateRule, Unit};
 use crate::config::settings::Settings;
 use narrows_policy::{Dimension, Facts};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How much is hashed at once, in bytes: a hash of many short pieces costs several times as much as one of them together.
+const GATHERED_BYTES: usize = 128;
 
 /// A budget or a rate limit.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,19 +125,15 @@ impl Rule {
         state: &impl BuildHasher,
         values: impl Iterator<Item = Option<&'f str>>,
     ) -> u64 {
-        let mut hasher = state.build_hasher();
-        (self.kind(), self.name()).hash(&mut hasher);
+        let mut gathered = Gathered { hasher: state.build_hasher(), bytes: [0; GATHERED_BYTES], length: 0 };
+        gathered.put(&[u8::from(matches!(self, Rule::Budget(_)))], false);
+        gathered.put(self.name().as_bytes(), false);
         for (facet, value) in self.scope().per.iter().zip(values) {
-            match value {
-                None => hasher.write_u8(0),
-                Some(value) if is_folded(facet) => {
-                    hasher.write_u8(1);
-                    value.bytes().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
-                }
-                Some(value) => value.hash(&mut hasher),
-            }
+            // No text has such a byte: values do not run into each other.
+            gathered.put(&[if value.is_some() { 0xff } else { 0xfe }], false);
+            gathered.put(value.unwrap_or_default().as_bytes(), is_folded(facet));
         }
-        hasher.finish()
+        gathered.finish()
     }
 
     /// Whether two values of `per` at this place are the same.
@@ -143,6 +142,43 @@ impl Rule {
             (Some(one), Some(other)) if is_folded(facet) => one.eq_ignore_ascii_case(other),
             (one, other) => one == other,
         }
+    }
+}
+
+/// Bytes on their way into a hasher.
+struct Gathered<H> {
+    hasher: H,
+    bytes: [u8; GATHERED_BYTES],
+    length: usize,
+}
+
+impl<H: Hasher> Gathered<H> {
+    /// Adds bytes, as if in lower case if that is asked for.
+    fn put(&mut self, mut bytes: &[u8], in_lower_case: bool) {
+        while !bytes.is_empty() {
+            if self.length == GATHERED_BYTES {
+                self.hand_on();
+            }
+            let (part, rest) = bytes.split_at(bytes.len().min(GATHERED_BYTES - self.length));
+            let end = self.length + part.len();
+            if let Some(place) = self.bytes.get_mut(self.length..end) {
+                place.copy_from_slice(part);
+                if in_lower_case {
+                    place.make_ascii_lowercase();
+                }
+            }
+            (self.length, bytes) = (end, rest);
+        }
+    }
+
+    fn hand_on(&mut self) {
+        self.hasher.write(self.bytes.get(..self.length).unwrap_or_default());
+        self.length = 0;
+    }
+
+    fn finish(mut self) -> u64 {
+        self.hand_on();
+        self.hasher.finish()
     }
 }
 

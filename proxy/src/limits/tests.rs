@@ -194,6 +194,29 @@ async fn names_of_models_are_folded_and_absent_facts_share_a_counter() {
     }
 }
 
+#[test]
+fn hashes_tell_values_apart_whatever_their_length() {
+    let rules = rules("budgets:\n  each: {per: [model, team], tokens: 1000, window: day}\n");
+    let (rule, state) = (rules.iter().next().unwrap(), std::hash::RandomState::new());
+    // In the order of `per`: the team, the model.
+    let hash = |values: [Option<&str>; 2]| rule.hash(&state, values.into_iter());
+    for length in [1, 120, 122, 123, 124, 127, 128, 129, 400] {
+        let (lower, upper) = ("x".repeat(length), "X".repeat(length));
+        assert_eq!(hash([Some("t"), Some(&lower)]), hash([Some("t"), Some(&upper)]), "{length}");
+        assert_ne!(hash([Some(&lower), Some("m")]), hash([Some(&upper), Some("m")]), "{length}");
+        let longer = format!("{lower}x");
+        let hashes = [
+            hash([Some(&lower), Some("x")]),
+            hash([Some(&longer), Some("")]),
+            hash([Some(&longer), None]),
+            hash([None, Some(&longer)]),
+            hash([Some(""), Some(&longer)]),
+        ];
+        let apart: std::collections::HashSet<u64> = hashes.into_iter().collect();
+        assert_eq!(apart.len(), hashes.len(), "{length}");
+    }
+}
+
 #[tokio::test]
 async fn what_the_store_remembers_is_counted_in_whatever_window_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use super::Fault;
 use super::body::Framing;
+use crate::limits::is_theirs;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use std::mem::MaybeUninit;
@@ -53,6 +54,8 @@ pub(crate) struct Head {
     pub(crate) has_x_request_id: bool,
     /// Whether `date` is among the fields.
     pub(crate) has_date: bool,
+    /// Whether fields that say how the provider's rate limits stand are among them.
+    pub(crate) has_limits: bool,
     /// How the body ends.
     pub(crate) framing: Framing,
     /// Kind of content.
@@ -148,6 +151,7 @@ pub(super) struct Meaning {
     request_id: Option<Box<str>>,
     has_x_request_id: bool,
     has_date: bool,
+    has_limits: bool,
     /// Values of `connection` that name fields beyond the standard ones.
     nominated: Vec<String>,
 }
@@ -164,6 +168,7 @@ impl Meaning {
             request_id: None,
             has_x_request_id: false,
             has_date: false,
+            has_limits: false,
             nominated: Vec::new(),
         }
     }
@@ -208,7 +213,7 @@ impl Meaning {
                 self.chunked = value.trim_ascii().to_ascii_lowercase().ends_with(b"chunked");
                 return Ok(false);
             }
-            _ => {}
+            _ => self.has_limits |= is_theirs(name.as_bytes()),
         }
         Ok(true)
     }
@@ -232,6 +237,7 @@ impl Meaning {
             keep_alive: self.keep_alive,
             has_x_request_id: self.has_x_request_id,
             has_date: self.has_date,
+            has_limits: self.has_limits,
             request_id: self.request_id,
             fields,
             reason,
