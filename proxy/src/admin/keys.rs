@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Most keys on a page. Without a limit all of them are listed.
+const PAGE_MAX: usize = 1_000;
+
 /// A key to be created, as callers write it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,10 +66,43 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
     let deleted = parameters.flag("deleted")?;
+    let owners = [
+        parameters.take("team"),
+        parameters.take("user"),
+        parameters.take("service_account"),
+        parameters.take("project"),
+    ];
+    let accepted = format!("a number from 1 to {PAGE_MAX}");
+    let in_range = |text: &str| text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+    let limit: Option<usize> = parameters.take_as("limit", &accepted, in_range)?;
+    let cursor = parameters.take("cursor");
     parameters.end()?;
-    let mut keys = store(&context, move |ledger| ledger.list_keys(deleted)).await?;
+    // With the deleted ones: a page may have ended with a key that is gone since.
+    let mut keys = store(&context, |ledger| ledger.list_keys(true)).await?;
     keys.retain(|info| actor.sees(&info.organization));
-    Ok(Json(json!({"keys": keys})))
+    let keys = after(keys, cursor.as_deref())?;
+    let wanted = |info: &KeyInfo| {
+        if info.deleted_at_us.is_some() && !deleted {
+            return false;
+        }
+        let names = [&info.team, &info.user, &info.service_account, &info.project];
+        owners.iter().zip(names).all(|(wanted, name)| wanted.is_none() || wanted == name)
+    };
+    let mut keys: Vec<KeyInfo> = keys.into_iter().filter(wanted).collect();
+    let more = limit.is_some_and(|limit| keys.len() > limit);
+    keys.truncate(limit.unwrap_or(usize::MAX));
+    let next = keys.last().filter(|_| more).map(|last| last.id.clone());
+    Ok(Json(json!({"keys": keys, "next": next})))
+}
+
+/// The keys behind the one that a page ended with.
+fn after(mut keys: Vec<KeyInfo>, cursor: Option<&str>) -> Result<Vec<KeyInfo>, ApiError> {
+    let Some(cursor) = cursor else { return Ok(keys) };
+    let Some(place) = keys.iter().position(|info| info.id == cursor) else {
+        return Err(ApiError::query(format!("`cursor` is `{cursor}`; it takes the `next` of a page before")));
+    };
+    keys.drain(..=place);
+    Ok(keys)
 }
 
 pub(super) async fn create(

@@ -102,3 +102,41 @@ fn every_change_names_the_token_that_made_it() {
     assert!(holds(&format!("{actor}key_created")) && holds(&format!("{actor}key_deleted")));
     assert!(!holds(&house.token), "and never holds the token");
 }
+
+#[test]
+fn keys_are_listed_in_pages_and_by_owner() {
+    let house = House::new();
+    for number in 0..5 {
+        let asked = json!({"name": format!("key-{number}"), "user": if number == 3 { "bob" } else { "ada" }});
+        assert_eq!(house.ask("POST", "/admin/v1/keys", &asked.to_string()).status, 201);
+    }
+    let all = house.get("/admin/v1/keys").ok();
+    assert_eq!((all["keys"].as_array().unwrap().len(), &all["next"]), (5, &Value::Null));
+    let pages = |query: &str| {
+        let (mut ids, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = house.get(&format!("/admin/v1/keys?limit=2{query}{cursor}")).ok();
+            ids.extend(page["keys"].as_array().unwrap().iter().map(|key| key["id"].clone()));
+            let Some(next) = page["next"].as_str() else { return ids };
+            cursor = format!("&cursor={next}");
+        }
+    };
+    let ids: Vec<Value> = all["keys"].as_array().unwrap().iter().map(|key| key["id"].clone()).collect();
+    assert_eq!(pages(""), ids);
+    assert_eq!(pages("&user=ada").len(), 4);
+    assert_eq!(pages("&user=bob").len(), 1);
+    // A page goes on behind a key that was deleted meanwhile.
+    let last = ids[1].as_str().unwrap();
+    house.ask("DELETE", &format!("/admin/v1/keys/{last}"), "").ok();
+    let rest = house.get(&format!("/admin/v1/keys?limit=2&cursor={last}")).ok();
+    assert_eq!(rest["keys"][0]["id"], ids[2]);
+    assert_eq!((pages("").len(), pages("&deleted=true").len()), (4, 5));
+    assert_eq!(pages("&user=ada&team=red").len(), 0);
+    for wrong in ["limit=0", "limit=1001", "cursor=nobody"] {
+        assert_eq!(
+            house.get(&format!("/admin/v1/keys?{wrong}")).refusal(400).0,
+            "invalid_parameter",
+            "{wrong}"
+        );
+    }
+}
