@@ -137,6 +137,7 @@ fn ceiling(text: &str, at: usize) -> usize {
 mod tests {
     use super::*;
     use crate::detector::pii::{Pii, Settings};
+    use crate::detector::secret::built_in;
     use crate::rules::RuleSet;
     use proptest::prelude::*;
 
@@ -201,6 +202,21 @@ mod tests {
             let (hits, _) = streamed(&engine, &text, &[1_000]);
             assert_eq!(hits.len(), 1, "{before}");
             assert_eq!(hits, whole(&engine, &text).0);
+        }
+    }
+
+    #[test]
+    fn a_private_key_of_8_kib_is_found_whole_however_it_comes() {
+        let engine = Engine::builder().secrets(built_in().unwrap()).build().unwrap();
+        let line = "q7Zp0WxkV3tGmJd9LfRb2sYhq7Zp0WxkV3tGmJd9LfRb2sYhq7Zp0WxkV3tGmJd9\n";
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----", line.repeat(126));
+        for before in [0, 100, SLICE_BYTES - 8_000, SLICE_BYTES - 10, SLICE_BYTES + 10] {
+            let text = format!("{} {key} {}", "x".repeat(before), "y ".repeat(20_000));
+            for sizes in [&[1_usize, 7][..], &[4_096], &[1 << 20]] {
+                let (hits, _) = streamed(&engine, &text, sizes);
+                let ranges: Vec<_> = hits.iter().map(|hit| hit.range.clone()).collect();
+                assert_eq!(ranges, [before + 1..before + 1 + key.len()], "{before} {sizes:?}");
+            }
         }
     }
 

@@ -4,11 +4,15 @@
 //! as it comes: it is decided after [`Window::size`] more bytes, and a value that is longer is told when a part of it was
 //! decided already.
 
+use crate::anchor::MAX_REACH;
 use crate::engine::{Engine, SLICE_BEFORE, Scratch, floor};
 use crate::finding::{Hit, Provenance};
 
-/// A value that may still grow is waited for up to this many bytes, whatever the window.
-pub const GROWING_BYTES_MAX: usize = 4 << 10;
+/// A value that may still grow is waited for up to this many bytes, whatever the window: as far as a rule reaches.
+pub const GROWING_BYTES_MAX: usize = MAX_REACH;
+
+/// A search waits for this part of what waits already, so that a long value is not searched over and over.
+const STEP_PART: usize = 32;
 
 /// One text of a stream, and the part of it that waits.
 pub struct Window {
@@ -82,7 +86,7 @@ impl Window {
         self.news += piece.len();
         let waiting = self.offset + self.held.len() - self.decided;
         // Not at every piece: a search looks at the context too.
-        if waiting > self.size && self.news > self.size / 8 {
+        if waiting > self.size && self.news > (self.size / 8).max(waiting / STEP_PART) {
             self.search(engine, false, scratch, told);
         }
     }
@@ -107,19 +111,20 @@ impl Window {
         hits.clear();
         engine.scan(held, self.provenance, scratch, hits);
         let end = offset + held.len();
-        let mut decided = match ended {
+        // What ends behind here may be something else with what comes: longer, or another rule's.
+        let certain = match ended {
             true => end,
             false => offset + floor(held, (end - offset).saturating_sub(self.size)),
-        }
-        .max(self.decided);
+        };
+        let mut decided = certain.max(self.decided);
         for hit in hits.iter_mut() {
             hit.range = hit.range.start + offset..hit.range.end + offset;
             if hit.range.start >= decided || hit.range.end <= self.decided {
                 continue;
             }
             let whole = hit.range.start >= self.decided;
-            let grows = !ended && hit.range.end == end && hit.range.len() < GROWING_BYTES_MAX;
-            if grows && whole {
+            let may_grow = hit.range.end > certain && hit.range.len() < GROWING_BYTES_MAX;
+            if may_grow && whole {
                 decided = hit.range.start;
                 continue;
             }
@@ -143,8 +148,10 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detector::secret::built_in;
     use crate::rules::RuleSet;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     fn engine() -> Engine {
         let rules = "[[rules]]\nid = 'a'\nregex = '''\\btok_[a-z0-9]{8,}\\b'''\nkeywords = ['tok_']\n";
@@ -168,7 +175,7 @@ mod tests {
                 all.push((told.hit.range.start, told.hit.range.end, told.whole));
             });
             at = end;
-            let bound = SLICE_BEFORE + size + size / 8 + GROWING_BYTES_MAX + 4;
+            let bound = SLICE_BEFORE + 2 * size + GROWING_BYTES_MAX + GROWING_BYTES_MAX / STEP_PART + 4;
             assert!(window.held.len() <= bound.max(piece + bound) && window.decided() <= at);
             if at == text.len() {
                 break;
@@ -211,6 +218,49 @@ mod tests {
                 [(before + 1, before + 1005, true)],
                 "it is waited for as it grows"
             );
+        }
+    }
+
+    /// A private key in PEM of about so many bytes.
+    fn pem(bytes: usize) -> String {
+        let mut state = 0x9E37_79B9_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[(state >> 26) as usize]
+                as char
+        };
+        let lines = (0..bytes / 65).map(|_| (0..64).map(|_| next()).chain(['\n']).collect::<String>());
+        format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----", lines.collect::<String>())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn a_long_private_key_is_told_once_and_whole_however_it_comes(
+            bytes in prop_oneof![Just(1_700_usize), Just(3_300), Just(8_200), Just(15_000)],
+            before in 0..900_usize,
+            pieces in proptest::collection::vec(prop_oneof![1..9_usize, 1..80_usize, 1..6_000_usize], 1..6),
+            escaped in any::<bool>(),
+        ) {
+            static ENGINE: LazyLock<Engine> =
+                LazyLock::new(|| Engine::builder().secrets(built_in().unwrap()).build().unwrap());
+            let engine = &*ENGINE;
+            let key = if escaped { pem(bytes).replace('\n', "\\n") } else { pem(bytes) };
+            let text = format!("{}\nHere it is:\n{key}\n{}", "wörds ".repeat(before / 7), "and so on ".repeat(90));
+            let (mut window, mut scratch) = (Window::new(Provenance::Assistant, 512), Scratch::default());
+            let (mut all, mut at) = (Vec::new(), 0);
+            for piece in pieces.iter().cycle() {
+                let end = (at + piece..text.len()).find(|to| text.is_char_boundary(*to)).unwrap_or(text.len());
+                window.push(engine, &text[at..end], &mut scratch, &mut |told| {
+                    all.push((told.value.to_owned(), told.whole))
+                });
+                at = end;
+                if at == text.len() {
+                    break;
+                }
+            }
+            window.end(engine, &mut scratch, &mut |told| all.push((told.value.to_owned(), told.whole)));
+            prop_assert_eq!(all, vec![(key, true)]);
         }
     }
 

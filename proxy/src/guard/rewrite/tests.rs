@@ -337,9 +337,13 @@ fn json_under_the_name_of_events_passes_as_it_comes() {
 const CARD: &str = "4111 1111 1111 1111";
 
 fn guard(action: &str) -> Arc<Guard> {
+    guard_for("CARD", 64, action)
+}
+
+fn guard_for(entity: &str, window: usize, action: &str) -> Arc<Guard> {
     let text = format!(
         "version: 1\norganization: acme\nproviders:\n  a: {{kind: openai, api_key: sk-a}}\nguard: {{masking_key: \
-         0123456789abcdef, limits: {{stream_window: 64}}}}\npolicies:\n  - {{name: cards, when: [{{entity: CARD}}], then: \
+         0123456789abcdef, limits: {{stream_window: {window}}}}}\npolicies:\n  - {{name: a, when: [{{entity: {entity}}}], then: \
          {{action: {action}, streams: gated}}}}\n"
     );
     let settings = crate::config::parse("test.yaml", Path::new("."), &text, &|_| None).unwrap().settings;
@@ -417,6 +421,32 @@ proptest! {
         let got = texts(dialect, &went).into_values().next().unwrap();
         prop_assert_eq!(serde_json::from_str::<Value>(&got).unwrap(), serde_json::from_str::<Value>(&masked(&arguments.to_string())).unwrap());
         prop_assert_eq!(rest.seen.unwrap().sight.found.len(), 2, "what is repeated counts once");
+    }
+}
+
+static KEYS: LazyLock<Arc<Guard>> = LazyLock::new(|| guard_for("PRIVATE_KEY", 512, "mask"));
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn a_private_key_of_8_kib_is_masked_whole_however_the_stream_is_cut(
+        dialect in 0..DIALECTS.len(),
+        lines in prop_oneof![Just(26_usize), Just(126), Just(220)],
+        step in prop_oneof![3..12_usize, 20..400_usize],
+        cuts in proptest::collection::vec(0..90_000_usize, 0..20),
+    ) {
+        let dialect = DIALECTS[dialect];
+        let line = "q7Zp0WxkV3tGmJd9LfRb2sYhq7Zp0WxkV3tGmJd9LfRb2sYhq7Zp0WxkV3tGmJd9\n";
+        let key = format!("-----BEGIN RSA PRIVATE KEY-----\n{}-----END RSA PRIVATE KEY-----", line.repeat(lines));
+        let text = format!("Here is the key:\n\n{key}\n\n{}", "keep it well ".repeat(60));
+        let inner: Vec<usize> = (0..text.len()).step_by(step).collect();
+        let events: Vec<Value> = pieces(&text, &inner).iter().map(|piece| words(dialect, 0, piece)).collect();
+        let (went, rest) = gated(&KEYS, dialect, &stream(&events), &cuts);
+        let got = texts(dialect, &went).into_values().next().unwrap_or_default();
+        let mut minter = Minter::new(KEYS.keys.of("acme"));
+        prop_assert_eq!(got, text.replace(&key, &minter.mint(Class::Secret, "PRIVATE_KEY", &key)));
+        prop_assert!(!rest.refuses);
+        prop_assert_eq!(rest.seen.unwrap().sight.found.len(), 1);
     }
 }
 
