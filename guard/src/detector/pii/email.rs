@@ -156,6 +156,33 @@ const PLACEHOLDERS: &[&str] = &[
     "your_email",
 ];
 
+/// Local parts that are nobody's, whatever the domain.
+const NOBODY: &[&str] = &[
+    "user",
+    "username",
+    "test-user",
+    "testuser",
+    "foo",
+    "bar",
+    "foobar",
+    "someone",
+    "somebody",
+    "your-email",
+    "your.email",
+    "your_email",
+    "youremail",
+    "your-name",
+    "your.name",
+    "yourname",
+];
+
+/// Labels and domains of mailing lists: an address there is a list's, and no person's.
+const LISTS: &[&str] = &["lists", "list", "listserv", "mailman"];
+const LIST_DOMAINS: &[&str] = &["vger.kernel.org", "googlegroups.com", "freelists.org", "groups.io"];
+
+/// What ends the domain of a machine's account.
+const ACCOUNTS: &[&str] = &[".gserviceaccount.com"];
+
 /// Names of domains that are reserved for documentation (RFC 2606) or used so.
 const DOCUMENTATION: &[&str] = &[
     "example",
@@ -205,6 +232,10 @@ impl Domains {
             && PLACEHOLDERS.contains(&local.as_str());
         let named = message_id(&local)
             || MACHINES.contains(&local.as_str())
+            || NOBODY.contains(&local.as_str())
+            || domain.split('.').any(|label| LISTS.contains(&label))
+            || LIST_DOMAINS.contains(&domain.as_str())
+            || ACCOUNTS.iter().any(|account| domain.ends_with(account))
             || NAMES.iter().any(|name| domain == *name);
         let called = text::at(text, end) == b'(' || text::at(text, end) == b'@';
         let path = text::at(text, end) == b':' && matches!(text::at(text, end + 1), b'/' | b'~');
@@ -246,7 +277,38 @@ const MESSAGE_DIGITS: usize = 14;
 pub(super) fn attributed(text: &[u8], start: usize) -> bool {
     let before =
         text.get(start.saturating_sub(ATTRIBUTION_REACH)..start).unwrap_or_default().to_ascii_lowercase();
-    ATTRIBUTIONS.iter().any(|word| memchr::memmem::find(&before, word).is_some())
+    ATTRIBUTIONS.iter().any(|word| memchr::memmem::find(&before, word).is_some()) || signs_change(text, start)
+}
+
+/// Longest line before an address that may head an entry of a changelog, in bytes.
+const HEADING_MAX: usize = 120;
+
+/// Whether the address that begins at a place stands in the heading or trailer of a changelog's entry: a name and the
+/// address in angle brackets, behind a date (GNU: `2021-08-10  Jane Roe  <…>`) or two dashes (Debian: ` -- Jane Roe <…>`).
+fn signs_change(text: &[u8], start: usize) -> bool {
+    let before = text.get(start.saturating_sub(HEADING_MAX)..start).unwrap_or_default();
+    let Some(line) = memchr::memrchr(b'\n', before).and_then(|end| before.get(end + 1..)) else {
+        return false;
+    };
+    let Some(line) = line.strip_suffix(b"<") else { return false };
+    let name = match line.strip_prefix(b" -- ") {
+        Some(name) => name,
+        None => match line.get(..10) {
+            Some([y @ .., b'-', m1, m2, b'-', d1, d2])
+                if [m1, m2, d1, d2].into_iter().chain(y).all(u8::is_ascii_digit) =>
+            {
+                line.get(10..).unwrap_or_default()
+            }
+            _ => return false,
+        },
+    };
+    // A time may stand between the two.
+    let is_named = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || !byte.is_ascii()
+            || matches!(byte, b' ' | b'\t' | b'.' | b'\'' | b'-' | b':' | b'(' | b')')
+    };
+    name.iter().all(is_named) && name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
 }
 
 /// Whether a byte may stand in a domain's label: letters, digits, and bytes of letters beyond ASCII.
@@ -402,8 +464,36 @@ mod tests {
             "actions/checkout@v4.1",
             "20200505095915.11275-7-x@redhat.com",
             "5ce86123a7b9dad925ac583d88d2f921040e859b.git.x@hygon.cn",
+            "debian-devel@lists.debian.org",
+            "netdev@vger.kernel.org",
+            "foo@gmail.com",
+            "deploy@project-1.iam.gserviceaccount.com",
         ] {
             assert_eq!(found(text), [] as [&str; 0], "{text}");
+        }
+    }
+
+    #[test]
+    fn who_signs_an_entry_of_a_changelog_is_an_attribution() {
+        let signs = |text: &str| signs_change(text.as_bytes(), text.find("j@").unwrap());
+        for text in [
+            "  * More.\n\n -- Jan Mojžíš <j@corp.com>  Sat, 18 Jul 2026",
+            "\n2021-08-10  Jane Roe  <j@corp.com>\n",
+            "\n2015-11-10  23:25  Jane Q. Roe-Doe  <j@corp.com>\n",
+        ] {
+            assert!(signs(text), "{text}");
+        }
+        for text in [
+            "\nFrom: Jane Roe <j@corp.com>",
+            "\n2021-08-10  Jane Roe  j@corp.com",
+            "\n2021-08-10 login=7; Jane <j@corp.com>",
+            "\n2021-08-1x  Jane Roe  <j@corp.com>",
+            "\n2021-08-10 <j@corp.com>",
+            "\n -- <j@corp.com>",
+            "2021-08-10  Jane Roe  <j@corp.com>",
+            &format!("\n -- {} <j@corp.com>", "Jane ".repeat(30)),
+        ] {
+            assert!(!signs(text), "{text}");
         }
     }
 

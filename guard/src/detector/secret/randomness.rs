@@ -145,9 +145,31 @@ pub(super) fn opaque_strict(value: &[u8]) -> bool {
 /// Fewest hexadecimal digits of a secret that nothing but a name marks: shorter ones are numbers, versions and digests.
 const MIN_HEXADECIMAL_SECRET: usize = 20;
 
-/// A path, a place in a module, or a short hexadecimal number.
+/// Most digits of an identifier whose words end in them (`PKCS12_SAFEBAG`, `gnutls_x509_crt_t`).
+const MAX_IDENTIFIER_DIGITS: usize = 3;
+
+/// How names of models begin.
+const MODELS: [&[u8]; 5] = [b"gpt-", b"claude-", b"gemini-", b"text-embedding-", b"mistral-"];
+
+/// An identifier in one case: words with few digits at their ends, joined by underscores.
+fn is_identifier(value: &[u8]) -> bool {
+    let word = |word: &[u8]| {
+        let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        letters > 0 && word.iter().skip(letters).all(u8::is_ascii_digit)
+    };
+    let one_case = !value.iter().any(u8::is_ascii_uppercase) || !value.iter().any(u8::is_ascii_lowercase);
+    let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+    one_case
+        && digits <= MAX_IDENTIFIER_DIGITS
+        && value.contains(&b'_')
+        && value.split(|byte| *byte == b'_').all(word)
+}
+
+/// A path, a place in a module, an identifier, a model, or a short hexadecimal number.
 fn is_name(value: &[u8]) -> bool {
     value.starts_with(b"/")
+        || is_identifier(value)
+        || MODELS.iter().any(|model| value.starts_with(model))
         || value.starts_with(b"http")
         || memchr::memmem::find(value, b"::").is_some()
         || memchr::memmem::find(value, b"//").is_some_and(|at| at > 0 && value[at - 1] == b':')
@@ -208,6 +230,22 @@ mod tests {
         }
         for key in ["q7Zp0WxkV3tGmJd9LfRb2sYh", "9f86d081884c7d659a2feaa0c55ad015", "kq3vx8zj1wd0fhp7"] {
             assert!(!is_wordlike(key.as_bytes()), "{key}");
+            assert!(opaque_strict(key.as_bytes()), "{key}");
+        }
+    }
+
+    #[test]
+    fn types_constants_and_models_are_no_secrets() {
+        for name in [
+            "PKCS12_SAFEBAG",
+            "TLS1_RT_CRYPTO",
+            "gnutls_x509_crt_t",
+            "gpt-3.5-turbo-0301",
+            "gpt-4o-2024-05-13",
+        ] {
+            assert!(!opaque_strict(name.as_bytes()), "{name}");
+        }
+        for key in ["kq3vx8_zj1wd0f_hp7", "ABCX12_QZKV34_TR", "PKCS12_saFEBxQ3"] {
             assert!(opaque_strict(key.as_bytes()), "{key}");
         }
     }
