@@ -180,8 +180,10 @@ fn acting(rule: &Rule, action: Action, report: &mut Report<'_>) {
     if action == Action::Mask && rule.when.is_empty() {
         report("then.action", "a rule without `when` has nothing to mask".to_owned());
     }
-    if then.operation.is_some() && !asks {
-        report("then.operation", "it is about guardrails, and `when` names none".to_owned());
+    if action == Action::Block && then.operation == Some(Operation::Mutate) && !asks {
+        let message = "of a rule that blocks only a guardrail's rewriting is taken over, and `when` names none: write \
+                       `action: mask`";
+        report("then.operation", message.to_owned());
     }
     if action == Action::Mask && then.operation == Some(Operation::Validate) {
         report("then.operation", "a rule that masks cannot only validate".to_owned());

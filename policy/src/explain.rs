@@ -25,6 +25,8 @@ pub struct Row {
     pub when: String,
     /// What it does.
     pub then: String,
+    /// Whether it judges (`validate`) or changes (`mutate`); empty for an exemption.
+    pub operation: &'static str,
     /// Its mode.
     pub mode: &'static str,
     /// What it does about errors; empty where nothing can fail.
@@ -112,6 +114,7 @@ impl PolicySet {
                 Effect::Act(action) => action.as_str().to_owned(),
                 Effect::Exempt(names) => format!("allow, exempt from {}", names.join(", ")),
             },
+            operation: rule.action().map_or("", |_| rule.operation.as_str()),
             mode: source.then.mode.as_str(),
             on_error: self.errors(rule),
         }

@@ -84,7 +84,7 @@ pub struct Then {
     /// What happens when a thing that the rule depends on could not be inspected. `None`: a rule that masks or blocks
     /// refuses, a rule that logs lets pass; a guardrail's own setting goes before that.
     pub on_error: Option<OnError>,
-    /// Whether a guardrail may rewrite. `None`: a rule that masks lets it, others do not.
+    /// Whether it judges or changes. `None`: a rule that masks changes, others judge.
     pub operation: Option<Operation>,
     /// Whether masked values are put back into the answer.
     pub restore: bool,
@@ -142,12 +142,14 @@ impl OnError {
     }
 }
 
-/// What an external guardrail may do.
+/// Whether a rule judges content or changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Its verdict counts and its rewriting does not; validators run beside each other.
+    /// It lets pass or refuses. Of a guardrail the verdict counts and the rewriting does not; validators run beside each
+    /// other.
     Validate,
-    /// Its rewriting is taken over; mutators run one after the other, each reading what the one before it wrote.
+    /// It changes what is found. Of a guardrail the rewriting is taken over; mutators run one after the other, each
+    /// reading what the one before it wrote.
     Mutate,
 }
 

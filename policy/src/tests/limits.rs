@@ -36,6 +36,27 @@ fn names_that_nothing_has_are_refused() {
 }
 
 #[test]
+fn every_rule_validates_or_mutates_and_may_say_so() {
+    let secret = || vec![class(Class::Secret)];
+    for (action, word, given) in [
+        (Action::Log, "validate", Operation::Validate),
+        (Action::Block, "validate", Operation::Validate),
+        (Action::Mask, "mutate", Operation::Mutate),
+    ] {
+        for operation in [None, Some(given)] {
+            let set = compile(vec![rule("one", secret(), Then { operation, ..Then::act(action) })]);
+            assert_eq!(set.table()[0].operation, word, "{action:?} {operation:?}");
+            let decision =
+                set.decide(&scope(&set), Stage::Request, &Evidence::local(&[seen(AWS)], Coverage::Full));
+            assert_eq!(decision.carried_out(), Some(action));
+            assert_eq!(decision.masks.len(), usize::from(given == Operation::Mutate));
+        }
+    }
+    let asks = Then { operation: Some(Operation::Mutate), ..Then::act(Action::Block) };
+    assert_eq!(compile(vec![rule("one", vec![guardrail("first")], asks)]).table()[0].operation, "mutate");
+}
+
+#[test]
 fn contradictions_are_refused() {
     let secret = || vec![class(Class::Secret)];
     let asks = || vec![guardrail("first")];
@@ -54,7 +75,15 @@ fn contradictions_are_refused() {
             "then.operation",
         ),
         (
-            rule("one", secret(), Then { operation: Some(Operation::Mutate), ..act(Action::Mask) }),
+            rule("one", secret(), Then { operation: Some(Operation::Mutate), ..act(Action::Block) }),
+            "then.operation",
+        ),
+        (
+            rule("one", secret(), Then { operation: Some(Operation::Validate), ..act(Action::Mask) }),
+            "then.operation",
+        ),
+        (
+            rule("one", Vec::new(), Then { operation: Some(Operation::Mutate), ..act(Action::Block) }),
             "then.operation",
         ),
         (rule("one", secret(), Then { restore: true, ..act(Action::Block) }), "then.restore"),

@@ -173,22 +173,34 @@ fn policies(settings: &Settings, out: &mut dyn Write) -> Result<()> {
     let rows = settings.policies.table();
     writeln!(out, "policies  {} (version {})", rows.len(), settings.policies.version())?;
     if rows.is_empty() {
+        writeln!(
+            out,
+            "  nothing is inspected: `guard: {{default_policies: false}}`, and no policy is written"
+        )?;
         return Ok(());
     }
-    let heads = ["name", "where", "when", "then", "mode", "on error"].map(str::to_owned);
-    let lines: Vec<[String; 6]> = std::iter::once(heads)
+    let heads = ["name", "where", "when", "then", "operation", "mode", "on error"].map(str::to_owned);
+    let lines: Vec<[String; 7]> = std::iter::once(heads)
         .chain(rows.into_iter().map(|row| {
-            [row.name, row.place, row.when, row.then, row.mode.to_owned(), row.on_error.to_owned()]
+            let words = [row.operation, row.mode, row.on_error].map(str::to_owned);
+            let [operation, mode, on_error] = words;
+            [row.name, row.place, row.when, row.then, operation, mode, on_error]
         }))
         .collect();
     let width = |column: usize| {
         lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..6).map(width).collect();
+    let widths: Vec<usize> = (0..7).map(width).collect();
     for line in &lines {
         let cells: Vec<String> =
             line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "  {}", cells.join("  ").trim_end())?;
+    }
+    if settings.guard.default_policies {
+        writeln!(
+            out,
+            "  those named default-… log, and change nothing; `guard: {{default_policies: false}}` switches them off"
+        )?;
     }
     Ok(())
 }

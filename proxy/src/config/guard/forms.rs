@@ -143,8 +143,8 @@ foreign_words! {
         OnError::Builtin => "builtin", "Our own detectors decide in the guardrail's place.";
     }
     Operation as Operation {
-        Operation::Validate => "validate", "Only its verdict counts.";
-        Operation::Mutate => "mutate", "Its rewriting is taken over; one after the other, by priority.";
+        Operation::Validate => "validate", "Judge: log or block. Of an external guardrail only the verdict counts.";
+        Operation::Mutate => "mutate", "Change: mask, or take over what external guardrails write, one after the other, by priority.";
     }
     Class as Class {
         Class::Secret => "secret", "Credentials.";
