@@ -58,8 +58,13 @@ pub struct Block {
 /// Texts of a choice beside its first of a kind. Some servers write reasoning under both of its names (vLLM, while one
 /// takes the place of the other): as one text each piece would stand in it twice.
 const OTHER_REASONING: u32 = 1;
+/// Reasoning in Mistral's lists of chunks (docs.mistral.ai/capabilities/reasoning, seen 2026-11).
+const THINKING: u32 = 2;
 const REFUSAL: u32 = 1;
 const TRANSCRIPT: u32 = 2;
+/// Texts of Gemini's live API beside the turns of the model.
+const HEARD: u32 = 1;
+const SPOKEN: u32 = 2;
 /// The call of the time before there were tools; it has no number.
 const FUNCTION_CALL: u32 = u32::MAX;
 
@@ -69,6 +74,8 @@ enum Shape {
     Content,
     Output,
     Candidates,
+    /// What the caller says in a conversation over a WebSocket, written down by the provider.
+    Heard,
 }
 
 /// A text of which nothing is known but that it is the only one.
@@ -82,6 +89,12 @@ impl Block {
     /// Whether it is reasoning under the second of its names.
     pub(crate) fn is_other_reasoning(&self) -> bool {
         self.shape == Shape::Choices && self.kind == Kind::Reasoning && self.inner == OTHER_REASONING
+    }
+
+    /// Whether the caller said it, and not the model: sound that the provider has written down.
+    pub fn is_callers(&self) -> bool {
+        self.shape == Shape::Heard
+            || (self.shape == Shape::Candidates && self.kind == Kind::Text && self.inner == HEARD)
     }
 
     /// Whether the provider has signed it, so that a changed byte makes it refuse the conversation later
@@ -105,6 +118,9 @@ impl fmt::Display for Block {
             (Shape::Choices, Kind::Reasoning) if *inner == OTHER_REASONING => {
                 write!(f, "choices[{outer}].message.reasoning")
             }
+            (Shape::Choices, Kind::Reasoning) if *inner == THINKING => {
+                write!(f, "choices[{outer}].message.content.thinking")
+            }
             (Shape::Choices, Kind::Text) if *inner == REFUSAL => {
                 write!(f, "choices[{outer}].message.refusal")
             }
@@ -124,7 +140,16 @@ impl fmt::Display for Block {
             (Shape::Candidates, Kind::Arguments) => {
                 write!(f, "candidates[{outer}].content.parts.functionCall.args")
             }
+            (Shape::Candidates, Kind::Input) => {
+                write!(f, "candidates[{outer}].content.parts.executableCode.code")
+            }
+            (Shape::Candidates, Kind::ToolResult) => {
+                write!(f, "candidates[{outer}].content.parts.codeExecutionResult.output")
+            }
+            (Shape::Candidates, Kind::Text) if *inner == HEARD => write!(f, "inputTranscription.text"),
+            (Shape::Candidates, Kind::Text) if *inner == SPOKEN => write!(f, "outputTranscription.text"),
             (Shape::Candidates, _) => write!(f, "candidates[{outer}].content.parts.text"),
+            (Shape::Heard, _) => write!(f, "input_audio_transcription[{inner}]"),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Events of OpenAI's chat and legacy completions.
 
-use super::{Block, Ended, FUNCTION_CALL, Give, Kind, OTHER_REASONING, REFUSAL, Shape, TRANSCRIPT, Words};
+use super::{
+    Block, Ended, FUNCTION_CALL, Give, Kind, OTHER_REASONING, REFUSAL, Shape, THINKING, TRANSCRIPT, Words,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -24,8 +26,9 @@ struct Choice<'d> {
 
 #[derive(Deserialize)]
 struct ChatDelta<'d> {
+    /// A text, or with Mistral a list of chunks.
     #[serde(default, borrow)]
-    content: Words<'d>,
+    content: Option<&'d RawValue>,
     #[serde(default, borrow)]
     refusal: Words<'d>,
     #[serde(default, borrow)]
@@ -38,6 +41,36 @@ struct ChatDelta<'d> {
     function_call: Option<Function<'d>>,
     #[serde(default, borrow)]
     tool_calls: Option<Vec<ToolCall<'d>>>,
+}
+
+/// A chunk of Mistral's: a text, thinking that is a list of texts or one, or references, which are numbers
+/// (docs.mistral.ai/capabilities/reasoning and /citations, seen 2026-11).
+#[derive(Deserialize)]
+struct Chunk<'d> {
+    #[serde(default, borrow)]
+    text: Option<&'d RawValue>,
+    #[serde(default, borrow)]
+    thinking: Option<&'d RawValue>,
+}
+
+/// Deepest list of chunks that is followed: thinking is one within another.
+const CHUNKS_DEEP: usize = 2;
+
+/// Gives the texts of a member that is a text or a list of chunks. What is neither is looked at with its event.
+fn chunks<'d>(raw: &'d str, outer: u32, (inner, kind): (u32, Kind), deep: usize, to: &mut Give<'_, '_>) {
+    let block = Block { outer, inner, kind, shape: Shape::Choices };
+    if raw.starts_with('"') {
+        return to.value(raw, block);
+    }
+    let Some(list) = serde_json::from_str::<Vec<Chunk<'d>>>(raw).ok().filter(|_| deep > 0) else { return };
+    for chunk in list {
+        if let Some(text) = chunk.text {
+            chunks(text.get(), outer, (inner, kind), 0, to);
+        }
+        if let Some(thinking) = chunk.thinking {
+            chunks(thinking.get(), outer, (THINKING, Kind::Reasoning), deep - 1, to);
+        }
+    }
 }
 
 /// What is said in sound, as words.
@@ -67,7 +100,9 @@ impl Chat<'_> {
             let block = |inner, kind| Block { outer: choice.index, inner, kind, shape: Shape::Choices };
             to.words(&choice.text, block(0, Kind::Text));
             if let Some(delta) = &choice.delta {
-                to.words(&delta.content, block(0, Kind::Text));
+                if let Some(content) = delta.content {
+                    chunks(content.get(), choice.index, (0, Kind::Text), CHUNKS_DEEP, to);
+                }
                 to.words(&delta.refusal, block(REFUSAL, Kind::Text));
                 to.words(&delta.reasoning_content, block(0, Kind::Reasoning));
                 to.words(&delta.reasoning, block(OTHER_REASONING, Kind::Reasoning));

@@ -1,6 +1,6 @@
 //! Events of Gemini's generated content, and of its live API.
 
-use super::{Block, Give, Kind, Shape, Words};
+use super::{Block, Give, HEARD, Kind, SPOKEN, Shape, Words};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -14,6 +14,9 @@ pub(super) struct Generated<'d> {
     server_content: Option<Live<'d>>,
     #[serde(default, borrow)]
     tool_call: Option<LiveCalls<'d>>,
+    /// All of it, as Google's own agent is answered.
+    #[serde(default, borrow)]
+    response: Option<Box<Generated<'d>>>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +67,24 @@ struct GeneratedPart<'d> {
     thought: bool,
     #[serde(default, borrow)]
     function_call: Option<FunctionCall<'d>>,
+    #[serde(default, borrow)]
+    executable_code: Option<Executable<'d>>,
+    #[serde(default, borrow)]
+    code_execution_result: Option<Executed<'d>>,
+}
+
+/// Code that the provider runs (ai.google.dev/api/caching#ExecutableCode).
+#[derive(Deserialize)]
+struct Executable<'d> {
+    #[serde(default, borrow)]
+    code: Words<'d>,
+}
+
+/// What came of it (ai.google.dev/api/caching#CodeExecutionResult).
+#[derive(Deserialize)]
+struct Executed<'d> {
+    #[serde(default, borrow)]
+    output: Words<'d>,
 }
 
 #[derive(Deserialize)]
@@ -74,6 +95,9 @@ struct FunctionCall<'d> {
 
 impl Generated<'_> {
     pub(super) fn give(self, to: &mut Give<'_, '_>) {
+        if let Some(response) = self.response {
+            response.give(to);
+        }
         for candidate in self.candidates {
             if let Some(content) = &candidate.content {
                 content.give(candidate.index, to);
@@ -84,7 +108,7 @@ impl Generated<'_> {
             if let Some(turn) = &live.model_turn {
                 turn.give(0, to);
             }
-            for (inner, said) in [(1, &live.input_transcription), (2, &live.output_transcription)] {
+            for (inner, said) in [(HEARD, &live.input_transcription), (SPOKEN, &live.output_transcription)] {
                 if let Some(said) = said {
                     to.words(&said.text, block(inner, Kind::Text));
                 }
@@ -103,6 +127,12 @@ impl Content<'_> {
         for part in &self.parts {
             let kind = if part.thought { Kind::Reasoning } else { Kind::Text };
             to.words(&part.text, block(kind));
+            if let Some(executable) = &part.executable_code {
+                to.words(&executable.code, block(Kind::Input));
+            }
+            if let Some(executed) = &part.code_execution_result {
+                to.words(&executed.output, block(Kind::ToolResult));
+            }
             // A call comes whole: one after the other they are a list of documents.
             if let Some(args) = part.function_call.as_ref().and_then(|call| call.args) {
                 to.value(args.get(), block(Kind::Arguments));

@@ -24,6 +24,9 @@ struct MessageDelta<'d> {
     thinking: Words<'d>,
     #[serde(default, borrow)]
     partial_json: Words<'d>,
+    /// What a conversation was shortened to (`compaction_delta`).
+    #[serde(default, borrow)]
+    content: Option<&'d RawValue>,
 }
 
 /// A block begins, some of them whole: results of the provider's own tools.
@@ -51,6 +54,9 @@ impl Message<'_> {
             to.words(&delta.text, block(Kind::Text));
             to.words(&delta.thinking, block(Kind::Reasoning));
             to.words(&delta.partial_json, block(Kind::Arguments));
+            if let Some(content) = delta.content.filter(|content| content.get().starts_with('"')) {
+                to.value(content.get(), block(Kind::Text));
+            }
         }
         match self.kind.as_ref().map(|Borrowed(name)| &**name) {
             Some("content_block_stop") => to.ended(Ended::Outer(self.index)),

@@ -34,7 +34,6 @@ fn response_text(name: &str) -> Option<(Inner, Kind)> {
         | "response.text.delta"
         | "response.audio_transcript.delta"
         | "response.output_audio_transcript.delta"
-        | "conversation.item.input_audio_transcription.delta"
         | "transcript.text.delta" => (Inner::Content, Kind::Text),
         "response.reasoning_text.delta" => (Inner::Content, Kind::Reasoning),
         "response.reasoning_summary_text.delta" => (Inner::Summary, Kind::Reasoning),
@@ -46,6 +45,15 @@ fn response_text(name: &str) -> Option<(Inner, Kind)> {
         }
         _ => return None,
     })
+}
+
+/// The event with which goes on what the caller said.
+const HEARD_NAME: &str = "conversation.item.input_audio_transcription.delta";
+
+/// What an event that is not listed goes on with: pieces of something that is no sound (`…audio.delta`).
+fn unknown_text(name: &str) -> Option<(Inner, Kind)> {
+    let is_text = name.ends_with(".delta") && !name.ends_with("audio.delta");
+    is_text.then_some((Inner::Only, Kind::Input))
 }
 
 /// The text that an event of the Responses dialect goes on with, without parsing it.
@@ -63,7 +71,13 @@ pub(crate) fn response_block(name: &[u8], data: &[u8]) -> Block {
 impl Response<'_> {
     pub(super) fn give(self, to: &mut Give<'_, '_>) {
         let Some(Borrowed(name)) = &self.kind else { return };
-        let Some((inner, kind)) = response_text(name) else {
+        let words = self.delta.map(RawValue::get).filter(|raw| raw.starts_with('"')).map(Quoted);
+        if &**name == HEARD_NAME {
+            // It comes while the model answers: its pieces stand between those of other texts.
+            let block = Block { outer: 0, inner: self.content_index, kind: Kind::Text, shape: Shape::Heard };
+            return to.words(&words, block);
+        }
+        let Some((inner, kind)) = response_text(name).or_else(|| unknown_text(name)) else {
             return match &**name {
                 "response.completed" | "response.incomplete" | "response.failed" => to.ended(Ended::All),
                 name if name.ends_with(".done") => to.ended(Ended::Outer(self.output_index)),
@@ -75,7 +89,6 @@ impl Response<'_> {
             Inner::Summary => self.summary_index,
             Inner::Only => 0,
         };
-        let words = self.delta.map(RawValue::get).filter(|raw| raw.starts_with('"')).map(Quoted);
         to.words(&words, Block { outer: self.output_index, inner, kind, shape: Shape::Output });
     }
 }

@@ -62,7 +62,6 @@ fn realtime_and_transcripts_give_their_words() {
         "response.text.delta",
         "response.audio_transcript.delta",
         "response.output_audio_transcript.delta",
-        "conversation.item.input_audio_transcription.delta",
         "transcript.text.delta",
     ] {
         let data = format!(r#"{{"type":"{name}","output_index":1,"delta":"hi"}}"#);
@@ -137,8 +136,10 @@ fn the_live_api_gives_turns_transcripts_and_calls() {
     let live = |data| given(Dialect::GeminiGenerate, data);
     let data =
         r#"{"serverContent":{"modelTurn":{"parts":[{"text":"a"}]},"outputTranscription":{"text":"b"}}}"#;
-    let path = "candidates[0].content.parts.text";
-    assert_eq!(live(data), [one(path, "a"), one(path, "b")].concat());
+    let turn = one("candidates[0].content.parts.text", "a");
+    assert_eq!(live(data), [turn, one("outputTranscription.text", "b")].concat());
+    let data = r#"{"serverContent":{"inputTranscription":{"text":"c"}}}"#;
+    assert_eq!(live(data), one("inputTranscription.text", "c"));
     let data = r#"{"toolCall":{"functionCalls":[{"id":"1","name":"f","args":{"k":"v"}}]}}"#;
     assert_eq!(live(data), one("candidates[0].content.parts.functionCall.args", r#"{"k":"v"}"#));
     assert_eq!(live(r#"{"setupComplete":{}}"#), []);
@@ -149,4 +150,72 @@ fn what_cannot_be_read_says_so() {
     for data in ["", "{", "nonsense", r#"{"choices":5}"#] {
         assert!(!deltas(Dialect::OpenaiChat, data.as_bytes(), &mut |_, _| {}), "{data}");
     }
+}
+
+#[test]
+fn chunks_of_mistral_are_texts_and_thinking() {
+    let chat = |data: &str| given(Dialect::OpenaiChat, data);
+    let data = r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},
+        {"type":"text","text":"a\nb"},{"type":"reference","reference_ids":[1,2]},{"type":"thinking","thinking":"so"}]}}]}"#;
+    let thinking = |text| one("choices[0].message.content.thinking", text);
+    let wanted = [thinking("hm"), one("choices[0].message.content", "a\nb"), thinking("so")];
+    assert_eq!(chat(data), wanted.concat());
+    // Whatever else stands there, the event can be read; who looks at it looks at all of it.
+    for content in [r#"[{"type":"text","text":[{"text":"x"}]}]"#, "[5]", "{}", "7", "[[]]"] {
+        assert_eq!(chat(&format!(r#"{{"choices":[{{"delta":{{"content":{content}}}}}]}}"#)), [], "{content}");
+    }
+}
+
+#[test]
+fn what_the_caller_says_is_a_text_of_its_own() {
+    let data = r#"{"type":"conversation.item.input_audio_transcription.delta","item_id":"i","content_index":0,"delta":"hi"}"#;
+    assert_eq!(given(Dialect::OpenaiResponses, data), one("input_audio_transcription[0]", "hi"));
+    let mut callers = Vec::new();
+    for (dialect, data) in [
+        (Dialect::OpenaiResponses, data),
+        (Dialect::OpenaiResponses, r#"{"type":"response.output_audio_transcript.delta","delta":"hi"}"#),
+        (Dialect::GeminiGenerate, r#"{"serverContent":{"inputTranscription":{"text":"c"}}}"#),
+        (Dialect::GeminiGenerate, r#"{"serverContent":{"outputTranscription":{"text":"c"}}}"#),
+    ] {
+        deltas(dialect, data.as_bytes(), &mut |block, _| callers.push(block.is_callers()));
+    }
+    assert_eq!(callers, [true, false, true, false]);
+}
+
+#[test]
+fn events_that_are_not_listed_give_their_pieces() {
+    let data = r#"{"type":"response.apply_patch_call_operation_diff.delta","output_index":2,"delta":"+ a"}"#;
+    assert_eq!(given(Dialect::OpenaiResponses, data), one("output[2].input", "+ a"));
+    for data in [
+        r#"{"type":"response.something.delta","delta":{"text":"x"}}"#,
+        r#"{"type":"response.audio.delta","delta":"UklGRg=="}"#,
+        r#"{"type":"response.something.done","delta":"x"}"#,
+    ] {
+        assert_eq!(given(Dialect::OpenaiResponses, data), [], "{data}");
+    }
+}
+
+#[test]
+fn messages_give_what_a_conversation_was_shortened_to() {
+    let data =
+        r#"{"type":"content_block_delta","index":0,"delta":{"type":"compaction_delta","content":"so far"}}"#;
+    assert_eq!(given(Dialect::AnthropicMessages, data), one("content[0].text", "so far"));
+    let data = r#"{"type":"content_block_delta","index":0,"delta":{"type":"x","content":[1]}}"#;
+    assert_eq!(given(Dialect::AnthropicMessages, data), []);
+}
+
+#[test]
+fn gemini_gives_code_and_what_came_of_it() {
+    let parts = r#"[{"executableCode":{"language":"PYTHON","code":"print(1)"}},
+        {"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"1\n"}},{"text":"one"}]"#;
+    let wanted = [
+        one("candidates[0].content.parts.executableCode.code", "print(1)"),
+        one("candidates[0].content.parts.codeExecutionResult.output", "1\n"),
+        one("candidates[0].content.parts.text", "one"),
+    ]
+    .concat();
+    let data = format!(r#"{{"candidates":[{{"content":{{"parts":{parts}}}}}]}}"#);
+    assert_eq!(given(Dialect::GeminiGenerate, &data), wanted);
+    let within = format!(r#"{{"response":{data},"traceId":"t"}}"#);
+    assert_eq!(given(Dialect::GeminiGenerate, &within), wanted);
 }

@@ -48,7 +48,7 @@ impl Kept {
             let provenance = match block.kind {
                 Kind::ToolResult => Provenance::ToolResult,
                 Kind::Arguments | Kind::Input => Provenance::ToolInput,
-                Kind::Text | Kind::Reasoning => Provenance::Assistant,
+                Kind::Text | Kind::Reasoning => super::stream::speaker(block),
             };
             Passage::plain(&block.to_string(), provenance, text)
         };

@@ -8,6 +8,7 @@ use super::Guard;
 use super::kept::Kept;
 use super::search::{Otherwise, Sight};
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use narrows_guard::body::{Found, Passages};
 use narrows_guard::json::Spot;
 use narrows_guard::placeholder::Key;
@@ -19,8 +20,8 @@ use narrows_llm::stream::Documents;
 use narrows_policy::{Coverage, Gap};
 use narrows_sse::Framer;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -39,8 +40,18 @@ const FOUND_MAX: usize = 10_000;
 const BESIDE_MAX: usize = 500;
 /// An event with more bytes than these beside its pieces of text is searched whole; others have room for ids and the like.
 const PIECE_EVENT_BYTES: usize = 400;
+
+/// Words of members that hold texts of their own beside the pieces, however short: citations of what was read, and what
+/// was found.
+static BESIDE: LazyLock<[Finder<'static>; 4]> =
+    LazyLock::new(|| ["nnotation", "itation", "rounding", "search_results"].map(Finder::new));
 /// How long the end of a stream waits for what was seen of it. The client has all of it by then.
 const VERDICT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who says the words of a stream.
+pub(super) fn speaker(block: Block) -> Provenance {
+    if block.is_callers() { Provenance::User } else { Provenance::Assistant }
+}
 
 /// What was seen of a stream, and the fingerprints of what was found.
 pub(crate) struct Seen {
@@ -405,7 +416,7 @@ impl Notes {
             raw: hit.range.clone(),
             levels: 0,
             spot: Spot::Value,
-            provenance: Provenance::Assistant,
+            provenance: speaker(block),
             path: block.to_string().into(),
         };
         self.take(guard, found, value.unwrap_or_default());
@@ -448,7 +459,8 @@ impl Texts {
         }
         self.after_gap = false;
         // Results of a provider's tools, citations and whole items come beside the pieces.
-        if is_readable && (in_pieces == 0 || data.len() > in_pieces + PIECE_EVENT_BYTES) {
+        let has_more = || BESIDE.iter().any(|word| word.find(data).is_some());
+        if is_readable && (in_pieces == 0 || data.len() > in_pieces + PIECE_EVENT_BYTES || has_more()) {
             self.whole(guard, data);
         }
     }
@@ -471,7 +483,7 @@ impl Texts {
         self.kept.push(block, text);
         let reading = self.blocks.entry(block).or_insert_with(|| match block.kind {
             Kind::Arguments | Kind::Input | Kind::ToolResult => Reading::Arguments(String::new()),
-            Kind::Text | Kind::Reasoning => Reading::Words(StreamScanner::new(Provenance::Assistant)),
+            Kind::Text | Kind::Reasoning => Reading::Words(StreamScanner::new(speaker(block))),
         });
         match reading {
             Reading::Words(scanner) => {

@@ -2,7 +2,7 @@
 
 use super::queue::{BLOCKS_MAX, Queue};
 use crate::guard::search::{Otherwise, Sight};
-use crate::guard::stream::{ARGUMENTS_BYTES_MAX, Seen};
+use crate::guard::stream::{ARGUMENTS_BYTES_MAX, Seen, speaker};
 use crate::guard::{Guard, Label};
 use narrows_guard::body::{Found, Splice};
 use narrows_guard::json::Spot;
@@ -96,8 +96,8 @@ impl Gate {
             return self.gap(Gap::DepthCap);
         }
         let waiting = self.texts.entry(block).or_insert_with(|| match block.kind {
-            Kind::Arguments | Kind::ToolResult => Waiting::Whole { from: 0, text: String::new() },
-            Kind::Text | Kind::Reasoning | Kind::Input => {
+            Kind::Arguments => Waiting::Whole { from: 0, text: String::new() },
+            Kind::Text | Kind::Reasoning | Kind::Input | Kind::ToolResult => {
                 Waiting::Words(Window::new(provenance(block), window))
             }
         });
@@ -293,7 +293,7 @@ impl New {
 
 fn provenance(block: Block) -> Provenance {
     match block.kind {
-        Kind::Text | Kind::Reasoning => Provenance::Assistant,
+        Kind::Text | Kind::Reasoning => speaker(block),
         Kind::Arguments | Kind::Input => Provenance::ToolInput,
         Kind::ToolResult => Provenance::ToolResult,
     }
