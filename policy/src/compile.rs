@@ -223,6 +223,12 @@ impl PolicySet {
         !self.conditions_of(rule).is_none_or(<[u16]>::is_empty)
     }
 
+    /// Whether every rule only writes down, whatever an exchange is and whatever becomes of it: nothing has to be held.
+    pub fn only_logs(&self) -> bool {
+        let logs = |rule: &Compiled| rule.action() <= Some(Action::Log) && !rule.may_refuse;
+        self.rules.iter().all(|rule| logs(rule) || rule.source.then.mode == Mode::Audit)
+    }
+
     /// The rules that apply to an exchange with these facts.
     pub fn scope(&self, facts: &Facts<'_>) -> Scope {
         self.index.scope(facts)

@@ -114,9 +114,30 @@ fn what_is_not_there_to_inspect_fails_nothing() {
     for gap in Gap::ALL {
         let evidence = Evidence::local(&[], Coverage::None(*gap));
         let refuses = set.decide(&scope(&set), Stage::Request, &evidence).refuses();
-        let nothing = matches!(gap, Gap::NotText | Gap::PassThrough | Gap::Cut);
+        let nothing = matches!(gap, Gap::NotText | Gap::PassThrough | Gap::Cut | Gap::Streamed);
         assert_eq!(refuses, !nothing, "{gap:?}");
     }
+}
+
+#[test]
+fn rules_that_only_write_down_are_known() {
+    let secrets = || vec![class(Class::Secret)];
+    let with = |action, mode, on_error| Then { mode, on_error, ..Then::act(action) };
+    let log = || rule("a", secrets(), Then::act(Action::Log));
+    for (then, logs) in [
+        (Then::act(Action::Log), true),
+        (with(Action::Block, Mode::Audit, None), true),
+        (with(Action::Log, Mode::Enforce, Some(OnError::Block)), false),
+        (with(Action::Mask, Mode::EnforceIgnoreErrors, None), false),
+        (Then::act(Action::Block), false),
+    ] {
+        let set = compile(vec![log(), rule("b", secrets(), then.clone())]);
+        assert_eq!(set.only_logs(), logs, "{then:?}");
+        assert_eq!(set.needs(&scope(&set), Stage::Request).hold, !logs, "{then:?}");
+    }
+    let by_place = compile(vec![log(), rule("b", Vec::new(), Then::act(Action::Block))]);
+    assert!(!by_place.only_logs());
+    assert!(PolicySet::empty().only_logs());
 }
 
 #[test]

@@ -4,6 +4,9 @@
 use crate::sockets::{CLIENT_CLOSE, SERVER_CLOSE, SWITCH, ask, open, plan, provider, text};
 use crate::support::patient;
 use narrows_policy::{Action, Coverage, Gap, Reason, Stage};
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 const CARD: &str = "4111 1111 1111 1111";
 
@@ -189,25 +192,81 @@ async fn a_policy_that_gates_streams_refuses_a_conversation_that_is_not_gated() 
     }
 }
 
+/// A provider that answers whatever comes with the next of these, on every connection.
+async fn answering(answers: Vec<Vec<u8>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(tcp.read_u8().await.unwrap());
+            }
+            tcp.write_all(SWITCH.as_bytes()).await.unwrap();
+            for answer in &answers {
+                tcp.read_buf(&mut head).await.unwrap();
+                tcp.write_all(answer).await.unwrap();
+            }
+            let _end = tcp.read_to_end(&mut head).await;
+        }
+    });
+    address
+}
+
+fn asks(model: &str) -> Vec<u8> {
+    text(&format!(r#"{{"type":"response.create","model":"{model}","input":"hi"}}"#), true)
+}
+
 #[tokio::test]
-async fn what_nobody_hears_for_its_model_came_in_a_message_says_so() {
+async fn policies_for_a_model_that_a_message_names_hear_the_provider_from_then_on() {
+    let address = answering(vec![delta(CARD), SERVER_CLOSE.to_vec()]).await;
+    let top = "guard: {default_policies: false}\n\
+               policies: [{name: cards, where: {stage: stream, model: good}, when: [{entity: CARD}], then: {action: log}}]";
+    let found = Some(Action::Log);
+    for (first, then, action, coverage) in [
+        ("good", "good", found, Coverage::Full),
+        ("good", "other", found, Coverage::Full),
+        ("other", "good", None, Coverage::None(Gap::Off)),
+        ("other", "other", None, Coverage::None(Gap::Off)),
+    ] {
+        let gate = plan(address).top(top).start();
+        let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
+        client.send(&asks(first)).await;
+        // The answer has passed.
+        assert!(client.fill().await > 0);
+        client.send(&[asks(then), CLIENT_CLOSE.to_vec()].concat()).await;
+        client.all().await;
+        let record = gate.record().await;
+        let seen = record.inspections.get(Stage::Stream).unwrap();
+        assert_eq!((seen.action, seen.coverage), (action, coverage), "{first}, {then}: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_default_policies_hold_no_message_and_note_what_is_in_it() {
     let (address, heard) = provider(SWITCH, [delta(CARD), SERVER_CLOSE.to_vec()].concat()).await;
-    let top = "policies: [{name: cards, where: {stage: stream, model: good}, when: [{entity: CARD}], then: {action: log}}]";
-    let gate = plan(address).top(top).start();
-    let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
-    let asks = text(r#"{"type":"response.create","model":"good","input":"hi"}"#, true);
-    client.send(&[asks, CLIENT_CLOSE.to_vec()].concat()).await;
+    let gate = plan(address).start();
+    let mut client = open(&gate, &ask("/v1/realtime?model=gpt-realtime").key(&gate.key)).await;
+    let sent = [item(&format!("pay {CARD}")), text("no json", true), CLIENT_CLOSE.to_vec()].concat();
+    client.send(&sent).await;
     client.all().await;
-    patient("the provider", heard).await.unwrap();
+    let (_, heard) = patient("the provider", heard).await.unwrap();
+    assert_eq!(heard, sent, "byte for byte");
     let record = gate.record().await;
-    let seen = record.inspections.get(Stage::Stream).unwrap();
-    assert_eq!(seen.coverage, Coverage::None(Gap::Websocket), "{seen:?}");
+    for (stage, coverage) in
+        [(Stage::Request, Coverage::Partial(Gap::Undecodable)), (Stage::Stream, Coverage::Full)]
+    {
+        let seen = record.inspections.get(stage).unwrap();
+        assert_eq!((seen.action, seen.coverage), (Some(Action::Log), coverage), "{seen:?}");
+        assert_eq!(&*seen.detail.as_ref().unwrap().findings[0].entity, "CARD");
+    }
 }
 
 #[tokio::test]
 async fn a_conversation_that_ends_while_a_message_is_looked_at_keeps_its_record() {
     // A guardrail that never answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, heard) = provider(SWITCH, delta(CARD)).await;
     let top = format!(
         "guardrails: {{g: {{kind: webhook, url: 'http://{}/', private_network: true, timeout: 10s, settings: \

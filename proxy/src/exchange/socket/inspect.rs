@@ -13,8 +13,9 @@ use memchr::memmem;
 use narrows_guard::body::{FOUND_MAX, splice};
 use narrows_ledger::Inspection;
 use narrows_llm::Dialect;
-use narrows_policy::{Coverage, Gap, Reason, Stage};
-use std::sync::Arc;
+use narrows_policy::{Coverage, Gap, Reason, Scope, Stage};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinHandle;
 
 /// What a provider says over a WebSocket is not gated: a policy that wants that refuses the conversation, or lets it pass
@@ -33,16 +34,40 @@ pub(super) fn gate(account: &mut Account) -> Result<(), Refusal> {
     said
 }
 
-/// Policies for a model that only a message names look at streams, and nobody hears this one: it says so.
-fn unheard(account: &mut Account) {
-    let Some(mut watch) = account.watch.take() else { return };
-    let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
-    if !needs.hold && !needs.is_nothing() {
-        let nothing = Sight::none(Gap::Websocket);
-        // It goes on, as one that is heard does: none of these refuses before it has been said.
-        let _ = judge(account, &mut watch, Stage::Stream, &nothing, Values::In(""), &Consulted::nobody());
+/// The policies that are in force from a message of the client's on, for whoever hears the provider.
+#[derive(Default)]
+pub(super) struct News {
+    is_set: AtomicBool,
+    heed: Mutex<Option<Heed>>,
+}
+
+/// Which policies apply to what the provider says, and whether they look at it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Heed {
+    scope: Scope,
+    looks: bool,
+}
+
+impl Heed {
+    fn of(watch: &Watch) -> Heed {
+        let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
+        // What is not gated, and should be, was refused or let pass uninspected already.
+        Heed { scope: watch.scope, looks: !needs.hold && !needs.is_nothing() }
     }
-    account.watch = Some(watch);
+}
+
+impl News {
+    fn put(&self, heed: Heed) {
+        *self.heed.lock().unwrap_or_else(PoisonError::into_inner) = Some(heed);
+        self.is_set.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> Option<Heed> {
+        if !self.is_set.swap(false, Ordering::Acquire) {
+            return None;
+        }
+        self.heed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Looks at the client's messages, one after the other.
@@ -53,8 +78,8 @@ pub(super) struct Inspector<'a> {
     models: Vec<Box<str>>,
     /// Whether a message was looked at already.
     has_looked: bool,
-    /// Whether what the provider says is heard.
-    is_heard: bool,
+    /// Tells whoever hears the provider.
+    news: &'a News,
     /// Whether budgets and rate limits were not asked yet: the first message names the model.
     is_unadmitted: bool,
 }
@@ -64,13 +89,28 @@ impl<'a> Inspector<'a> {
     pub(super) fn new(
         account: &'a mut Account,
         target: &'a Target,
-        is_heard: bool,
+        news: &'a News,
         is_unadmitted: bool,
     ) -> Option<Inspector<'a>> {
         if account.watch.is_none() && !is_unadmitted {
             return None;
         }
-        Some(Inspector { account, target, models: Vec::new(), has_looked: false, is_heard, is_unadmitted })
+        Some(Inspector { account, target, models: Vec::new(), has_looked: false, news, is_unadmitted })
+    }
+
+    /// A message passed that was not looked at.
+    pub(super) fn miss(&mut self, gap: Gap) {
+        if !self.has_looked {
+            self.has_looked = true;
+            if let Some(mut watch) = self.account.watch.take() {
+                // No policy refuses for it: one that could has every message held.
+                let nothing = Sight::none(gap);
+                let nobody = Consulted::nobody();
+                let _ = judge(self.account, &mut watch, Stage::Request, &nothing, Values::In(""), &nobody);
+                self.account.watch = Some(watch);
+            }
+        }
+        self.account.limit_inspection(Stage::Request, gap);
     }
 
     /// What goes on in the place of a message; nothing where it goes on as it came.
@@ -85,8 +125,8 @@ impl<'a> Inspector<'a> {
                 Asked { dialect: self.target.dialect.as_str(), models: &named, choice: None, stream: true };
             begin(self.account, self.target, &asked)?;
             gate(self.account)?;
-            if !self.is_heard {
-                unheard(self.account);
+            if let Some(watch) = &self.account.watch {
+                self.news.put(Heed::of(watch));
             }
             self.models = models;
         }
@@ -142,48 +182,56 @@ fn speaks(text: &[u8]) -> bool {
     WORDS.iter().any(|word| memmem::find(text, word).is_some())
 }
 
+/// Most parts of a conversation that are judged by themselves, since other policies apply to each.
+const PARTS_MAX: usize = 64;
+
 /// Hears what the provider says.
 pub(super) struct Ear {
     guard: Arc<Guard>,
     organization: Box<str>,
     dialect: Dialect,
+    news: Arc<News>,
+    heed: Heed,
     /// Looks at the answer that is being given.
     tap: Option<Tap>,
-    /// What was seen of those before.
-    before: Option<JoinHandle<Seen>>,
+    /// What was seen of those before, by the policies that applied.
+    before: Vec<(Scope, JoinHandle<Seen>)>,
     /// What was not text, or was missed.
     gap: Option<Gap>,
+    /// Whether something was said while no policy looked.
+    is_skipped: bool,
 }
 
 impl Ear {
-    /// `None` where no policy looks at streams; the record says so.
-    pub(super) fn new(account: &mut Account, dialect: Dialect) -> Option<Ear> {
+    /// `None` where no policy is in force. Where none looks at streams so far, the record says so.
+    pub(super) fn new(account: &mut Account, dialect: Dialect, news: Arc<News>) -> Option<Ear> {
         let mut watch = account.watch.take()?;
-        let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
-        if needs.hold {
-            // What became of it was written down already.
-            account.watch = Some(watch);
-            return None;
-        }
-        let is_off = needs.is_nothing();
-        if is_off {
-            let _ = judge(
-                account,
-                &mut watch,
-                Stage::Stream,
-                &Sight::none(Gap::Off),
-                Values::In(""),
-                &Consulted::nobody(),
-            );
+        let heed = Heed::of(&watch);
+        if watch.guard.policies.needs(&watch.scope, Stage::Stream).is_nothing() {
+            let nothing = Sight::none(Gap::Off);
+            let _ = judge(account, &mut watch, Stage::Stream, &nothing, Values::In(""), &Consulted::nobody());
         }
         let guard = Arc::clone(&watch.guard);
         account.watch = Some(watch);
         let organization = account.caller.organization.as_str().into();
-        (!is_off).then_some(Ear { guard, organization, dialect, tap: None, before: None, gap: None })
+        let (tap, before, gap, is_skipped) = (None, Vec::new(), None, false);
+        Some(Ear { guard, organization, dialect, news, heed, tap, before, gap, is_skipped })
     }
 
     /// Hears a whole message.
     pub(super) fn hear(&mut self, message: &[u8]) {
+        if let Some(heed) = self.news.take().filter(|heed| *heed != self.heed) {
+            self.turn();
+            self.heed = heed;
+            if heed.looks && self.before.len() >= PARTS_MAX {
+                self.miss(Gap::DepthCap);
+                self.heed.looks = false;
+            }
+        }
+        if !self.heed.looks {
+            self.is_skipped = true;
+            return;
+        }
         const SOUND: [&[u8]; 3] = [b"audio.delta\"", b"\"inlineData\"", b"\"inline_data\""];
         if SOUND.iter().any(|word| memmem::find(message, word).is_some()) {
             self.miss(Gap::NotText);
@@ -200,43 +248,60 @@ impl Ear {
 
     /// Something passed that was not heard.
     pub(super) fn miss(&mut self, gap: Gap) {
-        self.gap = self.gap.or(Some(gap));
+        match self.heed.looks {
+            true => self.gap = self.gap.or(Some(gap)),
+            false => self.is_skipped = true,
+        }
     }
 
     /// An answer has ended: the next one's texts are others.
     pub(super) fn turn(&mut self) {
         let Some(tap) = self.tap.take() else { return };
-        let before = self.before.take();
-        self.before = Some(tokio::spawn(async move {
+        let scope = self.heed.scope;
+        let before = self.before.pop_if(|(theirs, _)| *theirs == scope).map(|(_, before)| before);
+        let joined = tokio::spawn(async move {
             let seen = tap.finish().await;
             match before {
                 Some(before) => join(lost(before.await), seen),
                 None => seen,
             }
-        }));
+        });
+        self.before.push((scope, joined));
     }
 
-    /// The conversation has ended: what was seen of it is judged, and written down.
+    /// The conversation has ended: what was seen of it is judged by the policies that applied then, and written down.
     pub(super) async fn finish(mut self, account: &mut Account) {
         self.turn();
-        let mut seen = match self.before {
-            Some(before) => lost(before.await),
+        let mut parts = Vec::new();
+        for (scope, seen) in std::mem::take(&mut self.before) {
+            parts.push((scope, lost(seen.await)));
+        }
+        if parts.is_empty() && self.heed.looks {
             // Nobody said anything.
-            None => Seen {
-                sight: Sight { found: Vec::new(), scanned: 0, coverage: Coverage::Full },
-                ..Seen::nothing(Gap::Off)
-            },
-        };
-        if let Some(gap) = self.gap {
+            let sight = Sight { found: Vec::new(), scanned: 0, coverage: Coverage::Full };
+            parts.push((self.heed.scope, Seen { sight, ..Seen::nothing(Gap::Off) }));
+        }
+        if let (Some((_, seen)), Some(gap)) = (parts.last_mut(), self.gap) {
             let nothing = seen.sight.scanned == 0 && seen.sight.coverage == Coverage::Full;
             let missing = if nothing { Coverage::None(gap) } else { Coverage::Partial(gap) };
             seen.sight.coverage = if nothing { missing } else { seen.sight.coverage.and(missing) };
         }
-        if let Some(mut watch) = account.watch.take() {
+        let Some(mut watch) = account.watch.take() else { return };
+        let (last, is_judged) = (watch.scope, !parts.is_empty());
+        for (at, (scope, seen)) in parts.into_iter().enumerate() {
+            watch.scope = scope;
+            let before = if at == 0 { None } else { account.take_inspection(Stage::Stream) };
             // It is with the client already: nothing is masked, and nothing refused.
             let values = Values::Prints(&seen.prints);
             let _ = judge(account, &mut watch, Stage::Stream, &seen.sight, values, &Consulted::nobody());
-            account.watch = Some(watch);
+            if let Some(before) = before {
+                account.put_before_inspection(Stage::Stream, before);
+            }
+        }
+        watch.scope = last;
+        account.watch = Some(watch);
+        if is_judged && self.is_skipped {
+            account.limit_inspection(Stage::Stream, Gap::Off);
         }
     }
 }

@@ -165,6 +165,17 @@ pub(super) struct Message {
     pub(super) is_mixed: bool,
 }
 
+/// When a client's messages are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inspects {
+    /// Not at all.
+    Not,
+    /// Before they pass: each is held until it is whole.
+    Before,
+    /// When they have passed, since no policy could change or refuse one.
+    Beside,
+}
+
 /// Why a client's message does not pass.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -213,7 +224,9 @@ pub(super) struct Questions<'k> {
     /// What does not pass, behind messages that do.
     refused: Option<Refused>,
     /// Whether messages are given out to be looked at.
-    inspects: bool,
+    inspects: Inspects,
+    /// Why one was not given out.
+    missed: Option<Gap>,
     /// Those that pass, if they do, with the last bytes that came.
     messages: Vec<Message>,
     /// Whether a control frame stood between the fragments of the message that is being read.
@@ -226,9 +239,10 @@ impl<'k> Questions<'k> {
         limit: usize,
         allows: Option<&'k (dyn Fn(&str) -> bool + Send + Sync)>,
         settled: bool,
-        inspects: bool,
+        inspects: Inspects,
     ) -> Questions<'k> {
-        let limit = if allows.is_some() || inspects { limit } else { EVENT_BYTES_MAX };
+        let holds = allows.is_some() || inspects == Inspects::Before;
+        let limit = if holds { limit } else { EVENT_BYTES_MAX };
         Questions {
             family,
             frames: Some(Frames::new(limit)),
@@ -237,6 +251,7 @@ impl<'k> Questions<'k> {
             closed: false,
             refused: None,
             inspects,
+            missed: None,
             messages: Vec::new(),
             is_mixed: false,
         }
@@ -245,6 +260,16 @@ impl<'k> Questions<'k> {
     /// The messages among what may pass now, in order.
     pub(super) fn messages(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.messages)
+    }
+
+    /// Whether messages are looked at before they pass.
+    pub(super) fn looks_first(&self) -> bool {
+        self.inspects == Inspects::Before || self.permit.allows.is_some()
+    }
+
+    /// Why a message that passed was not given out, once.
+    pub(super) fn missed(&mut self) -> Option<Gap> {
+        self.missed.take()
     }
 
     /// What does not pass, once what stands before it has passed.
@@ -267,7 +292,7 @@ impl<'k> Questions<'k> {
 
     fn read(&mut self, before: usize, bytes: &[u8], passes: &mut usize) -> Result<(), Refused> {
         let all = before + bytes.len();
-        let holds = self.permit.allows.is_some() || self.inspects;
+        let holds = self.permit.allows.is_some() || self.inspects == Inspects::Before;
         if !holds {
             *passes = all;
         }
@@ -279,7 +304,7 @@ impl<'k> Questions<'k> {
                 Ok(Some(Event::Close)) => self.closed = true,
                 Ok(Some(Event::Control)) => self.is_mixed |= !frames.between_messages(),
                 Ok(Some(Event::LongMessage)) if holds => return Err(Refused::TooLong),
-                Ok(Some(Event::LongMessage)) => {}
+                Ok(Some(Event::LongMessage)) => self.missed = Some(Gap::TooLarge),
                 Ok(Some(Event::Message)) => {
                     let text = frames.take_message();
                     let event = realtime::client_event(self.family, &text);
@@ -289,14 +314,14 @@ impl<'k> Questions<'k> {
                         self.model = models.first().cloned();
                     }
                     let is_mixed = std::mem::take(&mut self.is_mixed);
-                    if self.inspects {
-                        let place = *passes..all - rest.len();
+                    if self.inspects != Inspects::Not {
+                        let place = if holds { *passes..all - rest.len() } else { 0..0 };
                         self.messages.push(Message { place, text, models, is_mixed });
                     }
                 }
                 Err(NotWebSocket) if holds => return Err(Refused::Malformed),
                 Err(NotWebSocket) => {
-                    self.frames = None;
+                    (self.frames, self.missed) = (None, Some(Gap::Undecodable));
                     return Ok(());
                 }
             }
@@ -364,16 +389,16 @@ mod tests {
         let bad = text(r#"{"type":"response.create","model":"bad"}"#);
         let unnamed = text(r#"{"type":"response.create"}"#);
         for cut in 1..good.len() {
-            let mut questions = Questions::new(Family::Openai, 100, Some(&allows), false, false);
+            let mut questions = Questions::new(Family::Openai, 100, Some(&allows), false, Inspects::Not);
             assert_eq!(questions.note(0, &good[..cut]), Ok(0), "nothing passes before it is known");
             assert_eq!(questions.note(cut, &good[cut..]), Ok(good.len()));
             assert_eq!(questions.note(0, &bad), Err(Refused::Model));
         }
         // What stands before a message that does not pass, passes.
-        let mut both = Questions::new(Family::Openai, 100, Some(&allows), false, false);
+        let mut both = Questions::new(Family::Openai, 100, Some(&allows), false, Inspects::Not);
         assert_eq!(both.note(0, &[good.clone(), bad].concat()), Ok(good.len()));
         assert_eq!(both.refused(), Some(Refused::Model));
-        let new = |settled| Questions::new(Family::Openai, 100, Some(&allows), settled, false);
+        let new = |settled| Questions::new(Family::Openai, 100, Some(&allows), settled, Inspects::Not);
         assert_eq!(new(false).note(0, &unnamed), Err(Refused::Model));
         assert_eq!(new(true).note(0, &unnamed), Ok(unnamed.len()));
         assert_eq!(new(true).note(0, &text("{")), Err(Refused::Malformed));
@@ -384,10 +409,10 @@ mod tests {
             assert_eq!(new(settled).note(0, &text(beside)), Err(Refused::Model));
             assert_eq!(new(settled).note(0, &text(twice)), Err(Refused::Malformed));
         }
-        let mut short = Questions::new(Family::Openai, 10, Some(&allows), false, false);
+        let mut short = Questions::new(Family::Openai, 10, Some(&allows), false, Inspects::Not);
         assert_eq!(short.note(0, &good), Err(Refused::TooLong));
         // Without limits of the key nothing waits.
-        let mut open = Questions::new(Family::Openai, 10, None, false, false);
+        let mut open = Questions::new(Family::Openai, 10, None, false, Inspects::Not);
         assert_eq!(open.note(0, &good[..5]), Ok(5));
         open.note(0, &good[5..]).unwrap();
         assert_eq!(open.model.as_deref(), Some("good"));
@@ -396,7 +421,7 @@ mod tests {
     #[test]
     fn nothing_is_answered_before_the_model_that_answers_was_checked() {
         let allows = |model: &str| model == "good";
-        let new = |family, settled| Questions::new(family, 100, Some(&allows), settled, false);
+        let new = |family, settled| Questions::new(family, 100, Some(&allows), settled, Inspects::Not);
         let audio = text(r#"{"type":"input_audio_buffer.append","audio":"AA=="}"#);
         let item = text(r#"{"type":"conversation.item.create","item":{}}"#);
         let session = text(r#"{"type":"session.update","session":{"model":"good"}}"#);
@@ -430,7 +455,7 @@ mod tests {
         (first[0], last[0]) = (0x01, 0x80);
         let fragments = [first, ping.clone(), last].concat();
         let wire = [ping.clone(), one.clone(), fragments].concat();
-        let mut questions = Questions::new(Family::Openai, 100, None, false, true);
+        let mut questions = Questions::new(Family::Openai, 100, None, false, Inspects::Before);
         assert_eq!(questions.note(0, &wire), Ok(wire.len()));
         let messages = questions.messages();
         let places: Vec<_> = messages.iter().map(|message| message.place.clone()).collect();
@@ -440,7 +465,33 @@ mod tests {
         assert_eq!((messages[1].text.as_slice(), messages[1].is_mixed), (&b"{\"a\":1}"[..], true));
         assert!(questions.messages().is_empty());
         // Nothing passes before it is whole.
-        let mut questions = Questions::new(Family::Openai, 100, None, false, true);
+        let mut questions = Questions::new(Family::Openai, 100, None, false, Inspects::Before);
         assert_eq!(questions.note(0, &one[..5]), Ok(0));
+    }
+
+    #[test]
+    fn what_is_only_written_down_passes_at_once_and_is_given_out_whole() {
+        let one = text(r#"{"type":"response.create","model":"m"}"#);
+        let beside = || Questions::new(Family::Openai, 10, None, false, Inspects::Beside);
+        let mut questions = beside();
+        assert_eq!(questions.note(0, &one[..5]), Ok(5));
+        assert!(questions.messages().is_empty());
+        assert_eq!(questions.note(0, &one[5..]), Ok(one.len() - 5));
+        let messages = questions.messages();
+        assert_eq!((messages.len(), messages[0].text.as_slice()), (1, &one[2..]));
+        assert_eq!(questions.missed(), None);
+        // The largest message that is read, and one byte more.
+        for (more, missed) in [(0, None), (1, Some(Gap::TooLarge))] {
+            let length = EVENT_BYTES_MAX + more;
+            let mut long = vec![0x81, 127];
+            long.extend_from_slice(&(length as u64).to_be_bytes());
+            long.resize(long.len() + length, b' ');
+            let mut questions = beside();
+            assert_eq!(questions.note(0, &long), Ok(long.len()));
+            assert_eq!((questions.messages().len(), questions.missed()), (1 - more, missed));
+        }
+        let mut questions = beside();
+        assert_eq!(questions.note(0, b"\xFF no frame"), Ok(11));
+        assert_eq!(questions.missed(), Some(Gap::Undecodable));
     }
 }

@@ -1,8 +1,8 @@
 //! Bytes in both directions, until one side says that it is over.
 
 use super::frames::{close, like};
-use super::inspect::{Ear, Inspector};
-use super::meter::{Answers, Message, Pricing, Questions, Refused};
+use super::inspect::{Ear, Inspector, News};
+use super::meter::{Answers, Inspects, Message, Pricing, Questions, Refused};
 use crate::buffers::Buffers;
 use crate::downstream::Session;
 use crate::exchange::account::Account;
@@ -15,7 +15,7 @@ use crate::upstream::h1::H1;
 use bytes::BytesMut;
 use narrows_llm::stream::Reported;
 use narrows_meter::Cost;
-use narrows_policy::Reason;
+use narrows_policy::{Gap, Reason};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -101,15 +101,21 @@ impl Pump<'_> {
             named: OnceLock::new(),
         };
         let family = self.target.dialect.family();
-        let ear = Ear::new(account, self.target.dialect);
-        let is_heard = ear.is_some();
+        let news = Arc::new(News::default());
+        let ear = Ear::new(account, self.target.dialect, Arc::clone(&news));
         let pricing = Pricing {
             tariff: self.target.provider.tariff.clone(),
             at_us: account.started_at_us,
             asked: Arc::clone(&self.target.model),
         };
         let mut answers = Answers::new(family, pricing, ear);
-        let inspects = account.watch.is_some() || self.is_unadmitted;
+        let inspects = match &account.watch {
+            // What is not admitted yet must not pass, whatever policies say.
+            _ if self.is_unadmitted => Inspects::Before,
+            None => Inspects::Not,
+            Some(watch) if watch.guard.policies.only_logs() => Inspects::Beside,
+            Some(_) => Inspects::Before,
+        };
         let mut questions =
             Questions::new(family, self.message_bytes_max, self.allows, self.settled, inspects);
         let clock = Clock { started: account.started, cut: account.cut_signal() };
@@ -118,7 +124,7 @@ impl Pump<'_> {
             let (wire_read, wire_write) = tokio::io::split(&mut *wire);
             let down = down(wire_read, client_write, ahead, &flow, &mut answers);
             let room = Room { buffers: self.buffers, message_bytes_max: self.message_bytes_max };
-            let inspector = Inspector::new(account, self.target, is_heard, self.is_unadmitted);
+            let inspector = Inspector::new(account, self.target, &news, self.is_unadmitted);
             let up = up(client_read, wire_write, early, &flow, &mut questions, &room, inspector);
             self.both(clock, &flow, down, up).await
         };
@@ -315,7 +321,10 @@ async fn up(
             }
             let part = held.split_to(passes);
             known = held.len();
-            let (part, blocked) = inspected(&mut inspector, part, questions.messages()).await;
+            let messages = questions.messages();
+            let (first, then) =
+                if questions.looks_first() { (messages, Vec::new()) } else { (Vec::new(), messages) };
+            let (part, blocked) = inspected(&mut inspector, part, first).await;
             let written = async {
                 to.write_all(&part).await?;
                 to.flush().await
@@ -331,6 +340,7 @@ async fn up(
                 return Stop::Refused(refused);
             }
             flow.goodbyes[1].store(questions.closed, Ordering::Relaxed);
+            passed(&mut inspector, then, questions.missed()).await;
         }
         if held.len() > room.message_bytes_max.saturating_add(PART_BYTES_MAX) {
             return Stop::Refused(Refused::TooLong);
@@ -349,6 +359,18 @@ async fn up(
             Ok(1..) => {}
             Ok(0) | Err(_) => return Stop::Gone(Reason::ClientGone),
         }
+    }
+}
+
+/// Looks at messages that have passed, because policies only write down what is in them.
+async fn passed(inspector: &mut Option<Inspector<'_>>, messages: Vec<Message>, missed: Option<Gap>) {
+    let Some(inspector) = inspector else { return };
+    for message in messages {
+        // Nothing refuses or masks it: policies that could would have had it held.
+        let _ = inspector.look(message).await;
+    }
+    if let Some(gap) = missed {
+        inspector.miss(gap);
     }
 }
 
@@ -444,7 +466,7 @@ mod tests {
             (1 << 20, 50_000, Some((1009, Reason::BodyTooLarge))),
         ] {
             let (buffers, flow) = (Buffers::new(bytes), flow());
-            let mut questions = Questions::new(Family::Openai, limit, Some(&allows), false, false);
+            let mut questions = Questions::new(Family::Openai, limit, Some(&allows), false, Inspects::Not);
             let room = Room { buffers: &buffers, message_bytes_max: limit };
             let (client, near) = tokio::io::duplex(1 << 20);
             let (mut far, provider) = tokio::io::duplex(1 << 20);
@@ -491,7 +513,7 @@ mod tests {
     #[tokio::test]
     async fn without_limits_of_the_key_nothing_is_held_and_no_room_taken() {
         let (buffers, flow) = (Buffers::new(0), flow());
-        let mut questions = Questions::new(Family::Openai, 10, None, false, false);
+        let mut questions = Questions::new(Family::Openai, 10, None, false, Inspects::Not);
         let room = Room { buffers: &buffers, message_bytes_max: 10 };
         let (wire, mut heard) = (frame(&[b'x'; 50_000]), Vec::new());
         let stop = up(&wire[..], &mut heard, BytesMut::new(), &flow, &mut questions, &room, None).await;
