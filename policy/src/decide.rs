@@ -45,10 +45,11 @@ pub struct Seen {
 }
 
 /// Whether content with this gap counts as not inspected. What is not text has nothing to inspect, what the
-/// configuration passes through is passed on purpose, and of what was cut all that came was seen.
+/// configuration passes through is passed on purpose, what streamed no policy could have refused, and of what was cut all
+/// that came was seen.
 fn is_failure(gap: Gap) -> bool {
     match gap {
-        Gap::NotText | Gap::PassThrough | Gap::Cut => false,
+        Gap::NotText | Gap::PassThrough | Gap::Cut | Gap::Streamed => false,
         Gap::Off
         | Gap::Undecodable
         | Gap::TooLarge

@@ -43,9 +43,19 @@ impl Share {
     /// Grows the share to at least `bytes`. False when the budget has no room; the share then stays as it was.
     #[must_use]
     pub(crate) fn grow_to(&mut self, bytes: usize) -> bool {
+        self.grow_within(bytes, self.buffers.limit.load(Ordering::Relaxed))
+    }
+
+    /// As [`Share::grow_to`], for what can be done without: half of the budget is left to those who cannot.
+    #[must_use]
+    pub(crate) fn grow_spare(&mut self, bytes: usize) -> bool {
+        self.grow_within(bytes, self.buffers.limit.load(Ordering::Relaxed) / 2)
+    }
+
+    fn grow_within(&mut self, bytes: usize, limit: usize) -> bool {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else { return true };
         let before = self.buffers.used.fetch_add(more, Ordering::Relaxed);
-        if before.saturating_add(more) > self.buffers.limit.load(Ordering::Relaxed) {
+        if before.saturating_add(more) > limit {
             self.buffers.used.fetch_sub(more, Ordering::Relaxed);
             return false;
         }
@@ -83,5 +93,16 @@ mod tests {
         assert!(!buffers.share().grow_to(1), "what is held counts");
         drop(second);
         assert_eq!(buffers.used(), 0);
+    }
+
+    #[test]
+    fn what_can_be_done_without_leaves_half_of_the_budget() {
+        let buffers = Buffers::new(100);
+        let (mut needed, mut spare) = (buffers.share(), buffers.share());
+        assert!(spare.grow_spare(50) && !spare.grow_spare(51));
+        assert!(needed.grow_to(50) && !needed.grow_to(51));
+        drop(spare);
+        assert!(!buffers.share().grow_spare(1), "what others need counts");
+        assert!(needed.grow_to(100));
     }
 }

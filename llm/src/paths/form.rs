@@ -146,17 +146,48 @@ pub struct Part {
 /// All parts of a form that is there whole. `None` where servers could tell other parts apart than these, where it does
 /// not end as it should, or where it has more than [`PARTS_MAX`].
 pub fn parts(content_type: &str, form: &[u8]) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    let end = gather(content_type, form, &mut parts)?;
+    matches!(end, End::Whole).then_some(parts)
+}
+
+/// The parts of the beginning of a form, the last one as far as it has come. `None` where servers could tell other parts
+/// apart than these, or where it has more than [`PARTS_MAX`].
+pub fn parts_so_far(content_type: &str, form: &[u8]) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    if let End::Within(mut part) = gather(content_type, form, &mut parts)? {
+        part.value.end = form.len().max(part.value.start);
+        parts.push(part);
+    }
+    Some(parts)
+}
+
+/// Where the bytes of a form end.
+enum End {
+    /// Behind its last line.
+    Whole,
+    /// Within this part.
+    Within(Part),
+    /// Between two parts, or within the header of one.
+    Between,
+}
+
+/// Gathers the parts of a form that are there whole.
+fn gather(content_type: &str, form: &[u8], parts: &mut Vec<Part>) -> Option<End> {
     let delimiter = delimiter(content_type, "multipart/")?;
-    let (mut parts, mut open, mut at): (Vec<Part>, Option<Part>, usize) = (Vec::new(), None, 0);
+    let (mut open, mut at): (Option<Part>, usize) = (None, 0);
+    let within_part = |open: Option<Part>| Some(open.map_or(End::Between, End::Within));
     loop {
-        let start = at + memmem::find(form.get(at..)?, &delimiter)?;
+        let Some(found) = memmem::find(form.get(at..)?, &delimiter) else { return within_part(open) };
+        let start = at + found;
         let after = start + delimiter.len();
         let ends = match delimits(form, start, after) {
             Line::Content => {
                 at = after;
                 continue;
             }
-            Line::Cut | Line::Unclear => return None,
+            Line::Cut => return within_part(open),
+            Line::Unclear => return None,
             Line::Begins => false,
             Line::Ends => true,
         };
@@ -171,13 +202,15 @@ pub fn parts(content_type: &str, form: &[u8]) -> Option<Vec<Part>> {
         }
         if ends {
             let rest = form.get(after + 2..)?;
-            return rest.iter().all(u8::is_ascii_whitespace).then_some(parts);
+            return rest.iter().all(u8::is_ascii_whitespace).then_some(End::Whole);
         }
         if parts.len() >= PARTS_MAX {
             return None;
         }
         let header = after + 2;
-        let length = within(form, header, PART_HEADER_BYTES_MAX, b"\r\n\r\n")?;
+        let Some(length) = within(form, header, PART_HEADER_BYTES_MAX, b"\r\n\r\n") else {
+            return (form.len().saturating_sub(header) <= PART_HEADER_BYTES_MAX).then_some(End::Between);
+        };
         at = header + length + 4;
         open = Some(described(form.get(header..header + length)?, at)?);
         // An empty value has the delimiter's line end in its header's.
@@ -376,6 +409,31 @@ mod tests {
         let form = "--b-1\r\nContent-Type: application/json; charset=utf-8\r\n\r\n{}\r\n--b-1--";
         let parts = super::parts(related, form.as_bytes()).unwrap();
         assert_eq!((&*parts[0].kind, &form[parts[0].value.clone()]), ("application/json", "{}"));
+    }
+
+    #[test]
+    fn the_beginning_of_a_form_has_the_parts_that_came() {
+        let form = format!("{}{}--b-1--", part("purpose", "batch"), file("some words"));
+        let whole = parts(KIND, form.as_bytes()).unwrap();
+        assert_eq!(parts_so_far(KIND, form.as_bytes()), Some(whole.clone()));
+        let words = form.find("some words").unwrap();
+        for cut in 0..form.len() {
+            let came = parts_so_far(KIND, &form.as_bytes()[..cut]).unwrap();
+            let first = came.first().map(|part| &form[part.value.clone()]);
+            assert!(first.is_none_or(|value| "batch\r\n--b-1\r\n".starts_with(value)), "{cut}");
+            if cut > words + 3 {
+                let last = came.last().unwrap();
+                assert_eq!((&last.kind, last.value.start), (&whole[1].kind, words), "{cut}");
+                assert!(last.value.end <= cut && last.value.end > words + 3, "{cut}");
+            }
+        }
+        for bad in ["hidden\r\n--b-1\r\n", "--b-1\n", "no form"] {
+            let came = parts_so_far(KIND, bad.as_bytes());
+            assert!(came.is_none_or(|parts| parts.is_empty()), "{bad}");
+        }
+        let long = format!("--b-1\r\nx: {}", "y".repeat(PART_HEADER_BYTES_MAX - 3));
+        assert_eq!(parts_so_far(KIND, long.as_bytes()), Some(Vec::new()));
+        assert_eq!(parts_so_far(KIND, format!("{long}y").as_bytes()), None);
     }
 
     #[test]

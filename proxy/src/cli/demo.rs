@@ -123,7 +123,6 @@ pub(crate) fn settings(gateway: SocketAddr, provider: SocketAddr, store: &Path) 
            admin: {{address: '{admin}'}}\n\
          log: {{level: warn}}\n\
          store: {{path: {path}}}\n\
-         guard: {{default_policies: true}}\n\
          providers:\n  \
            openai: {{kind: openai, base_url: 'http://{provider}/v1', api_key: demo, models: {OPENAI}}}\n  \
            anthropic: {{kind: anthropic, base_url: 'http://{provider}', api_key: demo, models: {ANTHROPIC}}}\n  \

@@ -12,7 +12,8 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
 /// What is scanned with where there is no configuration.
-const DEFAULTS: &str = "version: 1\norganization: default\nguard: {default_policies: true}\n\
+const DEFAULTS: &str = "version: 1\norganization: default\n\
+                        policies: [{name: pii, when: [{class: pii}], then: {action: log}}]\n\
                         providers:\n  none: {kind: openai, api_key: unused}\n";
 /// Largest file that is scanned, in bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;

@@ -49,9 +49,10 @@ settings! {
         /// What you name: words, names of projects, regular expressions. The key is the rule's id and, in capitals, its entity;
         /// the class is `custom`.
         pub custom: Vec<(String, CustomDetector)> as Map<CustomDetector> = "{}",
-        /// Whether the default policies are in force beside yours: `default-secrets`, `default-pii` and
-        /// `default-injection` log what they find, everywhere. They never weaken yours; the strictest action wins.
-        pub default_policies: bool = "false",
+        /// Whether the default policies are in force beside yours: `default-secrets`, `default-pii` (tier A) and
+        /// `default-injection` log what they find, everywhere. They change, hold and refuse nothing, and never weaken
+        /// yours; the strictest action wins. With `false`, and without policies of yours, nothing is inspected.
+        pub default_policies: bool = "true",
         /// The key that placeholders (`[EMAIL_7f3a9c2d]`) and fingerprints are made with, as `${VARIABLE}` or `file:/path`;
         /// each organization has its own, derived from it. Without it: derived from the master key; without that one a
         /// random key for as long as the gateway runs, so that placeholders change when it starts again. Never shown.

@@ -91,16 +91,21 @@ fn zstd_window(frame: &[u8]) -> Option<u64> {
     Some(if *length == 2 { size + 256 } else { size })
 }
 
+/// The word for the coding of an answer; `None` where it has none. One that is not known is not decoded.
+pub(crate) fn word(coding: Coding) -> Option<&'static [u8]> {
+    match coding {
+        Coding::Identity => None,
+        Coding::Gzip => Some(b"gzip"),
+        Coding::Deflate => Some(b"deflate"),
+        Coding::Brotli => Some(b"br"),
+        Coding::Zstd => Some(b"zstd"),
+        Coding::Other => Some(b""),
+    }
+}
+
 /// Decodes a whole answer, to at most `limit` bytes.
 pub(crate) fn decode_answer(coding: Coding, wire: &[u8], limit: usize) -> Result<Vec<u8>, DecodeFault> {
-    let name: &[u8] = match coding {
-        Coding::Gzip => b"gzip",
-        Coding::Deflate => b"deflate",
-        Coding::Brotli => b"br",
-        Coding::Zstd => b"zstd",
-        Coding::Identity | Coding::Other => return Err(DecodeFault::Unknown),
-    };
-    decode_body(name, wire, limit)
+    decode_body(word(coding).unwrap_or_default(), wire, limit)
 }
 
 fn capped(decoder: impl Read, limit: usize) -> Result<Vec<u8>, DecodeFault> {

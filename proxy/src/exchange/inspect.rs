@@ -4,6 +4,7 @@
 use super::Account;
 use super::admit::Admitted;
 use super::choice::Choice;
+use super::pass::Looking;
 use super::read::Body;
 use super::route::{Target, Upstream};
 use crate::buffers::Share;
@@ -44,6 +45,8 @@ pub(crate) struct Watch {
     pub(crate) answered: Option<Minter>,
     /// Entities whose placeholders are put back into the answer.
     pub(crate) restored: Vec<Box<str>>,
+    /// What looks at a copy of a request that streamed.
+    pub(super) beside: Option<Looking>,
 }
 
 impl Watch {
@@ -124,7 +127,7 @@ pub(super) fn begin(account: &mut Account, target: &Target, asked: &Asked<'_>) -
         Some(watch) => (watch.minter, watch.answered, watch.restored),
         None => (None, None, Vec::new()),
     };
-    account.watch = Some(Box::new(Watch { guard, scope, minter, answered, restored }));
+    account.watch = Some(Box::new(Watch { guard, scope, minter, answered, restored, beside: None }));
     Ok(())
 }
 
@@ -228,7 +231,7 @@ pub(super) fn judge(
     values: Values<'_>,
     consulted: &Consulted,
 ) -> Result<Vec<Splice>, Refusal> {
-    let Watch { guard, scope, minter, answered, restored } = watch;
+    let Watch { guard, scope, minter, answered, restored, .. } = watch;
     let minter = if stage == Stage::Request { minter } else { answered };
     if guard.policies.needs(scope, stage).is_nothing() {
         let nothing = Inspection::clean(0, Coverage::None(Gap::Off), Mode::Enforce);

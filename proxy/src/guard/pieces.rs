@@ -36,6 +36,8 @@ pub(crate) struct Pieces {
     pieces: Vec<Piece>,
     /// Of what is no text.
     rest: Option<Coverage>,
+    /// Whether more of the body came than this.
+    is_cut: bool,
 }
 
 /// What a file says of itself.
@@ -68,10 +70,20 @@ pub(crate) fn is_media(kind: &str) -> bool {
 impl Pieces {
     /// Takes a body of this content type apart; `author` wrote what is no field of a form.
     pub(crate) fn of(kind: &str, body: &Bytes, author: Provenance) -> Pieces {
-        let mut pieces = Pieces { view: Bytes::new(), pieces: Vec::new(), rest: None };
+        Pieces::taken_apart(kind, body, author, false)
+    }
+
+    /// Takes the beginning of a body apart.
+    pub(crate) fn of_beginning(kind: &str, body: &Bytes, author: Provenance) -> Pieces {
+        Pieces::taken_apart(kind, body, author, true)
+    }
+
+    fn taken_apart(kind: &str, body: &Bytes, author: Provenance, is_cut: bool) -> Pieces {
+        let mut pieces = Pieces { view: Bytes::new(), pieces: Vec::new(), rest: None, is_cut };
+        let parts = if is_cut { form::parts_so_far } else { form::parts };
         if !kind.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/")) {
             pieces.file(body, 0..body.len(), &Claims::of(kind, ""), author, "");
-        } else if let Some(parts) = form::parts(kind, body) {
+        } else if let Some(parts) = parts(kind, body) {
             for (number, part) in parts.into_iter().enumerate() {
                 let path = format!("part[{number}]");
                 if part.is_encoded {
@@ -94,8 +106,22 @@ impl Pieces {
         self.rest = Some(self.rest.map_or(none, |rest| rest.and(none)));
     }
 
-    fn file(&mut self, body: &[u8], range: Range<usize>, claims: &Claims, author: Provenance, path: &str) {
-        let bytes = body.get(range.clone()).unwrap_or_default();
+    fn file(
+        &mut self,
+        body: &[u8],
+        mut range: Range<usize>,
+        claims: &Claims,
+        author: Provenance,
+        path: &str,
+    ) {
+        let mut bytes = body.get(range.clone()).unwrap_or_default();
+        if let (true, Err(fault)) = (self.is_cut && range.end == body.len(), std::str::from_utf8(bytes))
+            && fault.error_len().is_none()
+        {
+            // The last character was cut.
+            range.end = range.start + fault.valid_up_to();
+            bytes = bytes.get(..fault.valid_up_to()).unwrap_or_default();
+        }
         // A text holds no zero byte; bytes of media rarely read as text, and then nothing is lost by looking.
         let is_text = memchr::memchr(0, bytes).is_none() && std::str::from_utf8(bytes).is_ok();
         if is_text {
@@ -140,7 +166,8 @@ impl Guard {
         searching.await.unwrap_or_else(|_lost| Sight::none(Gap::Error))
     }
 
-    pub(super) fn search_pieces_here(&self, organization: &str, pieces: &Pieces) -> Sight {
+    /// Searches the texts of a body on this thread.
+    pub(crate) fn search_pieces_here(&self, organization: &str, pieces: &Pieces) -> Sight {
         let mut all = Gathered { sight: None };
         for piece in &pieces.pieces {
             let text = pieces.text().get(piece.range.clone()).unwrap_or_default();
@@ -150,7 +177,11 @@ impl Guard {
                 all.take(self.search_text(text, piece.author), piece.range.start, &piece.path);
             }
         }
-        all.finish(pieces.rest)
+        let mut sight = all.finish(pieces.rest);
+        if pieces.is_cut && sight.scanned > 0 {
+            sight.coverage = Coverage::Partial(Gap::Streamed);
+        }
+        sight
     }
 
     /// JSON, or lines of it; what only looks so is a text.

@@ -132,8 +132,8 @@ impl<'a> Question<'a> {
 }
 
 /// What is said where nothing is looked for.
-const NOTHING_IN_FORCE: &str = "No policy is in force, so nothing was looked for: write `policies`, or \
-                                `guard: {default_policies: true}`.";
+const NOTHING_IN_FORCE: &str = "No policy is in force, so nothing was looked for: write `policies`, or remove \
+                                `default_policies: false`.";
 
 impl Guard {
     /// Examines what is asked with our own detectors alone: what guardrails would say is left open, and said to be.

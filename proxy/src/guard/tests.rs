@@ -124,7 +124,8 @@ fn what_one_organization_sent_is_not_recalled_for_another() {
 
 #[test]
 fn where_no_policy_is_in_force_nothing_is_reported_as_looked_at() {
-    let text = "version: 1\norganization: acme\nproviders:\n  a: {kind: openai, api_key: sk-a}\n";
+    let text = "version: 1\norganization: acme\nguard: {default_policies: false}\n\
+                providers:\n  a: {kind: openai, api_key: sk-a}\n";
     let settings = config::parse("test.yaml", Path::new("."), text, &|_| None).unwrap().settings;
     let guard = Guard::new(&settings, None).unwrap();
     let scope = guard.policies.scope(&Facts::of(Surface::Gateway, &Caller::default()));

@@ -429,8 +429,8 @@ async fn a_change_of_policy_counts_for_the_next_request() {
 
 #[tokio::test]
 async fn what_is_said_by_place_alone_stands_in_the_record_beside_what_was_found() {
-    let policy = "policies: [{name: watched, where: {team: blue}, then: {action: block, mode: audit}}, {name: cards, when: \
-                  [{entity: CARD}], then: {action: mask}}]";
+    let policy = "guard: {default_policies: false}\npolicies: [{name: watched, where: {team: blue}, then: {action: block, mode: \
+                  audit}}, {name: cards, when: [{entity: CARD}], then: {action: mask}}]";
     let (gate, _scripted) = gate_of(policy, vec![Act::json(200, "", &answer(&CHAT, "fine"))]).await;
     let found = format!("pay {CARD}");
     for (words, action, rules) in [("hi", Action::Log, 1), (found.as_str(), Action::Mask, 2)] {

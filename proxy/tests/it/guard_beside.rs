@@ -1,5 +1,6 @@
 //! Policies on paths beside inference: what is held is looked at, and what is not is said not to have been.
 
+use crate::support::ask::Framing;
 use crate::support::scripted::{Act, Scripted};
 use crate::support::{Answer, Ask, Gate};
 use narrows_ledger::Record;
@@ -99,8 +100,12 @@ async fn what_cannot_be_looked_at_is_said_and_refused_where_it_must_be() {
     let wide = || form("text/plain", "a.txt", &[0xFF, 0xFE, b'4', 0]);
     let sound = || form("audio/wav", "a.wav", &[b'R', b'I', b'F', b'F', 0, 0xFF]);
     for (action, stands) in [("log", 200), ("mask", 403), ("block", 403)] {
+        // What only logs does not hold it, and looks at its beginning.
+        let streams = action == "log";
+        let too_large =
+            if streams { Coverage::Partial(Gap::Streamed) } else { Coverage::None(Gap::TooLarge) };
         for (what, ask, coverage, status) in [
-            ("too large", long(), Coverage::None(Gap::TooLarge), stands),
+            ("too large", long(), too_large, stands),
             ("no UTF-8", wide(), Coverage::Partial(Gap::Undecodable), stands),
             ("media", sound(), Coverage::Partial(Gap::NotText), 200),
         ] {
@@ -121,13 +126,66 @@ async fn what_cannot_be_looked_at_is_said_and_refused_where_it_must_be() {
 #[tokio::test]
 async fn a_body_at_the_limit_is_looked_at_and_one_past_it_is_not() {
     let base = form("text/plain", "a.txt", b"").body.len();
-    for (more, coverage) in [(0, Coverage::Full), (1, Coverage::None(Gap::TooLarge))] {
-        let top = format!("guard: {{limits: {{inspected_body: 1KiB}}}}\n{}", policy("request", "log"));
+    for (action, more, coverage, status) in [
+        ("log", 0, Coverage::Full, 200),
+        ("log", 1, Coverage::Partial(Gap::Streamed), 200),
+        ("block", 0, Coverage::Full, 200),
+        ("block", 1, Coverage::None(Gap::TooLarge), 403),
+    ] {
+        let top = format!("guard: {{limits: {{inspected_body: 1KiB}}}}\n{}", policy("request", action));
         let (gate, _scripted) = gate(&top, Act::json(200, "", FILE)).await;
         let ask = form("text/plain", "a.txt", &vec![b'x'; 1024 - base + more]);
         let got = gate.ask_as_key(ask).await;
-        assert_eq!(got.status(), 200, "{}", got.text());
+        assert_eq!(got.status(), status, "{}", got.text());
         assert_eq!(seen(&gate.record_of(&got).await, Stage::Request).1, coverage);
+    }
+}
+
+#[tokio::test]
+async fn the_default_policies_note_what_streams_through() {
+    let (gate, scripted) = gate("", Act::json(200, "", FILE)).await;
+    for framing in [Framing::Length, Framing::Chunks(7)] {
+        let sent = batch();
+        let whole = String::from_utf8(sent.body.clone()).unwrap();
+        let got = gate.ask_as_key(sent.framed(framing)).await;
+        assert_eq!((got.status(), got.text()), (200, FILE.to_owned()));
+        let record = gate.record_of(&got).await;
+        assert_eq!(seen(&record, Stage::Request), (Some(Action::Log), Coverage::Full, true));
+        assert_eq!(seen(&record, Stage::Response), (None, Coverage::Full, false));
+        let inspection = record.inspections.get(Stage::Request).unwrap();
+        assert!(inspection.bytes_scanned > 0 && inspection.enforceable);
+        let detail = inspection.detail.as_ref().unwrap();
+        assert_eq!((&*detail.rules[0], &*detail.findings[0].entity), ("default-pii", "CARD"));
+        assert_eq!(&*detail.findings[0].path, "part[1].line[1].body.messages[0].content");
+        if framing == Framing::Length {
+            assert!(scripted.requests()[0].ends_with(&whole), "byte for byte");
+        }
+    }
+    let alerts = gate.admin("/admin/v1/alerts").await.json();
+    assert_eq!(alerts["alerts"], serde_json::json!([]), "what is only logged floods nobody");
+}
+
+#[tokio::test]
+async fn a_copy_of_what_streams_reads_what_is_compressed_and_says_what_it_did_not_see() {
+    let top = format!("limits: {{metered_copy: 1KiB}}\n{}", policy("request", "log"));
+    let gzipped = |content: &[u8]| {
+        let ask = form("text/plain", "a.txt", content);
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, &ask.body).unwrap();
+        Ask { body: encoder.finish().unwrap(), ..ask }.with("content-encoding", "gzip")
+    };
+    let noise: String = (0..600_u32).map(|at| format!("{:08x}", at.wrapping_mul(2_654_435_761))).collect();
+    let cut = format!("{} {CARD} {}é", "x".repeat(300), "é".repeat(2_000));
+    for (ask, coverage, action) in [
+        (gzipped(CARD.as_bytes()), Coverage::Full, Some(Action::Log)),
+        (gzipped(noise.as_bytes()), Coverage::None(Gap::Streamed), None),
+        (form("text/plain", "a.txt", cut.as_bytes()), Coverage::Partial(Gap::Streamed), Some(Action::Log)),
+    ] {
+        let (gate, _scripted) = gate(&top, Act::json(200, "", FILE)).await;
+        let got = gate.ask_as_key(ask).await;
+        assert_eq!(got.status(), 200, "{}", got.text());
+        let record = gate.record_of(&got).await;
+        assert_eq!((seen(&record, Stage::Request).1, seen(&record, Stage::Request).0), (coverage, action));
     }
 }
 
@@ -201,7 +259,7 @@ async fn an_answer_that_is_no_text_or_too_large_is_said_not_to_have_been_looked_
     for (action, kind, body, coverage, status) in [
         ("block", "audio/wav", &b"RIFF\0"[..], Coverage::None(Gap::NotText), 200),
         ("block", "application/octet-stream", &[0, 0xFF][..], Coverage::None(Gap::NotText), 200),
-        ("log", "text/plain", large.as_bytes(), Coverage::None(Gap::TooLarge), 200),
+        ("log", "text/plain", large.as_bytes(), Coverage::Partial(Gap::Streamed), 200),
         ("block", "text/plain", large.as_bytes(), Coverage::None(Gap::TooLarge), 403),
     ] {
         let (gate, _scripted) = downloads(&top(action), says(kind, body)).await;

@@ -179,8 +179,9 @@ async fn a_provider_that_does_not_read_holds_the_client_back() {
         }
         assert!(written < 100_000_000, "the gateway holds {written} bytes that nobody reads");
     }
-    // Nothing but the room for the answer, which names what is made.
-    assert_eq!(gate.gauge("narrows_buffered_bytes").await, 16384.0);
+    // Nothing but the room for the answer, which names what is made, and the copy that is looked at.
+    let copy = 8 << 20;
+    assert!(gate.gauge("narrows_buffered_bytes").await <= f64::from(16_384 + copy));
     drop(stream);
 }
 

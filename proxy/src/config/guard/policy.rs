@@ -95,7 +95,8 @@ settings! {
         /// What happens when something could not be inspected. Without it: as the guardrail's own setting says; else
         /// policies that mask or block refuse, and those that log let pass.
         pub(super) on_error: Option<OnError> as Option<Stringency> = optional,
-        /// Whether an external guardrail may rewrite. Without it: where the action is `mask`.
+        /// Whether the policy judges content (`validate`: it logs or blocks) or changes it (`mutate`: it masks, or takes over
+        /// what an external guardrail wrote). Without it: `mutate` where the action is `mask`.
         pub(super) operation: Option<Operation> = optional,
         /// Whether masked values are put back into the answer.
         pub(super) restore: bool = "false",
@@ -175,17 +176,21 @@ impl PolicyDocument {
 
     /// The policies that are in force unless `guard.default_policies` says otherwise.
     pub(super) fn defaults() -> [Rule; 3] {
-        let log = |name: &str, class, description: &str| Rule {
+        let log = |name: &str, class, tiers: &[Tier], description: &str| Rule {
             name: name.to_owned(),
             description: description.to_owned(),
             place: rule::Where::default(),
-            when: vec![Condition::Found(Found { classes: vec![class], ..Found::default() })],
+            when: vec![Condition::Found(Found {
+                classes: vec![class],
+                tiers: tiers.to_vec(),
+                ..Found::default()
+            })],
             then: Then::act(Action::Log),
         };
         [
-            log("default-secrets", Class::Secret, "credentials are noted"),
-            log("default-pii", Class::Pii, "data about people is noted"),
-            log("default-injection", Class::Injection, "attempts to take the model over are noted"),
+            log("default-secrets", Class::Secret, &[], "credentials are noted"),
+            log("default-pii", Class::Pii, &[Tier::A], "data about people is noted"),
+            log("default-injection", Class::Injection, &[], "attempts to take the model over are noted"),
         ]
     }
 }

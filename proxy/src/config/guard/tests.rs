@@ -1,7 +1,8 @@
 //! Guardrails and policies as they are written.
 
 use super::super::{Loaded, Problems, parse};
-use narrows_policy::{Action, Facts, Stage, Surface};
+use narrows_guard::{Class, Tier};
+use narrows_policy::{Action, Coverage, Evidence, Facts, Gap, Seen, Stage, Surface};
 use std::path::Path;
 
 const HEAD: &str = "version: 1\nproviders: {openai: {kind: openai, api_key: \"${KEY}\"}}\n";
@@ -27,7 +28,7 @@ fn bad(text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn default_policies_log_what_is_found_everywhere() {
-    let loaded = good("guard: {default_policies: true}");
+    let loaded = good("");
     let rows = loaded.settings.policies.table();
     assert!(rows.iter().any(|row| row.name == "default-pii"));
     for row in rows {
@@ -41,9 +42,23 @@ fn default_policies_log_what_is_found_everywhere() {
     let scope = set.scope(&Facts::of(Surface::Gateway, &caller));
     for stage in Stage::ALL {
         let needs = set.needs(&scope, stage);
-        assert!(needs.detectors.any(narrows_guard::Class::Pii) && !needs.hold);
+        for class in [Class::Secret, Class::Pii, Class::Injection] {
+            assert!(needs.detectors.contains(class, Tier::A) && !needs.hold, "{class:?}");
+        }
+        assert!(!needs.detectors.contains(Class::Pii, Tier::B), "what needs a word of context is asked for");
+        let gap = Evidence::local(&[], Coverage::None(Gap::TooLarge));
+        assert!(!set.decide(&scope, stage, &gap).alerts(), "what they cannot see floods nobody");
+        let rule = (0..5_000).map(narrows_guard::RuleIndex).find(|rule| set.wants(*rule)).unwrap();
+        let found = [Seen { rule, score: 100, maskable: true }];
+        let decision = set.decide(&scope, stage, &Evidence::local(&found, Coverage::Full));
+        assert_eq!((decision.action, decision.alerts()), (Some(Action::Log), false), "nor what they find");
     }
-    assert!(good("").settings.policies.is_empty(), "they are in force where that is written");
+    let written = good("guard: {default_policies: true}");
+    assert_eq!(
+        written.settings.policies, loaded.settings.policies,
+        "they are in force unless that is denied"
+    );
+    assert!(good("guard: {default_policies: false}").settings.policies.is_empty());
 }
 
 #[test]
@@ -123,12 +138,7 @@ fn what_cannot_be_meant_is_refused_with_its_place() {
         (policy("then: {action: allow}"), "policies[0].then.exempts", "changes nothing"),
         (policy("then: {action: log, exempts: [two]}"), "policies[0].then.exempts", "only `allow`"),
         (policy("then: {action: deny}"), "policies[0].then.action", "not one of its words"),
-        (
-            "guard: {default_policies: true}\npolicies: [{name: default-pii, then: {action: log}}]"
-                .to_owned(),
-            "policies",
-            "default-pii",
-        ),
+        ("policies: [{name: default-pii, then: {action: log}}]".to_owned(), "policies", "default-pii"),
         ("guard: {pii: {rules: {emial: off}}}".to_owned(), "guard.pii.rules.emial", "no rule"),
         ("guard: {custom: {x: {}}}".to_owned(), "guard.custom.x", "looks for nothing"),
         ("guard: {custom: {x: {words: [ab], regex: cd}}}".to_owned(), "guard.custom.x", "several kinds"),
@@ -338,7 +348,7 @@ fn the_engine_numbers_rules_as_policies_do_and_is_kept() {
     .settings;
     let engine = one.detection.engine().unwrap();
     assert!(engine.rules().len() > 1_000);
-    for class in [narrows_guard::Class::Secret, narrows_guard::Class::Pii, narrows_guard::Class::Injection] {
+    for class in [Class::Secret, Class::Pii, Class::Injection] {
         let first = engine.rules().iter().position(|rule| rule.class == class).unwrap();
         assert!(one.policies.wants(narrows_guard::RuleIndex(u32::try_from(first).unwrap())), "{class:?}");
     }

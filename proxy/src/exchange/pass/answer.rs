@@ -1,7 +1,8 @@
 //! The answer: passed on as it comes, or held as far as something in it has to be known.
 
+use super::beside::Copy;
 use super::find::Way;
-use super::inspect;
+use super::inspect::{self, Looks};
 use super::send::Answered;
 use crate::buffers::Share;
 use crate::downstream::{Length, Session};
@@ -42,7 +43,11 @@ pub(super) async fn answer(
         )
         .await);
     }
-    let looks = inspect::answer(account, &head)?;
+    let (waits, copy) = match inspect::answer(account, &head)? {
+        Looks::Not => (false, None),
+        Looks::First => (true, None),
+        Looks::Beside(copy) => (false, Some(copy)),
+    };
     let reads = match way.row.answer {
         _ if !head.status.is_success() => false,
         Answer::Plain | Answer::Bytes => false,
@@ -55,8 +60,9 @@ pub(super) async fn answer(
         }
         Answer::Metered | Answer::Made(_) | Answer::Seen | Answer::List => is_json(&head),
     };
-    if !reads && !looks {
-        return Ok(pass(session, account, upstream, head, Passing { early, ..Passing::default() }).await);
+    if !reads && !waits {
+        let passing = Passing { early, copy, ..Passing::default() };
+        return Ok(pass(session, account, upstream, head, passing).await);
     }
     let share = share.unwrap_or_else(|| gateway.buffers.share());
     let held = hold(session, account, &mut upstream, share).await?;
@@ -66,31 +72,25 @@ pub(super) async fn answer(
             if reads {
                 learn_start(account, &way, &head, &parts);
             }
-            if looks {
+            if waits {
                 inspect::too_large_to_hold(account)?;
             }
-            return Ok(pass(
-                session,
-                account,
-                upstream,
-                head,
-                Passing { held: parts, early, ..Passing::default() },
-            )
-            .await);
+            let passing = Passing { held: parts, early, copy, ..Passing::default() };
+            return Ok(pass(session, account, upstream, head, passing).await);
         }
     };
     if reads && let Some(text) = plain(account, &head, &whole) {
         learn(account, &way, object.as_deref(), &text);
     }
-    if looks && let Some(body) = inspect::shown(account, &head, &whole).await? {
+    if waits && let Some(body) = inspect::shown(account, &head, &whole).await? {
         if !early {
             upstream.release();
         }
         head.forget_body();
         return Ok(replace(session, account, &head, body).await);
     }
-    Ok(pass(session, account, upstream, head, Passing { held: vec![whole], early, ..Passing::default() })
-        .await)
+    let passing = Passing { held: vec![whole], early, copy, ..Passing::default() };
+    Ok(pass(session, account, upstream, head, passing).await)
 }
 
 /// Whether a head announces JSON.
@@ -209,6 +209,8 @@ struct Passing {
     early: bool,
     /// What looks at it.
     tap: Option<Tap>,
+    /// What is looked at when it has passed.
+    copy: Option<Copy>,
 }
 
 /// Passes an answer on as it comes, behind what was read of it.
@@ -219,7 +221,7 @@ async fn pass(
     head: Head,
     passing: Passing,
 ) -> Ending {
-    let Passing { held, metered, early, mut tap } = passing;
+    let Passing { held, metered, early, mut tap, mut copy } = passing;
     let reason = ending_reason(account);
     let _in_flight = account.streamed.then(|| account.stream_opened());
     let so_far: u64 = held.iter().map(|part| part.len() as u64).sum();
@@ -252,6 +254,9 @@ async fn pass(
         if let Some(tap) = &mut tap {
             tap.push(&part);
         }
+        if let Some(copy) = &mut copy {
+            copy.take(&part);
+        }
         account.first_byte();
         account.response_bytes += part.len() as u64;
         written = session.write_body(part, false).await;
@@ -261,17 +266,20 @@ async fn pass(
         account.mode = outcome.mode;
         account.take_reported(&outcome.usage, outcome.reported, outcome.model);
     }
-    inspect::tapped(account, tap).await;
-    if let Some(reason) = cut {
-        return Ending { reason, clean: false };
-    }
-    if written.is_ok() {
+    if cut.is_none() && written.is_ok() {
         written = session.finish_body().await;
     }
-    if !early {
+    let is_whole = cut.is_none() && written.is_ok();
+    if cut.is_none() && !early {
         upstream.release();
     }
-    Ending::from_write(written, reason)
+    // The client has what there is, and waits for nothing.
+    inspect::tapped(account, tap).await;
+    inspect::downloaded(account, copy, is_whole).await;
+    match cut {
+        Some(reason) => Ending { reason, clean: false },
+        None => Ending::from_write(written, reason),
+    }
 }
 
 /// Sends a body of our own making in the place of the provider's, under its head.

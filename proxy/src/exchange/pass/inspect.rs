@@ -3,6 +3,7 @@
 
 use super::Payload;
 use super::answer::plain;
+use super::beside::{Copy, Looked, Reads};
 use super::find::Way;
 use super::read::{Held, Stream, too_large};
 use crate::downstream::Session;
@@ -60,12 +61,54 @@ async fn body(
     };
     if is_off(watch, Stage::Request) {
         unseen(account, watch, Stage::Request, Gap::Off)?;
+    } else if is_media(&kind) {
+        unseen(account, watch, Stage::Request, Gap::NotText)?;
+    } else if !watch.guard.policies.needs(&watch.scope, Stage::Request).hold {
+        let coding = session.head().headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes());
+        let coding = coding.filter(|coding| !coding.eq_ignore_ascii_case(b"identity")).map(<[u8]>::to_vec);
+        stream.copy = Some(copy(account, watch, Reads { kind, coding, author: Provenance::Document }));
     } else if !hold(session, account, &mut stream, watch.guard.body_max).await? {
         unseen(account, watch, Stage::Request, Gap::TooLarge)?;
     } else {
         return complete(session, account, watch, &kind, stream).await;
     }
     Ok(Payload::Streams(stream))
+}
+
+/// A copy of what is about to pass.
+fn copy(account: &Account, watch: &Watch, reads: Reads) -> Copy {
+    let limit = watch.guard.body_max.min(account.snapshot.limits.metered_copy);
+    Copy::new(reads, limit, account.gateway().buffers.share())
+}
+
+/// A body has streamed to the provider, as far as it came: its copy is looked at, beside the answer.
+pub(super) fn uploaded(account: &mut Account, copy: Option<Copy>, ended: bool) {
+    if let (Some(copy), Some(watch)) = (copy, &mut account.watch) {
+        watch.beside = Some(copy.look(&watch.guard, &account.caller.organization, ended));
+    }
+}
+
+/// What was seen of a request's copy is written down.
+pub(super) async fn settled(account: &mut Account) {
+    if let Some(looking) = account.watch.as_mut().and_then(|watch| watch.beside.take()) {
+        let looked = looking.finish().await;
+        copied(account, Stage::Request, &looked);
+    }
+}
+
+/// An answer has passed, as far as it came: its copy is looked at, and what was seen is written down.
+pub(super) async fn downloaded(account: &mut Account, copy: Option<Copy>, ended: bool) {
+    let (Some(copy), Some(watch)) = (copy, &account.watch) else { return };
+    let looked = copy.look(&watch.guard, &account.caller.organization, ended).finish().await;
+    copied(account, Stage::Response, &looked);
+}
+
+fn copied(account: &mut Account, stage: Stage, looked: &Looked) {
+    let Some(mut watch) = account.watch.take() else { return };
+    // It has passed already: nothing is masked, and no policy refuses.
+    let values = Values::In(looked.text());
+    let _ = judge(account, &mut watch, stage, &looked.sight, values, &Consulted::nobody());
+    account.watch = Some(watch);
 }
 
 /// A body that was held in any case.
@@ -198,19 +241,39 @@ async fn look_at_pieces(
     judge(account, watch, stage, &sight, Values::In(pieces.text()), &Consulted::nobody())
 }
 
-/// Whether an answer has to be held to be looked at. What policies say by place alone is said here, and of what is not
-/// looked at that it is not.
-pub(super) fn answer(account: &mut Account, head: &Head) -> Result<bool, Refusal> {
+/// How an answer is looked at.
+pub(super) enum Looks {
+    /// Nobody does.
+    Not,
+    /// It is held until policies have said what becomes of it.
+    First,
+    /// It passes, and a copy of it is looked at.
+    Beside(Copy),
+}
+
+/// How an answer is to be looked at. What policies say by place alone is said here, and of what is not looked at that it
+/// is not.
+pub(super) fn answer(account: &mut Account, head: &Head) -> Result<Looks, Refusal> {
     crate::exchange::inspect::admit_answer(account, Stage::Response)?;
-    let Some(mut watch) = account.watch.take() else { return Ok(false) };
+    let Some(mut watch) = account.watch.take() else { return Ok(Looks::Not) };
     let gap = match () {
         () if is_off(&watch, Stage::Response) => Some(Gap::Off),
         () if is_media(&content_type(head)) => Some(Gap::NotText),
         () => None,
     };
-    let said = gap.map_or(Ok(()), |gap| unseen(account, &mut watch, Stage::Response, gap));
+    let waits =
+        watch.guard.policies.needs(&watch.scope, Stage::Response).hold || watch.placeholders().is_some();
+    let looks = match gap {
+        Some(gap) => unseen(account, &mut watch, Stage::Response, gap).map(|()| Looks::Not),
+        None if waits => Ok(Looks::First),
+        None => {
+            let coding = coding::word(head.coding).map(<[u8]>::to_vec);
+            let reads = Reads { kind: content_type(head), coding, author: Provenance::Assistant };
+            Ok(Looks::Beside(copy(account, &watch, reads)))
+        }
+    };
     account.watch = Some(watch);
-    said.map(|()| gap.is_none())
+    looks
 }
 
 /// An answer that turned out to be too large to be held.

@@ -5,7 +5,7 @@
 //! do not stop too early.
 
 use super::answer::{self, Held as Read};
-use super::inspect;
+use super::inspect::{self, Looks};
 use super::send::{Outgoing, bare_request};
 use super::{Ready, Who};
 use crate::downstream::Session;
@@ -84,12 +84,20 @@ async fn shown(
     head: &mut Head,
     body: Bytes,
 ) -> Result<Ending, Refusal> {
-    let masked =
-        if inspect::answer(account, head)? { inspect::shown(account, head, &body).await? } else { None };
+    let (masked, copy) = match inspect::answer(account, head)? {
+        Looks::Not => (None, None),
+        Looks::First => (inspect::shown(account, head, &body).await?, None),
+        Looks::Beside(mut copy) => {
+            copy.take(&body);
+            (None, Some(copy))
+        }
+    };
     if masked.is_some() {
         head.forget_body();
     }
-    Ok(answer::replace(session, account, head, masked.unwrap_or(body)).await)
+    let ending = answer::replace(session, account, head, masked.unwrap_or(body)).await;
+    inspect::downloaded(account, copy, true).await;
+    Ok(ending)
 }
 
 fn unfiltered(cause: &str) -> Refusal {

@@ -5,6 +5,7 @@
 //! once.
 
 mod answer;
+mod beside;
 mod find;
 mod inspect;
 mod list;
@@ -13,6 +14,7 @@ mod read;
 mod send;
 mod upload;
 
+pub(super) use beside::Looking;
 pub(super) use find::{Asked, asked, other_method};
 
 use super::objects::{self, Where};
@@ -75,8 +77,19 @@ fn room(gateway: &Gateway, way: &Way) -> Result<Option<Share>, Refusal> {
     if share.grow_to(MADE_BYTES) { Ok(Some(share)) } else { Err(super::read::buffers_full()) }
 }
 
-/// Serves a request to a path beside inference.
+/// Serves a request to a path beside inference, and writes down what was seen of it on the way.
 pub(super) async fn run(
+    gateway: &Gateway,
+    session: &mut Session<'_>,
+    account: &mut Account,
+    asked: Asked,
+) -> Result<Ending, Refusal> {
+    let ended = serve(gateway, session, account, asked).await;
+    inspect::settled(account).await;
+    ended
+}
+
+async fn serve(
     gateway: &Gateway,
     session: &mut Session<'_>,
     account: &mut Account,

@@ -1,5 +1,6 @@
 //! The body of a request beside inference: held and read where it is JSON, streamed where it is a file.
 
+use super::beside::Copy;
 use super::find::{Rule, Way};
 use super::{Payload, Who};
 use crate::buffers::Share;
@@ -46,6 +47,8 @@ pub(super) struct Stream {
     pub(super) complete: bool,
     /// Held until what was read ahead is sent.
     pub(super) share: Share,
+    /// What is copied on the way, to be looked at.
+    pub(super) copy: Option<Copy>,
 }
 
 impl Stream {
@@ -95,7 +98,8 @@ pub(super) async fn read(
     }
     session.invite_body().await.map_err(read::lost)?;
     let share = gateway.buffers.share();
-    let mut stream = Stream { ahead: BytesMut::new(), length, field: None, complete: false, share };
+    let mut stream =
+        Stream { ahead: BytesMut::new(), length, field: None, complete: false, share, copy: None };
     let Some(mut form) = form.filter(|_| !compressed(session)) else { return Ok(Payload::Streams(stream)) };
     let most = if choose { account.snapshot.limits.request_body } else { LOOK_BYTES };
     loop {

@@ -4,6 +4,8 @@
 //! When the provider refuses our credential and there is another one, it is asked again with that, as long as all that
 //! the client has said so far is still there: the beginning of a body is kept for this, within [`REPEAT_BYTES_MAX`].
 
+use super::beside::Copy;
+use super::inspect;
 use super::read::{Stream, too_large};
 use super::send::{Framing, Outgoing};
 use crate::buffers::Share;
@@ -52,6 +54,8 @@ struct Passing {
     said: u64,
     /// Whether the client has said everything.
     complete: bool,
+    /// The copy that is looked at.
+    copy: Option<Copy>,
 }
 
 /// Parts of a body within the process's budget of buffers.
@@ -65,6 +69,10 @@ impl Passing {
     fn new(stream: Stream, repeatable: bool) -> Passing {
         let bytes = stream.ahead.len();
         let ahead = stream.ahead.freeze();
+        let mut copy = stream.copy;
+        if let Some(copy) = &mut copy {
+            copy.take(&ahead);
+        }
         let parts = if ahead.is_empty() { Vec::new() } else { vec![ahead] };
         Passing {
             kept: Some(Kept { parts, bytes, share: stream.share }),
@@ -72,6 +80,7 @@ impl Passing {
             length: stream.length,
             said: bytes as u64,
             complete: stream.complete,
+            copy,
         }
     }
 
@@ -91,6 +100,9 @@ impl Passing {
     /// Takes the next part of it.
     fn take(&mut self, part: &Bytes) {
         self.said += part.len() as u64;
+        if let Some(copy) = &mut self.copy {
+            copy.take(part);
+        }
         let Some(kept) = &mut self.kept else { return };
         let bytes = kept.bytes + part.len();
         if bytes <= REPEAT_BYTES_MAX && kept.share.grow_to(bytes) {
@@ -110,15 +122,29 @@ pub(super) async fn upload(
     stream: Stream,
 ) -> Result<(Connection, Head, bool), Refusal> {
     let target = outgoing.target;
-    let framing = stream.length.map_or(Framing::Chunked, Framing::Length);
-    let compressed = session.head().headers.contains_key(http::header::CONTENT_ENCODING);
     let repeatable = target.provider.credentials.len() > 1 && !target.own_credential;
     let mut passing = Passing::new(stream, repeatable);
+    let answered = with_credentials(session, account, outgoing, &mut passing).await;
+    // The provider has what came, whatever it says.
+    inspect::uploaded(account, passing.copy.take(), passing.complete);
+    answered
+}
+
+/// Asks with one credential, and with another one if the first is refused.
+async fn with_credentials(
+    session: &mut Session<'_>,
+    account: &mut Account,
+    outgoing: &Outgoing<'_>,
+    passing: &mut Passing,
+) -> Result<(Connection, Head, bool), Refusal> {
+    let target = outgoing.target;
+    let framing = passing.length.map_or(Framing::Chunked, Framing::Length);
+    let compressed = session.head().headers.contains_key(http::header::CONTENT_ENCODING);
     let mut credential = target.provider.credential(target.dialect);
     let mut again = false;
     loop {
         let head = outgoing.head(session.head(), framing, compressed, credential, None)?;
-        let (connection, head, early) = once(session, account, target, head, &mut passing).await?;
+        let (connection, head, early) = once(session, account, target, head, passing).await?;
         let other = if !again && passing.can_repeat() {
             attempt::other_credential(target, credential, &head)
         } else {
@@ -279,7 +305,8 @@ mod tests {
 
     fn passing(budget: usize, repeatable: bool) -> Passing {
         let share = Buffers::new(budget).share();
-        let stream = Stream { ahead: BytesMut::new(), length: None, field: None, complete: false, share };
+        let stream =
+            Stream { ahead: BytesMut::new(), length: None, field: None, complete: false, share, copy: None };
         Passing::new(stream, repeatable)
     }
 

@@ -491,7 +491,7 @@ mod tests {
             assert_eq!((questions.messages().len(), questions.missed()), (1 - more, missed));
         }
         let mut questions = beside();
-        assert_eq!(questions.note(0, b"\xFF no frame"), Ok(11));
+        assert_eq!(questions.note(0, b"\xFF no frame"), Ok(10));
         assert_eq!(questions.missed(), Some(Gap::Undecodable));
     }
 }
