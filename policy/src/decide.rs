@@ -59,6 +59,7 @@ fn is_failure(gap: Gap) -> bool {
         | Gap::QueueFull
         | Gap::Timeout
         | Gap::Error
+        | Gap::NotAsked
         | Gap::Websocket => true,
     }
 }
@@ -331,7 +332,7 @@ impl<'d> Judge<'d> {
             let (guardrail, on_error) = (*guardrail, *on_error);
             let Some(outcome) = self.answer(guardrail) else {
                 if self.failed.contains(guardrail) {
-                    self.failure(rule, on_error, guardrail, Gap::Error);
+                    self.failure(rule, on_error, guardrail, Gap::NotAsked);
                 }
                 continue;
             };

@@ -115,6 +115,8 @@ gaps! {
     PassThrough = "pass_through";
     /// The exchange ended before all of it had come.
     Cut = "cut";
+    /// An external guardrail is not asked about content of this kind.
+    NotAsked = "not_asked";
     /// It streamed through because no policy masks or refuses it, and more of it came than is copied to be looked at.
     Streamed = "streamed";
 }

@@ -239,7 +239,9 @@ async fn write(
         put_field(&mut fields, b"retry-after", seconds(wait).to_string().as_bytes());
         put_field(&mut fields, b"retry-after-ms", wait.as_millis().max(1).to_string().as_bytes());
     }
-    if FINAL.contains(&status) || extra.retry.is_some_and(|wait| wait > HEEDED_MAX) {
+    // What a guardrail's outage refused may pass later.
+    let is_final = FINAL.contains(&status) && !(status == 403 && extra.retry.is_some());
+    if is_final || extra.retry.is_some_and(|wait| wait > HEEDED_MAX) {
         // Anthropic's and OpenAI's clients heed it; without it some of them repeat a wrong key for minutes.
         put_field(&mut fields, b"x-should-retry", b"false");
     }

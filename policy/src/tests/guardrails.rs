@@ -70,6 +70,17 @@ fn no_verdict_is_never_a_pass() {
 }
 
 #[test]
+fn who_was_not_asked_is_said_not_to_have_been() {
+    let set = one(Then::act(Action::Block));
+    let cause = |answers: &[(&str, Outcome<'_>)]| with(&set, &[], answers).fired.remove(0).cause;
+    let guardrail = set.guardrail("first").unwrap();
+    assert_eq!(cause(&[]), Cause::Failed(guardrail, Gap::NotAsked));
+    assert_eq!(cause(&[("first", Outcome::Failed(Gap::Timeout))]), Cause::Failed(guardrail, Gap::Timeout));
+    let explanation = set.explain(&with(&set, &[], &[]), &|_| None);
+    assert!(explanation.contains("not_asked"), "{explanation}");
+}
+
+#[test]
 fn a_guardrails_own_setting_stands_where_the_rule_is_silent() {
     let of = |theirs, ours| {
         let guardrails = [Guardrail { name: "first".to_owned(), priority: 0, on_error: Some(theirs) }];

@@ -36,6 +36,9 @@ const EXPRESSION_BYTES_MAX: usize = 4_096;
 /// Longest time that an external guardrail may be given, in milliseconds.
 const CALL_MS_MAX: u64 = 10_000;
 
+/// Longest time that a guardrail's pass may be remembered, in milliseconds.
+const REMEMBER_MS_MAX: u64 = 3_600_000;
+
 settings! {
     /// Our own detectors, and how their findings are handled. Which of them run for an exchange, and what becomes of what they
     /// find, is up to `policies`.
@@ -146,6 +149,9 @@ settings! {
         pub ca_file: Option<PathBuf> = optional,
         /// Longest wait for its verdict, all of its calls together.
         pub timeout: Duration as Within<CALL_MS_MAX> = "1s",
+        /// How long it is remembered that it let something pass: the same question about the same texts of the same caller
+        /// is not asked again until then. `off` asks every time; at most an hour. Objections are never remembered.
+        pub remember: Option<Duration> as Switch<Within<REMEMBER_MS_MAX>> = "off",
         /// What happens when it gives no verdict, for policies that do not say it: `block`, `allow`, or `builtin` for our own
         /// detectors in its place. Without it: policies that mask or block refuse, others let pass.
         pub on_error: Option<OnError> as Option<Stringency> = optional,
@@ -179,6 +185,8 @@ pub struct External {
     pub egress: Option<Egress>,
     /// Longest wait for its verdict, all of its calls together; at most 10 seconds.
     pub timeout: Duration,
+    /// How long it is remembered that it let something pass; at most an hour.
+    pub remember: Option<Duration>,
     /// What happens when it gives no verdict, for policies that do not say it.
     pub on_error: Option<OnError>,
     /// Its turn among guardrails that rewrite, lowest first.

@@ -244,7 +244,8 @@ pub(super) fn judge(
     if stage == Stage::Request {
         judging.note_restored(&judged.decision, restored);
     }
-    let refusal = judged.refuses().then(|| refusal(stage, &judged));
+    let retry = if judged.is_for_an_outage() { consulted.retry() } else { None };
+    let refusal = judged.refuses().then(|| refusal(stage, &judged).retry_after(retry));
     let Judged { decision, inspection, splices } = judged;
     account.note_inspection(guard, stage, inspection, Some(&decision));
     refusal.map_or(Ok(splices), Err)

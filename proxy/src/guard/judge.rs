@@ -213,6 +213,12 @@ impl Judged {
         self.inspection.detail.as_ref().map(|detail| detail.explanation.to_string()).unwrap_or_default()
     }
 
+    /// Whether it is refused for nothing but guardrails that gave no verdict.
+    pub(crate) fn is_for_an_outage(&self) -> bool {
+        let mut refusing = self.decision.fired.iter().filter(|fired| fired.does == Action::Block);
+        refusing.all(|fired| matches!(fired.cause, narrows_policy::Cause::Failed(..)))
+    }
+
     /// Whether it is refused for what could not be inspected, rather than for what was found.
     pub(crate) fn is_for_a_gap(&self) -> bool {
         use narrows_policy::Cause::{Conflict, Failed, Found, Gap, Place, Unmaskable, Unwritten, Verdict};

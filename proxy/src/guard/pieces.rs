@@ -2,10 +2,11 @@
 //! text is said to be none.
 
 use super::Guard;
+use super::kept::KEPT_BYTES_MAX;
 use super::search::{Otherwise, Sight};
 use bytes::Bytes;
 use narrows_guard::Provenance;
-use narrows_guard::body::FOUND_MAX;
+use narrows_guard::body::{FOUND_MAX, Passage, Passages};
 use narrows_llm::paths::form;
 use narrows_policy::{Coverage, Gap};
 use std::ops::Range;
@@ -101,9 +102,11 @@ impl Pieces {
         pieces
     }
 
+    /// What is media hides nothing that cannot be read: that is the worse of the two.
     fn gap(&mut self, gap: Gap) {
-        let none = Coverage::None(gap);
-        self.rest = Some(self.rest.map_or(none, |rest| rest.and(none)));
+        if self.rest.is_none() || gap != Gap::NotText {
+            self.rest = Some(Coverage::None(gap));
+        }
     }
 
     fn file(
@@ -143,6 +146,29 @@ impl Pieces {
             }
         }
         Bytes::from(view)
+    }
+
+    /// Its texts, for those who judge them elsewhere.
+    ///
+    /// # Errors
+    /// Not all of them are there, or they are more than is shown to anybody.
+    pub(super) fn passages(&self) -> Result<Passages, Gap> {
+        if self.is_cut {
+            return Err(Gap::Streamed);
+        }
+        if let Some(gap) = self.rest.and_then(Coverage::gap).filter(|gap| *gap != Gap::NotText) {
+            return Err(gap);
+        }
+        if self.pieces.iter().map(|piece| piece.range.len()).sum::<usize>() > KEPT_BYTES_MAX {
+            return Err(Gap::TooLarge);
+        }
+        let text = |piece: &Piece| self.text().get(piece.range.clone()).unwrap_or_default().to_owned();
+        let passage = |piece: &Piece| {
+            let path = if piece.path.is_empty() { "text" } else { &*piece.path };
+            Passage::plain(path, piece.author, text(piece))
+        };
+        let list = self.pieces.iter().map(passage).filter(|passage| !passage.text.trim().is_empty());
+        Ok(Passages { list: list.collect(), more: false })
     }
 
     /// The text that findings stand in, with the places of the body.
@@ -302,6 +328,42 @@ mod tests {
         assert_eq!((&pieces.text()[piece.range.clone()], &*piece.path), ("Grüße", "part[0]"));
         assert_eq!((pieces.text().len(), piece.author), (body.len(), Provenance::User));
         assert_eq!(&body[piece.range.clone()], "Grüße".as_bytes(), "the places are those of the body");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_hidden_by_what_is_media() {
+        let sound =
+            "content-disposition: form-data; name=\"a\"; filename=\"a.wav\"\r\ncontent-type: audio/wav";
+        let lines = "content-disposition: form-data; name=\"b\"; filename=\"b.jsonl\"";
+        for parts in
+            [[(sound, &[0, 0xFF][..]), (lines, &[0xFF])], [(lines, &[0xFF][..]), (sound, &[0, 0xFF])]]
+        {
+            assert_eq!(of(BOUNDARY, &form(&parts)).rest, Some(Coverage::None(Gap::Undecodable)));
+        }
+    }
+
+    #[test]
+    fn guardrails_are_shown_texts_that_are_whole_and_not_too_long() {
+        let field = "content-disposition: form-data; name=\"prompt\"";
+        let sound =
+            "content-disposition: form-data; name=\"a\"; filename=\"a.wav\"\r\ncontent-type: audio/wav";
+        let body = form(&[(field, b"words"), (sound, &[0, 0xFF]), (field, b" ")]);
+        let list = of(BOUNDARY, &body).passages().unwrap().list;
+        assert_eq!(list.len(), 1);
+        assert_eq!(
+            (&*list[0].path, &*list[0].text, list[0].provenance),
+            ("part[0]", "words", Provenance::User)
+        );
+        let cut = Pieces::of_beginning(BOUNDARY, &body, Provenance::Document);
+        assert_eq!(cut.passages(), Err(Gap::Streamed));
+        assert_eq!(of(BOUNDARY, &form(&[(field, &[0xFF])])).passages(), Err(Gap::Undecodable));
+        for (length, shown) in [(KEPT_BYTES_MAX, true), (KEPT_BYTES_MAX + 1, false)] {
+            let passages = of("text/plain", &vec![b'x'; length]).passages();
+            assert_eq!(
+                passages.map(|passages| passages.list.len()),
+                if shown { Ok(1) } else { Err(Gap::TooLarge) }
+            );
+        }
     }
 
     #[test]

@@ -26,6 +26,28 @@ mod tests {
     use narrows_guard::body::splice;
 
     #[test]
+    fn every_member_that_repeats_is_emptied_however_deep_but_in_arguments() {
+        let without = |json: &str| String::from_utf8(splice(json.as_bytes(), emptied(json))).unwrap();
+        for name in ["logprobs", "logprobsResult", "logprobs_result", "token_ids"] {
+            let deep = |depth: usize, value: &str| {
+                let (open, close) = (r#"{"a":[[{"b":"#.repeat(depth), "}]]}".repeat(depth));
+                format!(r#"{open}{{"{name}":{value},"n":1}}{close}"#)
+            };
+            for depth in [0, 1, 2, 9, 60] {
+                for (value, empty) in
+                    [(r#"[{"token":"ann"},[["]"]]]"#, "[]"), (r#"{"x":[["}",{"y":[]}]]}"#, "null")]
+                {
+                    assert_eq!(without(&deep(depth, value)), deep(depth, empty), "{name} {depth}");
+                }
+            }
+            for arguments in ["input", "args", "arguments"] {
+                let json = format!(r#"{{"{arguments}":{},"b":2}}"#, deep(3, "[7]"));
+                assert_eq!(without(&json), json, "{name} in {arguments} is the tool's");
+            }
+        }
+    }
+
+    #[test]
     fn repetitions_are_emptied_and_the_rest_stays() {
         let answer = r#"{"choices":[{"message":{"content":"[EMAIL_1]"},"logprobs":{"content":[{"token":"ann"}]}}],"output":[{"logprobs":[{"token":"@"}]}],"args":{"token_ids":[7]},"n":1}"#;
         let emptied = splice(answer.as_bytes(), emptied(answer));

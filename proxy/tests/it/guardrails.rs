@@ -8,7 +8,7 @@ use narrows_fake::guardrail::MASK;
 use narrows_guard::remote::{MAX_ANSWER_BYTES, REMOTES, signature};
 use narrows_ledger::{Inspection, Record};
 use narrows_llm::Family;
-use narrows_policy::{Action, Reason, Stage};
+use narrows_policy::{Action, Coverage, Reason, Stage};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -369,6 +369,77 @@ async fn a_guardrail_that_fails_too_often_is_left_alone_for_a_while() {
     assert_eq!((gate.gauge(state).await, guardrail.requests().len()), (1.0, 5));
     assert_eq!(gate.ask_as_key(ask("hi")).await.status(), 200);
     assert_eq!((gate.gauge(state).await, guardrail.requests().len()), (0.0, 6));
+}
+
+#[tokio::test]
+async fn an_outage_says_when_another_try_may_succeed_and_nothing_else_does() {
+    let failures = (0..5).map(|_| Act::json(503, "", "{}"));
+    let senseless = Act::json(200, "", "{}");
+    let block = Act::json(
+        200,
+        "",
+        r#"{"version": 1, "verdict": {"kind": "block", "reason": "no", "unit": "code_point", "findings": []}}"#,
+    );
+    let acts = [senseless, block].into_iter().chain(failures).collect();
+    let (gate, _guardrail, _scripted) = scripted_guardrail(acts, "").await;
+    for reason in [Reason::ContentNotInspected, Reason::ContentBlocked] {
+        let got = gate.ask_as_key(ask("hi")).await;
+        refused(&got, reason);
+        assert_eq!((got.header("retry-after"), got.header("x-should-retry")), (None, Some("false")));
+    }
+    for outage in 0..6 {
+        let got = gate.ask_as_key(ask("hi")).await;
+        refused(&got, Reason::ContentNotInspected);
+        let wait: u64 = got.header("retry-after").unwrap().parse().unwrap();
+        assert!(if outage < 5 { wait == 1 } else { (1..=7).contains(&wait) }, "{outage}: {wait}");
+        assert_eq!(got.header("x-should-retry"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_pass_is_remembered_for_the_same_texts_of_the_same_caller_and_an_objection_is_not() {
+    for (more, asked) in [(", remember: 1h", [1.0, 2.0, 2.0]), ("", [3.0, 4.0, 2.0])] {
+        let top = guardrail("webhook", more) + &policy("request", "action: block");
+        let (gate, _scripted) = usual(&top).await;
+        for _ in 0..3 {
+            assert_eq!(gate.ask_as_key(ask("how are you?")).await.status(), 200);
+        }
+        assert_eq!(questions(&gate, "pass").await, asked[0], "{more}");
+        assert_eq!(gate.ask_as_key(ask("and you?")).await.status(), 200);
+        assert_eq!(questions(&gate, "pass").await, asked[1], "{more}");
+        for _ in 0..2 {
+            refused(&gate.ask_as_key(ask("so [[flag]] it is")).await, Reason::ContentBlocked);
+        }
+        assert_eq!(questions(&gate, "flag").await, asked[2], "{more}");
+    }
+}
+
+#[tokio::test]
+async fn forms_and_files_are_shown_to_guardrails() {
+    let form = |words: &str| {
+        let part = "--b-1\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n";
+        Ask { body: format!("{part}{words}\r\n--b-1--\r\n").into(), ..Ask::new("POST", "/scripted/v1/files") }
+            .with("content-type", "multipart/form-data; boundary=b-1")
+    };
+    for (action, words, status, seen) in [
+        ("block", "so [[flag]] it is", 403, Some(Action::Block)),
+        ("log", "so [[flag]] it is", 200, Some(Action::Log)),
+        ("block", "how are you?", 200, None),
+        ("log", "how are you?", 200, None),
+    ] {
+        let scripted = Scripted::start(vec![Act::json(200, "", r#"{"id":"file-1","object":"file"}"#)]).await;
+        let provider = format!(
+            "kind: openai, base_url: 'http://{}/v1', api_key: sk-x, models: [], paths: [files]",
+            scripted.address
+        );
+        let top = guardrail("webhook", "") + &policy("request", &format!("action: {action}"));
+        let gate = Gate::plan().top(&top).provider("scripted", &provider).start();
+        let got = gate.ask_as_key(form(words)).await;
+        assert_eq!(got.status(), status, "{action} {words} {}", got.text());
+        let record = gate.record_of(&got).await;
+        let inspection = inspection(&record, Stage::Request);
+        assert_eq!((inspection.action, inspection.coverage), (seen, Coverage::Full), "{action} {words}");
+    }
 }
 
 #[tokio::test]

@@ -73,6 +73,7 @@ impl Check<'_, '_> {
             ca_digest,
             egress: way.map(|way| way.egress.clone()),
             timeout: guardrail.timeout,
+            remember: guardrail.remember,
             on_error: guardrail.on_error,
             priority: u32::try_from(guardrail.priority).unwrap_or(u32::MAX),
             private_network: guardrail.private_network,

@@ -105,7 +105,8 @@ fn decoded(coding: &[u8], wire: &[u8], limit: usize, share: &mut Share) -> Resul
 /// What was seen of a copy.
 pub(super) struct Looked {
     pub(super) sight: Sight,
-    pieces: Option<Pieces>,
+    /// What was looked at; `None` where that was lost.
+    pub(super) pieces: Option<Pieces>,
     /// Held as long as the copy is.
     #[expect(dead_code, reason = "it gives its room back when it is dropped")]
     share: Option<Share>,

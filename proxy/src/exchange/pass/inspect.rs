@@ -11,7 +11,7 @@ use crate::exchange::account::Account;
 use crate::exchange::inspect::{Asked, Watch, begin, judge, look};
 use crate::exchange::route::Target;
 use crate::exchange::{coding, read};
-use crate::guard::{Consulted, Decode, Otherwise, Pieces, Sight, Tap, Values, is_media};
+use crate::guard::{About, Consulted, Decode, Otherwise, Pieces, Sight, Tap, Values, is_media};
 use crate::respond::Refusal;
 use crate::upstream::head::{Coding, Head};
 use bytes::Bytes;
@@ -92,7 +92,7 @@ pub(super) fn uploaded(account: &mut Account, copy: Option<Copy>, ended: bool) {
 pub(super) async fn settled(account: &mut Account) {
     if let Some(looking) = account.watch.as_mut().and_then(|watch| watch.beside.take()) {
         let looked = looking.finish().await;
-        copied(account, Stage::Request, &looked);
+        copied(account, Stage::Request, &looked).await;
     }
 }
 
@@ -100,14 +100,17 @@ pub(super) async fn settled(account: &mut Account) {
 pub(super) async fn downloaded(account: &mut Account, copy: Option<Copy>, ended: bool) {
     let (Some(copy), Some(watch)) = (copy, &account.watch) else { return };
     let looked = copy.look(&watch.guard, &account.caller.organization, ended).finish().await;
-    copied(account, Stage::Response, &looked);
+    copied(account, Stage::Response, &looked).await;
 }
 
-fn copied(account: &mut Account, stage: Stage, looked: &Looked) {
+async fn copied(account: &mut Account, stage: Stage, looked: &Looked) {
     let Some(mut watch) = account.watch.take() else { return };
+    let guard = Arc::clone(&watch.guard);
+    let consulted =
+        guard.ask_of_pieces(&About::of(account), &watch.scope, stage, looked.pieces.as_ref()).await;
     // It has passed already: nothing is masked, and no policy refuses.
     let values = Values::In(looked.text());
-    let _ = judge(account, &mut watch, stage, &looked.sight, values, &Consulted::nobody());
+    let _ = judge(account, &mut watch, stage, &looked.sight, values, &consulted);
     account.watch = Some(watch);
 }
 
@@ -237,8 +240,8 @@ async fn look_at_pieces(
     }
     let guard = Arc::clone(&watch.guard);
     let pieces = Arc::new(Pieces::of(kind, body, of));
-    let sight = guard.search_pieces(&account.caller.organization, &pieces).await;
-    judge(account, watch, stage, &sight, Values::In(pieces.text()), &Consulted::nobody())
+    let (sight, consulted) = guard.look_at_pieces(&About::of(account), &watch.scope, stage, &pieces).await;
+    judge(account, watch, stage, &sight, Values::In(pieces.text()), &consulted)
 }
 
 /// How an answer is looked at.
@@ -345,7 +348,9 @@ pub(super) fn tap(account: &mut Account, way: &Way, head: &Head) -> Result<Optio
         }
         None => {
             let decode = decode.map(|decoder| Box::new(decoder) as Box<dyn Decode>);
-            Some(Tap::new(&watch.guard, &account.caller.organization, Dialect::OpenaiResponses, decode))
+            let tap = Tap::new(&watch.guard, &account.caller.organization, Dialect::OpenaiResponses, decode);
+            let asks = !watch.guard.policies.needs(&watch.scope, Stage::Stream).validators.is_empty();
+            Some(if asks { tap.keeping() } else { tap })
         }
     };
     account.watch = Some(watch);
@@ -357,15 +362,11 @@ pub(super) async fn tapped(account: &mut Account, tap: Option<Tap>) {
     let Some(tap) = tap else { return };
     let seen = tap.finish().await;
     if let Some(mut watch) = account.watch.take() {
+        let guard = Arc::clone(&watch.guard);
+        let consulted = guard.ask_of_stream(&About::of(account), &watch.scope, seen.texts).await;
         // It is with the client already: nothing is masked, and nothing refused.
-        let _ = judge(
-            account,
-            &mut watch,
-            Stage::Stream,
-            &seen.sight,
-            Values::Prints(&seen.prints),
-            &Consulted::nobody(),
-        );
+        let values = Values::Prints(&seen.prints);
+        let _ = judge(account, &mut watch, Stage::Stream, &seen.sight, values, &consulted);
         account.watch = Some(watch);
     }
 }

@@ -30,7 +30,7 @@ impl<'a> About<'a> {
         &self.0.caller.organization
     }
 
-    fn facts<'f>(&self, request_id: &'f str) -> Facts<'f>
+    pub(super) fn facts<'f>(&self, request_id: &'f str) -> Facts<'f>
     where
         'a: 'f,
     {
@@ -49,8 +49,26 @@ impl<'a> About<'a> {
 }
 
 impl Guardrail {
-    /// Asks about texts. The answer is counted.
+    /// Asks about texts, unless they are remembered to have passed. The answer is counted.
     pub(super) async fn ask(
+        &self,
+        about: &About<'_>,
+        stage: Stage,
+        passages: &[Passage],
+    ) -> Result<Verdict, Failure> {
+        let Some(passed) = &self.passed else { return self.ask_counted(about, stage, passages).await };
+        let question = passed.question(about, stage, passages);
+        if passed.knows(&question, Instant::now()) {
+            return Ok(Verdict::Pass);
+        }
+        let verdict = self.ask_counted(about, stage, passages).await?;
+        if verdict == Verdict::Pass {
+            passed.keep(question, Instant::now());
+        }
+        Ok(verdict)
+    }
+
+    async fn ask_counted(
         &self,
         about: &About<'_>,
         stage: Stage,

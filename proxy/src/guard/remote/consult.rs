@@ -2,7 +2,7 @@
 //! one, those whose rewriting does.
 
 use super::super::search::{Reading, Sight};
-use super::super::{Guard, Judging, Values};
+use super::super::{Guard, Judging, Pieces, Values};
 use super::ask::About;
 use super::rewrite::{Came, Rewriting, Shown};
 use super::{Failure, Said};
@@ -15,6 +15,7 @@ use narrows_policy::{
     Stage,
 };
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What guardrails said of the content of a stage.
 #[derive(Debug)]
@@ -58,6 +59,13 @@ impl Consulted {
             Came::Rewritten(splices, _) if said.guardrail == guardrail => Some(splices.as_slice()),
             _ => None,
         })
+    }
+
+    /// How long to wait until all of those who gave no verdict may have one; `None` where waiting changes nothing.
+    pub(crate) fn retry(&self) -> Option<Duration> {
+        let failed = self.said.iter().filter(|said| matches!(said.outcome, Came::Failed(_)));
+        let waits: Option<Vec<Duration>> = failed.map(|said| said.retry).collect();
+        waits?.into_iter().max()
     }
 
     /// Whether guardrails found something.
@@ -118,6 +126,37 @@ impl Guard {
         }
         consulted.complete = true;
         (sight, consulted)
+    }
+
+    /// Looks at a body that is no JSON of a dialect: our own detectors, and the guardrails whose verdict policies need.
+    /// Those that rewrite are not asked.
+    pub(crate) async fn look_at_pieces(
+        self: &Arc<Self>,
+        about: &About<'_>,
+        scope: &Scope,
+        stage: Stage,
+        pieces: &Arc<Pieces>,
+    ) -> (Sight, Consulted) {
+        let asking = self.ask_of_pieces(about, scope, stage, Some(pieces));
+        let (sight, consulted) = tokio::join!(self.search_pieces(about.organization(), pieces), asking);
+        (sight, consulted)
+    }
+
+    /// Asks about the texts of a body that is no JSON of a dialect; `None` for one that was lost.
+    pub(crate) async fn ask_of_pieces(
+        &self,
+        about: &About<'_>,
+        scope: &Scope,
+        stage: Stage,
+        pieces: Option<&Pieces>,
+    ) -> Consulted {
+        let needs = self.policies.needs(scope, stage);
+        if needs.validators.is_empty() {
+            return Consulted::nobody();
+        }
+        let passages = pieces.map_or(Err(Gap::Error), Pieces::passages);
+        let said = Box::pin(self.ask_all(about, stage, needs.validators, "", &passages)).await;
+        Consulted { said, complete: true }
     }
 
     /// Asks about the texts of a stream that has ended. Of a stream that was not seen whole nothing passes.

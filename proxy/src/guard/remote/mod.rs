@@ -7,6 +7,7 @@
 mod ask;
 mod consult;
 mod head;
+mod passed;
 mod rewrite;
 mod way;
 
@@ -17,10 +18,11 @@ pub(crate) use rewrite::Said;
 use super::Guard;
 use crate::config::guard::credential;
 use crate::config::settings::{External, Settings};
-use crate::targets::health::{Health, Table};
+use crate::targets::health::{Health, Table, now_ms};
 use crate::upstream::dns::Dns;
 use narrows_guard::remote::{Auth, RemoteError, Service};
-use narrows_policy::{Gap, GuardrailIndex, PolicySet};
+use narrows_policy::{Gap, GuardrailIndex, PolicySet, Stage};
+use passed::Passed;
 use std::sync::Arc;
 use std::time::Duration;
 use way::Way;
@@ -40,6 +42,8 @@ pub(crate) struct Guardrail {
     main: Way,
     anonymizer: Option<Way>,
     health: Arc<Health>,
+    /// What it has let pass, where that is remembered.
+    passed: Option<Passed>,
     /// Everything else that its connections depend on.
     idle: Idle,
 }
@@ -50,6 +54,9 @@ struct Idle {
     most: usize,
     time: Duration,
 }
+
+/// Time after which a guardrail that failed once may be there again.
+const RETRY_SOON: Duration = Duration::from_secs(1);
 
 /// Why a guardrail gave no verdict. Holds nothing of what was asked or answered.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +96,17 @@ impl Failure {
             Failure::Unsendable(_) => "unsendable",
             Failure::Remote(error) => error.as_str(),
             Failure::Unread(_) => "unread",
+        }
+    }
+
+    /// How long to wait until there may be a verdict; `None` where waiting changes nothing.
+    fn retry(&self, health: &Health) -> Option<Duration> {
+        match self {
+            Failure::Open => {
+                let left = health.until_ms().saturating_sub(now_ms());
+                Some(Duration::from_millis(left).max(RETRY_SOON))
+            }
+            failure => failure.is_outage().then_some(RETRY_SOON),
         }
     }
 
@@ -182,6 +200,7 @@ impl Guardrail {
             main: way(&external.url)?,
             anonymizer: external.anonymizer_url.as_ref().map(way).transpose()?,
             settings: external.clone(),
+            passed: external.remember.and_then(Passed::new),
             health,
             idle,
         })

@@ -9,6 +9,7 @@ use narrows_ledger::FINDINGS_MAX;
 use narrows_policy::{Answer, Gap, GuardrailIndex, Outcome};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The class of what belongs to none of our families.
 const CLASS: &str = "guardrail";
@@ -31,6 +32,8 @@ pub(crate) struct Said {
     pub(crate) findings: Vec<narrows_ledger::Finding>,
     /// Findings beyond those.
     pub(crate) findings_dropped: u32,
+    /// Where there is no verdict: how long to wait until there may be one.
+    pub(crate) retry: Option<Duration>,
 }
 
 /// What came of asking.
@@ -70,7 +73,10 @@ impl Said {
         let name = Arc::clone(&of.settings.name);
         let verdict = match asked {
             Ok(verdict) => verdict,
-            Err(failure) => return Said::failed(guardrail, name, &failure),
+            Err(failure) => {
+                let retry = failure.retry(of.health());
+                return Said { retry, ..Said::failed(guardrail, name, &failure) };
+            }
         };
         let found = verdict.findings();
         let outcome = match (&verdict, rewriting) {
@@ -91,6 +97,7 @@ impl Said {
             outcome,
             findings_dropped: u32::try_from(found.len().saturating_sub(FINDINGS_MAX)).unwrap_or(u32::MAX),
             findings: kept,
+            retry: None,
             name,
         }
     }
@@ -105,6 +112,7 @@ impl Said {
             outcome: Came::Failed(failure.gap()),
             findings: Vec::new(),
             findings_dropped: 0,
+            retry: None,
         }
     }
 
