@@ -1,5 +1,5 @@
 //! Instructions that the gateway executes for a request, counted by valgrind's callgrind: the same on a machine that is busy
-//! and on one that is not, so a change of one in a hundred is seen.
+//! and on one that is not, within one in a hundred.
 //!
 //! What it does not see: the kernel, caches, and instructions that valgrind's processor lacks (SHA-2 is computed without the
 //! extension that real ones have, which is some 3,000 more instructions a request).
