@@ -190,6 +190,13 @@ impl Spending {
         true
     }
 
+    /// Holds `more` for an exchange whether there is room or not: who asks has found it elsewhere.
+    pub fn hold_more(&mut self, reservation: &mut Reservation, more: u64) {
+        let more = more.min(u64::MAX - self.reserved);
+        self.reserved += more;
+        reservation.amount += more;
+    }
+
     /// Puts what the exchange came to in the place of what was held for it: 0 gives everything back. Gives the thresholds
     /// that are reached and were not told in this window.
     pub fn settle(
@@ -213,6 +220,17 @@ impl Spending {
             Settled::Rolling(_) => None,
         };
         Level { settled, reserved: self.reserved, resets_us }
+    }
+
+    /// What was spent, in the parts that a window forgets one by one: the start of the window at hand in UTC microseconds
+    /// since the epoch for one of the calendar, the numbers of its steps for one that rolls. So several counters of one
+    /// budget add up to one.
+    pub fn parts(&mut self, budget: &Budget, now_us: i64) -> Vec<(i64, u64)> {
+        self.settled(budget, now_us);
+        match &mut self.settled {
+            Settled::Calendar { span, sum } => vec![(span.start_us, *sum)],
+            Settled::Rolling(window) => window.steps(now_us).collect(),
+        }
     }
 
     /// Whether nothing is spent and nothing held, so that nothing is lost when the counter goes.
@@ -278,7 +296,7 @@ impl Spending {
 }
 
 /// So many percent of a limit, rounded up: a threshold of a small limit is not reached by nothing.
-fn share(limit: u64, percent: u16) -> u64 {
+pub fn share(limit: u64, percent: u16) -> u64 {
     let share = u128::from(limit) * u128::from(percent);
     u64::try_from(share.div_ceil(100)).unwrap_or(u64::MAX).max(1)
 }

@@ -203,6 +203,16 @@ impl Rate {
         Some(Room { limit: most, left: most.saturating_sub(used), resets_in_us })
     }
 
+    /// What was admitted, by the number of the step of the window: requests or tokens; nothing for what is not limited.
+    pub fn steps(&mut self, now_us: i64, measure: Measure) -> Vec<(i64, u64)> {
+        let window = match measure {
+            Measure::Requests => self.requests.as_mut(),
+            Measure::Tokens => self.tokens.as_mut(),
+            Measure::Concurrent => None,
+        };
+        window.map(|window| window.steps(now_us).collect()).unwrap_or_default()
+    }
+
     /// Exchanges that are open.
     pub fn open(&self) -> u64 {
         self.open

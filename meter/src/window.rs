@@ -186,6 +186,11 @@ const SLOTS: i64 = STEPS + 1;
 /// The same as a length.
 const SLOTS_LENGTH: usize = 61;
 
+/// The length of a step of a sliding window of `length_us`, both in microseconds.
+pub fn step_us(length_us: i64) -> i64 {
+    length_us.max(STEPS).saturating_add(STEPS - 1) / STEPS
+}
+
 /// The sum of what was added in the last `length` of time.
 ///
 /// Time is cut into steps of a sixtieth of the length. What was added is forgotten when the whole step it fell in is
@@ -204,7 +209,7 @@ pub struct Sliding {
 impl Sliding {
     /// An empty window of `length_us`, at least one microsecond for each step.
     pub fn new(length_us: i64) -> Sliding {
-        let step_us = length_us.max(STEPS).saturating_add(STEPS - 1) / STEPS;
+        let step_us = step_us(length_us);
         Sliding { step_us, slots: Box::new([0; SLOTS_LENGTH]), sum: 0, newest: i64::MIN }
     }
 
@@ -238,6 +243,21 @@ impl Sliding {
             *slot -= taken;
             self.sum = self.sum.saturating_sub(taken);
         }
+    }
+
+    /// The amounts that count as of `now_us`, by the number of their step (steps of [`Sliding::step_us`] since the epoch).
+    /// Steps without an amount are left out.
+    pub fn steps(&mut self, now_us: i64) -> impl Iterator<Item = (i64, u64)> + '_ {
+        self.advance(now_us);
+        let oldest = self.newest.saturating_sub(SLOTS - 1);
+        (oldest..=self.newest)
+            .map(|step| (step, self.slots.get(index(step)).copied().unwrap_or_default()))
+            .filter(|(_, amount)| *amount > 0)
+    }
+
+    /// The length of a step in microseconds.
+    pub fn step_us(&self) -> i64 {
+        self.step_us
     }
 
     /// The first moment at which the sum is at most `most`, if nothing is added until then.
