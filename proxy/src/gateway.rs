@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     /// Alerts on their way to those who want to know.
     pub(crate) alerts: Alerts,
     /// What budgets and rate limits count.
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     /// How late the workers are.
     pub(crate) overload: Overload,
     phase: watch::Sender<Phase>,
@@ -91,7 +91,7 @@ impl Gateway {
             room,
             configuration,
             alerts: Alerts::default(),
-            limits: Limits::default(),
+            limits: Arc::default(),
             overload: Overload::default(),
             phase: watch::Sender::new(Phase::Serving),
             phase_now: AtomicU8::new(Phase::Serving as u8),

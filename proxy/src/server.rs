@@ -193,8 +193,14 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     let snapshot = gateway.snapshot();
     let history = gateway.limits.history(&snapshot.rules, None, &gateway.ledger)?;
     gateway.limits.apply(&snapshot.rules, &history);
-    if !snapshot.rules.is_empty() {
-        tracing::info!("budgets and rate limits are counted in this process, and shared with no other");
+    match &settings.counters {
+        Some(counters) => {
+            gateway.limits.share(counters, &store_name(&gateway.ledger)?).context("shared counters")?;
+        }
+        None if !snapshot.rules.is_empty() => {
+            tracing::info!("budgets and rate limits are counted in this process, and shared with no other");
+        }
+        None => {}
     }
     gateway.credentials.adopt(credentials);
     let mut tasks = JoinSet::new();
@@ -241,6 +247,12 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<Ledger> {
     let options =
         LedgerOptions { queue_limit: settings.records.queue, json_lines, ..LedgerOptions::default() };
     Ok(Ledger::open(&settings.store.path, options)?)
+}
+
+/// What a store is called among stores: by the first administration token that was made for it.
+fn store_name(ledger: &Ledger) -> anyhow::Result<String> {
+    let first = ledger.list_admin_tokens()?.into_iter().next();
+    Ok(first.context("the store has no administration token")?.id)
 }
 
 fn bind_std(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
@@ -298,6 +310,7 @@ impl Running {
             {
                 tracing::error!("the administration thread had panicked");
             }
+            gateway.limits.close();
             gateway.ledger.flush(FLUSH_TIME_MAX)
         });
         flushed.await?.context("not every record could be written")

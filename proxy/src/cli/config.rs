@@ -67,7 +67,8 @@ fn fine(loaded: &Loaded) -> Json {
             "mode": row.mode,
             "on_error": row.on_error,
         })).collect::<Vec<_>>(),
-        "counters": "memory",
+        "counters": settings.counters.as_ref().map_or("memory".to_owned(), |counters| counters.redis.to_string()),
+        "replicas": settings.replicas,
         "budgets": settings.budgets.iter().map(|budget| json!({
             "name": &*budget.name,
             "scope": budget.scope.written(),
@@ -130,10 +131,19 @@ fn limits(settings: &Settings, out: &mut dyn Write) -> Result<()> {
     if budgets.is_empty() && rates.is_empty() {
         return Ok(());
     }
-    writeln!(
-        out,
-        "counters  in this process, what was spent in the store; they are not shared with other gateways"
-    )?;
+    match &settings.counters {
+        None => writeln!(
+            out,
+            "counters  in this process, what was spent in the store; they are not shared with other gateways"
+        )?,
+        Some(counters) => writeln!(
+            out,
+            "counters  shared over {} ({}), what was spent in the store too; prefix {}",
+            counters.redis,
+            counters.mode.as_str(),
+            counters.prefix
+        )?,
+    }
     if !budgets.is_empty() {
         writeln!(out, "budgets")?;
     }

@@ -1,5 +1,6 @@
 //! The document: every key of the file, with its meaning and default, before references are resolved.
 
+use super::counters::Counters;
 use super::credential::ApiKey;
 use super::form::{Form, Reader, Shape};
 use super::forms::{Count, Grace, Map, Switch};
@@ -58,10 +59,12 @@ settings! {
         pub(super) trusted_proxies: Option<TrustedProxies> as Switch<TrustedProxies> = "off",
         /// Threads that serve requests. Without it: one per processor core.
         pub(super) workers: Option<usize> as Option<Count<1, WORKERS_MAX>> = optional,
-        /// Gateways that serve the same callers, each with this configuration. More than one is refused while keys
-        /// and records are in a file (`store.path`), which machines cannot share: half of the keys would be unknown
-        /// to each of them.
+        /// Gateways that serve the same callers, each with this configuration and a store of its own (`store.path`). More
+        /// than one is refused without `counters`, because each would grant every budget once more. `narrows check` says what
+        /// they do not share.
         pub(super) replicas: usize as Count<1, REPLICAS_MAX> = "1",
+        /// Where several gateways count budgets and rate limits together. Without it each counts alone.
+        pub(super) counters: Option<Counters> = optional,
         /// Where keys, records and aggregates are kept.
         pub(super) store: Store = "{}",
         /// How records are kept.

@@ -19,6 +19,7 @@ pub(super) struct Fixed {
 pub(super) fn of(settings: &Settings, root: &Node) -> Vec<Fixed> {
     let mut list = List { root, found: Vec::new() };
     list.add(&Path::of(&["workers"]), &settings.workers);
+    list.add(&Path::of(&["counters"]), &settings.counters);
     list.add(&Path::of(&["store", "path"]), &settings.store.path);
     list.add(&Path::of(&["records", "queue"]), &settings.records.queue);
     list.add(&Path::of(&["records", "json"]), &settings.records.json);

@@ -60,8 +60,8 @@ settings! {
         delay: Duration as Within<DELAY_MS_MAX> = "2s",
         /// Shares of it, in percent, that raise an alert when they are spent; each once in a window.
         thresholds: Vec<usize> as Vec<Count<1, THRESHOLD_MAX>> = "[50, 80, 100]",
-        /// What happens when the budget cannot be counted: there are too many counters, or no price is known for the model. Without
-        /// it: `block` where `at_limit` is `block`, else `allow`.
+        /// What happens when the budget cannot be counted: there are too many counters, no price is known for the model, or the
+        /// Redis of `counters` does not answer. Without it: `block` where `at_limit` is `block`, else `allow`.
         on_error: Option<OnLimitError> = optional,
         /// Tokens reserved for each choice of an answer that the request sets no bound for (`max_tokens`).
         reserve_output: usize as Count<0, RESERVE_MAX> = "4096",
@@ -89,7 +89,8 @@ settings! {
         at_limit: AtLimit = "block",
         /// For `throttle`: how long a request waits for its turn at most. One that would wait longer is refused.
         delay: Duration as Within<DELAY_MS_MAX> = "2s",
-        /// What happens when it cannot be counted, because there are too many counters. Without it: `block` where `at_limit` is
+        /// What happens when it cannot be counted, because there are too many counters or the Redis of `counters` does not
+        /// answer. Without it: `block` where `at_limit` is
         /// `block`, else `allow`.
         on_error: Option<OnLimitError> = optional,
         /// Tokens that are expected of each choice of an answer that the request sets no bound for (`max_tokens`).

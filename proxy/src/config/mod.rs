@@ -6,6 +6,7 @@
 
 mod addresses;
 pub mod alerts;
+pub mod counters;
 pub mod credential;
 mod declared;
 mod document;
@@ -41,6 +42,7 @@ pub mod warning;
 #[cfg(test)]
 mod tests;
 
+pub use counters::{Counters, RedisAddress, SharedMode};
 pub use credential::{ApiKey, Credential, Source};
 pub use document::{SECRET_BYTES_MAX, VERSION};
 pub use files::PEM_BYTES_MAX;

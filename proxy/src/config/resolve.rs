@@ -43,6 +43,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
     let guardrails = check.guardrails(document, egress.as_ref());
     let (policies, detection) = check.policies(document);
     let (budgets, rate_limits) = (check.budgets(document), check.rate_limits(document));
+    check.counters(document, &budgets);
     let prices = check.prices(&document.prices, &names);
     let anonymous = check.anonymous(&document.anonymous, &names, &document.organization);
     Settings {
@@ -50,6 +51,8 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         listen: document.listen.clone(),
         trusted_proxies: document.trusted_proxies.clone(),
         workers: document.workers.unwrap_or_else(cores),
+        replicas: document.replicas,
+        counters: document.counters.clone(),
         store: document.store.clone(),
         records: document.records.clone(),
         log: document.log.clone(),
@@ -200,14 +203,13 @@ impl Check<'_, '_> {
     }
 
     fn stores(&mut self, document: &Document) {
-        if document.replicas > 1 {
+        if document.replicas > 1 && document.counters.is_none() && !self.given(&Path::of(&["counters"])) {
             let message = format!(
-                "{} gateways cannot share the store at {}: it is a file of one machine",
-                document.replicas,
-                document.store.path.display()
+                "{} gateways that each count alone would grant every budget {} times",
+                document.replicas, document.replicas
             );
             let suggestion =
-                "run one replica and give it more cores; a store that is shared does not exist yet";
+                "add `counters: {redis: redis://HOST}`, or run one replica and give it more cores";
             self.problem(&Path::of(&["replicas"]), message, suggestion);
         }
         self.writable(&["store", "path"], &document.store.path);

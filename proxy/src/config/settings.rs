@@ -1,6 +1,7 @@
 //! The settings a gateway runs with: validated, defaults filled in, references resolved.
 
 pub use super::alerts::{AlertWebhook, Alerts, LeastSeverity};
+use super::counters::Counters;
 use super::credential::ApiKey;
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
@@ -32,6 +33,10 @@ pub struct Settings {
     pub trusted_proxies: Option<TrustedProxies>,
     /// Worker threads that serve requests, at least 1.
     pub workers: usize,
+    /// Gateways that serve the same callers.
+    pub replicas: usize,
+    /// Where they count budgets and rate limits together; each alone without it.
+    pub counters: Option<Counters>,
     /// Where keys, records and aggregates are kept.
     pub store: Store,
     /// How records are kept.

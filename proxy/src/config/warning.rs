@@ -39,6 +39,7 @@ pub(super) fn warnings(file: &str, settings: &Settings, root: &Node) -> Vec<Prob
         list.warn(&path, &message, "make sure that only those who may use it can reach the gateway");
     }
     list.guardrails(settings);
+    list.replicas(settings);
     list.found.sort_by_key(|problem| (problem.line, problem.column));
     list.found
 }
@@ -90,7 +91,10 @@ fn limits(settings: &Settings) -> Vec<String> {
         };
         lines.extend(beyond.map(|what| format!("{kind} {name}: at_limit: {} ({what})", at_limit.as_str())));
         if on_error == OnLimitError::Allow {
-            lines.push(format!("{kind} {name}: on_error: allow (requests that cannot be counted go on)"));
+            let when = if settings.counters.is_some() { ", also while Redis cannot be reached" } else { "" };
+            lines.push(format!(
+                "{kind} {name}: on_error: allow (requests that cannot be counted go on{when})"
+            ));
         }
     }
     lines
@@ -148,6 +152,32 @@ impl List<'_> {
                 "write `${VARIABLE}` or `file:/path`, and change the credential",
             );
         }
+    }
+
+    /// What gateways beside each other do not share, and who can read what they do.
+    fn replicas(&mut self, settings: &Settings) {
+        if let Some(counters) = &settings.counters
+            && counters.redis.is_exposed()
+        {
+            let message = "the password and the counters go over the network unencrypted";
+            self.warn(
+                &Path::of(&["counters", "redis"]),
+                message,
+                "use rediss://, or a network that nobody else reads",
+            );
+        }
+        if settings.replicas == 1 {
+            return;
+        }
+        let path = Path::of(&["replicas"]);
+        if settings.keys.is_none() {
+            let message = "virtual keys are in the store of one gateway, and unknown to the others";
+            self.warn(&path, message, "declare them in a file that all have, `keys: {file: …}`");
+        }
+        let message = "each gateway has a store of its own: records, usage, alerts, administration tokens, sealed credentials, and \
+                       whose a stored object is are known to the one that wrote them";
+        let suggestion = "read records and usage from all of them; send callers of files, batches and stored responses to one";
+        self.warn(&path, message, suggestion);
     }
 
     /// Guardrails that are asked without a credential, and those that nobody asks.

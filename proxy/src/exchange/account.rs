@@ -484,8 +484,9 @@ impl Account {
     fn settle_limits(&mut self, record: &Record, came_to: CameTo) -> Vec<Charge> {
         let hold = std::mem::take(&mut self.hold);
         let charges = hold.charges(came_to);
-        for crossed in self.gateway.limits.settle(hold, came_to) {
-            self.gateway.raise(admit::alert(record, &crossed));
+        let teller = || admit::teller(&self.gateway, record);
+        for crossed in self.gateway.limits.settle(hold, came_to, teller) {
+            self.gateway.raise(admit::About::of(record).alert(&crossed));
         }
         charges
     }

@@ -6,14 +6,14 @@ use super::route::{Target, Upstream};
 use crate::alerts::Alert;
 use crate::config::limits::Unit;
 use crate::downstream::Session;
-use crate::gateway::Gateway;
-use crate::limits::{Ask, Counters, Crossed, Refused, Rule, Why};
+use crate::gateway::{Gateway, Shared};
+use crate::limits::{Ask, Counters, Crossed, Refused, Rule, Teller, Why};
 use crate::respond::Refusal;
 use crate::snapshot::Provider;
 use narrows_ledger::{Record, Spent};
 use narrows_llm::request::Bounds;
 use narrows_llm::stream::Progress;
-use narrows_policy::{Action, Facts, Reason, Stage};
+use narrows_policy::{Action, Caller, Facts, Reason, Stage, Surface};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -251,24 +251,57 @@ pub(super) fn spent(record: &Record, least: u64) -> Spent {
     }
 }
 
-/// The alert that a threshold raises. One that refuses requests from here on is more than something to know.
-pub(super) fn alert(record: &Record, crossed: &Crossed) -> Alert {
-    let action = if crossed.blocks() { Action::Block } else { Action::Log };
-    Alert {
-        caller: Arc::clone(&record.caller),
-        surface: record.surface,
-        stage: Stage::Request,
-        action,
-        enforceable: true,
-        enforced: true,
-        rules: vec![format!("budget/{}/{}%", crossed.rule.name(), crossed.threshold).into()],
-        explanation: crossed.sentence().into(),
-        conversation: None,
-        exchange: record.id,
-        provider: record.provider.clone(),
-        model: record.model_sent.clone(),
-        policy_version: record.inspections.policy_version,
-        findings: Vec::new(),
-        alone: true,
+/// The exchange that crossed a threshold, as its alert tells it.
+pub(super) struct About {
+    caller: Arc<Caller>,
+    surface: Surface,
+    exchange: u128,
+    provider: Option<Arc<str>>,
+    model: Option<Arc<str>>,
+    policy_version: u64,
+}
+
+/// Tells of thresholds of which it is known later that they are crossed.
+pub(super) fn teller(gateway: &Arc<Shared>, record: &Record) -> Teller {
+    let (gateway, about) = (Arc::downgrade(gateway), About::of(record));
+    Arc::new(move |crossed| {
+        if let Some(gateway) = gateway.upgrade() {
+            gateway.raise(about.alert(crossed));
+        }
+    })
+}
+
+impl About {
+    pub(super) fn of(record: &Record) -> About {
+        About {
+            caller: Arc::clone(&record.caller),
+            surface: record.surface,
+            exchange: record.id,
+            provider: record.provider.clone(),
+            model: record.model_sent.clone(),
+            policy_version: record.inspections.policy_version,
+        }
+    }
+
+    /// The alert. One about a threshold that refuses requests from here on is more than something to know.
+    pub(super) fn alert(&self, crossed: &Crossed) -> Alert {
+        let action = if crossed.blocks() { Action::Block } else { Action::Log };
+        Alert {
+            caller: Arc::clone(&self.caller),
+            surface: self.surface,
+            stage: Stage::Request,
+            action,
+            enforceable: true,
+            enforced: true,
+            rules: vec![format!("budget/{}/{}%", crossed.rule.name(), crossed.threshold).into()],
+            explanation: crossed.sentence().into(),
+            conversation: None,
+            exchange: self.exchange,
+            provider: self.provider.clone(),
+            model: self.model.clone(),
+            policy_version: self.policy_version,
+            findings: Vec::new(),
+            alone: true,
+        }
     }
 }

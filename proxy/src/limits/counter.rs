@@ -2,6 +2,7 @@
 
 use super::clock::Now;
 use super::rule::Rule;
+use super::shared::Seen;
 use crate::config::limits::{BudgetRule, Facet, Unit};
 use narrows_ledger::{CounterName, Spent, SpentRow};
 use narrows_meter::{Rate, Spending};
@@ -31,6 +32,8 @@ pub(crate) struct State {
     pub(crate) open: Spent,
     /// What was charged while somebody reads what was charged before.
     pub(crate) recent: Vec<(i64, Spent)>,
+    /// What is known of the counter that gateways share, where they do. Then `count` is this gateway's part of it.
+    pub(crate) seen: Seen,
 }
 
 /// What is counted.
@@ -79,6 +82,7 @@ impl Counter {
                 count: Count::new(rule),
                 open: Spent::default(),
                 recent: Vec::new(),
+                seen: Seen::default(),
             }),
         }
     }
@@ -133,7 +137,11 @@ impl Counter {
     /// what was charged since that was read is added.
     pub(crate) fn adapt(&self, rule: &Arc<Rule>, now: Now, history: Option<&[SpentRow]>) {
         let mut state = self.lock();
-        let State { rule: before, count, open, recent } = &mut *state;
+        let anew = history.is_some() || !state.rule.counts_like(rule);
+        let State { rule: before, count, open, recent, seen } = &mut *state;
+        if anew {
+            seen.renew();
+        }
         let recent = std::mem::take(recent);
         let before = std::mem::replace(before, Arc::clone(rule));
         match (count, &**rule) {
@@ -157,7 +165,10 @@ impl Counter {
     /// Whether nothing is lost when it goes.
     pub(crate) fn is_idle(&self, now: Now) -> bool {
         let mut state = self.lock();
-        let State { rule, count, .. } = &mut *state;
+        let State { rule, count, seen, .. } = &mut *state;
+        if seen.lease.is_held() {
+            return false;
+        }
         match (count, &**rule) {
             (Count::Spending(spending), Rule::Budget(rule)) => spending.is_idle(&rule.budget, now.wall_us),
             (Count::Rate(rate), _) => rate.is_idle(now.steady_us),

@@ -1,12 +1,13 @@
 //! What keeps counters, seen from an exchange: all that apply are asked at once, and settled one by one.
 //!
-//! The process itself keeps them ([`Limits`](super::Limits)). A store that replicas share implements the same two functions:
-//! it answers [`reserve`](Counters::reserve) with one round trip, holds what it granted for a time that it names, and takes
-//! settlements without anybody waiting for it.
+//! The process keeps them ([`Limits`](super::Limits)), alone or with others: counters that gateways share
+//! ([`Shared`](super::shared::Shared)) answer [`reserve`](Counters::reserve) with one round trip, and take settlements without
+//! anybody waiting for it.
 
 use super::headers::Rooms;
 use super::hold::{Crossed, Hold};
 use super::rule::Rule;
+use super::shared::Teller;
 use narrows_ledger::Spent;
 use narrows_llm::request::Bounds;
 use narrows_policy::Facts;
@@ -99,6 +100,7 @@ pub(crate) trait Counters {
         hold: &mut Hold,
     ) -> impl Future<Output = Result<(), Box<Refused>>> + Send;
 
-    /// Settles what was held, and tells which thresholds are crossed.
-    fn settle(&self, hold: Hold, came_to: CameTo) -> Vec<Crossed>;
+    /// Settles what was held, and tells which thresholds are crossed. Where others count, too, that is known later, and then
+    /// `teller` is told.
+    fn settle(&self, hold: Hold, came_to: CameTo, teller: impl FnOnce() -> Teller) -> Vec<Crossed>;
 }

@@ -6,7 +6,8 @@ use super::counters::{CameTo, Refused};
 use super::headers::Rooms;
 use super::report;
 use super::rule::Rule;
-use crate::config::limits::{BudgetRule, Unit};
+use super::shared::{Apart, Growing, Teller};
+use crate::config::limits::{BudgetRule, OnLimitError, Unit};
 use narrows_ledger::{Charge, Spent};
 use narrows_meter::budget::{Level, Reservation};
 use narrows_meter::rate::Ticket;
@@ -27,6 +28,8 @@ pub(crate) struct Held {
     pub(crate) worst: Spent,
     /// Attempts under it that were never answered.
     pub(crate) lost: Lost,
+    /// What is held of a counter that gateways share.
+    pub(crate) apart: Option<Apart>,
 }
 
 /// Attempts that a provider may have answered, and nobody has the answer. Each is charged as it was reserved.
@@ -45,6 +48,11 @@ pub(crate) enum Room {
     Budget(Reservation),
     /// Of a rate limit.
     Rate(Ticket),
+    /// Of a counter that is not in this process.
+    Elsewhere {
+        /// Tokens that were admitted.
+        tokens: u64,
+    },
 }
 
 /// A threshold of a budget that was crossed.
@@ -84,18 +92,16 @@ impl Hold {
     /// Gives back what another target means another counter for. Where an attempt under it was lost it stays held, until
     /// it is charged.
     pub(crate) fn leave_target(&mut self) {
-        let now = Now::read();
         let (left, kept): (Vec<Held>, Vec<Held>) = self.held.drain(..).partition(|held| held.of_target);
         self.held = kept;
         let (lost, idle): (Vec<Held>, Vec<Held>) = left.into_iter().partition(|held| held.lost.attempts > 0);
         self.left.extend(lost);
-        idle.into_iter().for_each(|held| give_back(held, now));
+        idle.into_iter().for_each(give_back);
     }
 
     /// Gives back what was taken since there were `count` of them.
     pub(crate) fn give_back_from(&mut self, count: usize) {
-        let now = Now::read();
-        self.held.drain(count.min(self.held.len())..).for_each(|held| give_back(held, now));
+        self.held.drain(count.min(self.held.len())..).for_each(give_back);
     }
 
     /// Whether a stream has to be asked about while it goes on.
@@ -119,6 +125,15 @@ impl Hold {
             if missing == 0 {
                 continue;
             }
+            // Some more than is missing, so that not every piece of a stream asks.
+            let ahead = missing.saturating_add(reservation.amount() / 4);
+            if let Some(apart) = &mut held.apart {
+                if held.unit == Some(unit) {
+                    let growing = apart.grow(&held.counter, ahead, missing);
+                    grown(held, unit, growing)?;
+                }
+                continue;
+            }
             let now = Now::read();
             let mut state = held.counter.lock();
             let State { rule, count, open, .. } = &mut *state;
@@ -128,8 +143,6 @@ impl Hold {
                 continue;
             }
             let before = reservation.amount();
-            // Some more than is missing, so that not every piece of a stream asks.
-            let ahead = missing.saturating_add(reservation.amount() / 4);
             let held_more = [ahead, missing]
                 .into_iter()
                 .any(|more| spending.extend(&budget.budget, now.wall_us, reservation, more));
@@ -152,7 +165,7 @@ impl Hold {
         let held = self.held.iter().filter(|held| !is_idle(held)).map(|held| (held, came_to));
         let budgets = left.chain(held).filter_map(|(held, came_to)| match &held.room {
             Room::Budget(reservation) => Some((held, reservation, came_to)),
-            Room::Rate(_) => None,
+            Room::Rate(_) | Room::Elsewhere { .. } => None,
         });
         budgets
             .map(|(held, reservation, came_to)| {
@@ -172,14 +185,13 @@ impl Hold {
 
     /// Settles everything, and tells which thresholds are crossed.
     /// With `keep` counters remember it, for somebody who reads what was charged before.
-    pub(crate) fn settle(mut self, came_to: CameTo, keep: bool) -> Vec<Crossed> {
-        let now = Now::read();
+    pub(crate) fn settle(mut self, came_to: CameTo, keep: bool, teller: Option<&Teller>) -> Vec<Crossed> {
         let mut crossed = Vec::new();
         for held in std::mem::take(&mut self.left) {
-            settle(held, CameTo::default(), now, keep, &mut crossed);
+            settle(held, CameTo::default(), keep, teller, &mut crossed);
         }
         for held in std::mem::take(&mut self.held) {
-            settle(held, came_to, now, keep, &mut crossed);
+            settle(held, came_to, keep, teller, &mut crossed);
         }
         crossed
     }
@@ -188,16 +200,46 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.give_back_from(0);
-        let now = Now::read();
-        self.left.drain(..).for_each(|held| give_back(held, now));
+        self.left.drain(..).for_each(give_back);
     }
 }
 
-fn settle(held: Held, came_to: CameTo, now: Now, keep: bool, crossed: &mut Vec<Crossed>) {
-    let Held { counter, room, lost, worst, unit, .. } = held;
+/// Of a lease of a rate limit: requests, tokens, exchanges at a time.
+const ONE_EXCHANGE: [u64; 3] = [0, 0, 1];
+
+/// By the clock that a counter goes by.
+fn now(apart: Option<&Apart>) -> Now {
+    apart.map_or_else(Now::read, |apart| apart.shared.now())
+}
+
+/// What has become of the question for more room.
+fn grown(held: &mut Held, unit: Unit, growing: Growing) -> Result<(), Box<Refused>> {
+    let Room::Budget(reservation) = &mut held.room else { return Ok(()) };
+    let mut state = held.counter.lock();
+    let State { rule, count, open, seen, .. } = &mut *state;
+    let (Count::Spending(spending), Rule::Budget(budget)) = (count, &**rule) else { return Ok(()) };
+    match growing {
+        Growing::Asked => Ok(()),
+        Growing::By(more) => {
+            spending.hold_more(reservation, more);
+            let more = in_unit(unit, more);
+            open.add(&more);
+            held.worst.add(&more);
+            Ok(())
+        }
+        Growing::Failed if budget.on_error == OnLimitError::Allow => Ok(()),
+        Growing::Refused | Growing::Failed => Err(report::ended(rule, &held.counter, &seen.level())),
+    }
+}
+
+fn settle(held: Held, came_to: CameTo, keep: bool, teller: Option<&Teller>, crossed: &mut Vec<Crossed>) {
+    let Held { counter, room, lost, worst, unit, apart, .. } = held;
+    let now = now(apart.as_ref());
+    let mut tokens = 0;
     let mut state = counter.lock();
-    let State { rule, count, open, recent } = &mut *state;
+    let State { rule, count, open, recent, seen } = &mut *state;
     close(open, &worst);
+    let is_leased = apart.as_ref().is_some_and(|apart| apart.number.is_none());
     match (count, room, &**rule) {
         (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
             let reservation = restated(reservation, unit, budget, &worst);
@@ -206,8 +248,12 @@ fn settle(held: Held, came_to: CameTo, now: Now, keep: bool, crossed: &mut Vec<C
                 recent.push((reservation.at_us(), owed));
             }
             let owed = amount(budget, &owed);
+            if is_leased {
+                seen.lease.ended(&[reservation.amount(), 0, 0], &[owed, 0, 0]);
+            }
             let told = spending.settle(&budget.budget, now.wall_us, reservation, owed);
-            for threshold in told {
+            // Where others count, too, they say what is crossed.
+            for threshold in told.filter(|_| apart.is_none()) {
                 crossed.push(Crossed {
                     rule: Arc::clone(rule),
                     counter: Arc::clone(&counter),
@@ -217,14 +263,29 @@ fn settle(held: Held, came_to: CameTo, now: Now, keep: bool, crossed: &mut Vec<C
             }
         }
         (Count::Rate(rate), Room::Rate(ticket), _) => {
-            let least = if came_to.is_unread { ticket.tokens() } else { 0 };
-            let lost = lost.known.tokens.max(lost.attempts.saturating_mul(ticket.tokens()));
-            let tokens = came_to.spent.tokens.max(least).saturating_add(lost);
+            let tokens = used(came_to, lost, ticket.tokens());
             rate.settle(now.steady_us, ticket, tokens);
+            if is_leased {
+                seen.lease.ended(&ONE_EXCHANGE, &[0; 3]);
+            }
         }
+        (_, Room::Elsewhere { tokens: admitted }, _) => tokens = used(came_to, lost, admitted),
         // A rule that has become another kind of rule has begun a counter of its own.
         _ => {}
     }
+    drop(state);
+    if let Some(apart) = apart {
+        // First the counter, so that what is held is not given up before what it came to is told.
+        apart.shared.changed(&counter, teller);
+        apart.release(tokens, false);
+    }
+}
+
+/// What an exchange used of a rate limit that admitted so many tokens.
+fn used(came_to: CameTo, lost: Lost, admitted: u64) -> u64 {
+    let least = if came_to.is_unread { admitted } else { 0 };
+    let lost = lost.known.tokens.max(lost.attempts.saturating_mul(admitted));
+    came_to.spent.tokens.max(least).saturating_add(lost)
 }
 
 /// What is charged to a budget: what was spent, or what was reserved in its unit where that is not known, and as much for
@@ -270,17 +331,34 @@ fn restated(reservation: Reservation, unit: Option<Unit>, budget: &BudgetRule, w
     if unit == Some(budget.unit) { reservation } else { reservation.restated(amount(budget, worst)) }
 }
 
-fn give_back(held: Held, now: Now) {
-    let Held { counter, room, worst, unit, .. } = held;
+fn give_back(held: Held) {
+    let Held { counter, room, worst, unit, apart, .. } = held;
+    let now = now(apart.as_ref());
     let mut state = counter.lock();
-    let State { rule, count, open, .. } = &mut *state;
+    let State { rule, count, open, seen, .. } = &mut *state;
     close(open, &worst);
+    let is_leased = apart.as_ref().is_some_and(|apart| apart.number.is_none());
     match (count, room, &**rule) {
         (Count::Spending(spending), Room::Budget(reservation), Rule::Budget(budget)) => {
             let reservation = restated(reservation, unit, budget, &worst);
+            if is_leased {
+                seen.lease.ended(&[reservation.amount(), 0, 0], &[0; 3]);
+            }
             drop(spending.settle(&budget.budget, now.wall_us, reservation, 0));
         }
-        (Count::Rate(rate), Room::Rate(ticket), _) => rate.cancel(now.steady_us, ticket),
+        (Count::Rate(rate), Room::Rate(ticket), _) => {
+            rate.cancel(now.steady_us, ticket);
+            if is_leased {
+                seen.lease.ended(&ONE_EXCHANGE, &[0; 3]);
+            }
+        }
         _ => {}
+    }
+    drop(state);
+    if let Some(apart) = apart {
+        if is_leased {
+            apart.shared.changed(&counter, None);
+        }
+        apart.release(0, true);
     }
 }

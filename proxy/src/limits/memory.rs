@@ -7,20 +7,21 @@ use super::headers::Rooms;
 use super::hold::{Crossed, Held, Hold, Lost, Room};
 use super::report;
 use super::rule::{Rule, Rules};
+use super::shared::{Shared, Teller};
 use super::table::{COUNTERS_MAX, Table};
 use crate::config::limits::{AtLimit, BudgetRule, OnLimitError, RateRule, Unit};
 use narrows_ledger::{CounterName, Ledger, LedgerError, Spent, SpentRow};
 use narrows_llm::request::Bounds;
-use narrows_meter::budget::Full;
+use narrows_meter::budget::{Full, Level};
 use narrows_meter::rate::{Denied, Measure, Retry};
 use narrows_meter::{Rate, Spending};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// When to ask again where nobody can know: an open exchange ends when it ends.
-const RETRY_SOON: Duration = Duration::from_secs(1);
+pub(super) const RETRY_SOON: Duration = Duration::from_secs(1);
 
 /// How often a request that waits for an open exchange to end looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -41,6 +42,8 @@ pub(crate) struct Limits {
     settling: RwLock<()>,
     /// Whether counters remember what they are charged: somebody reads what was charged before.
     watching: Arc<AtomicBool>,
+    /// What other gateways count together with this one.
+    shared: OnceLock<Arc<Shared>>,
 }
 
 impl Default for Limits {
@@ -79,6 +82,7 @@ impl Limits {
             current: RwLock::default(),
             settling: RwLock::default(),
             watching: Arc::default(),
+            shared: OnceLock::new(),
         }
     }
 
@@ -149,7 +153,7 @@ impl Limits {
 
     /// Counts under `rules` from now on.
     pub(crate) fn apply(&self, rules: &Rules, history: &History) {
-        let now = Now::read();
+        let now = self.now();
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(rules.clone());
         for rule in rules.iter().filter(|rule| matches!(***rule, Rule::Budget(_))) {
             for counter in history.by_name.get(rule.name()).into_iter().flat_map(HashMap::keys) {
@@ -164,10 +168,41 @@ impl Limits {
             counter.adapt(rule, now, rows);
         }
         self.table.retain(|counter| rules.of(counter).is_some());
+        if let Some(shared) = self.shared() {
+            shared.told_anew(self);
+        }
+    }
+
+    /// What other gateways count together with this one; `None` where it counts alone.
+    pub(crate) fn shared(&self) -> Option<&Arc<Shared>> {
+        self.shared.get()
+    }
+
+    /// From now on others count with this one. Once.
+    pub(super) fn set_shared(&self, shared: Arc<Shared>) {
+        // A second one would be dropped, and end with its thread.
+        let _ = self.shared.set(shared);
+    }
+
+    /// This moment, by the clock that counters go by.
+    pub(super) fn now(&self) -> Now {
+        self.shared().map_or_else(Now::read, |shared| shared.now())
+    }
+
+    /// Tells those who count together what is not told yet, and ends that.
+    pub(crate) fn close(&self) {
+        if let Some(shared) = self.shared() {
+            shared.close();
+        }
+    }
+
+    /// One more request went on uncounted.
+    pub(super) fn passed_uncounted(&self) {
+        self.uncounted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A rule as it is now; `None` if there is none any more whose counters could be those of this one.
-    fn current(&self, rule: &Arc<Rule>) -> Option<Arc<Rule>> {
+    pub(super) fn current(&self, rule: &Arc<Rule>) -> Option<Arc<Rule>> {
         match &*self.current.read().unwrap_or_else(PoisonError::into_inner) {
             None => Some(Arc::clone(rule)),
             Some(rules) => rules.successor(rule).cloned(),
@@ -197,7 +232,9 @@ impl Limits {
                     let Taken { counter, room, worst, unit } = taken;
                     let ends = matches!(&**rule, Rule::Budget(budget) if budget.end_streams);
                     let (ends_streams, lost) = (unit.filter(|_| ends), Lost::default());
-                    hold.held.push(Held { counter, of_target, ends_streams, unit, room, worst, lost });
+                    let held =
+                        Held { counter, of_target, ends_streams, unit, room, worst, lost, apart: None };
+                    hold.held.push(held);
                 }
                 Ok(None) => {}
                 Err(refused) => {
@@ -219,7 +256,7 @@ impl Limits {
     ) -> Result<Option<Taken>, Box<Refused>> {
         let Ok(counter) = self.table.counter(rule, &ask.facts, now, |rule| self.current(rule)) else {
             if rule.on_error() == OnLimitError::Allow {
-                self.uncounted.fetch_add(1, Ordering::Relaxed);
+                self.passed_uncounted();
                 return Ok(None);
             }
             return Err(Refused::new(rule, Why::Uncounted, Some(RETRY_SOON), report::uncounted(rule)));
@@ -234,7 +271,8 @@ impl Limits {
         let room = match (count, &*rule) {
             (Count::Spending(spending), Rule::Budget(budget)) => {
                 let taken = spend(&rule, budget, spending, ask, now);
-                let taken = taken.map_err(|why| why.told(&rule, &counter, spending, budget, now))?;
+                let level = spending.level(&budget.budget, now.wall_us);
+                let taken = taken.map_err(|why| why.told(&rule, &counter, &level, budget))?;
                 unit = Some(budget.unit);
                 if budget.unit == Unit::Usd {
                     worst.cost_nanousd = taken.amount();
@@ -272,23 +310,28 @@ struct Taken {
 }
 
 /// Tokens that an exchange can come to: its prompt, and as long an answer as it may get.
-fn tokens(ask: &Ask<'_>, rule: &Rule) -> u64 {
+pub(super) fn tokens(ask: &Ask<'_>, rule: &Rule) -> u64 {
     ask.bounds.map_or(0, |_| ask.prompt.saturating_add(output(ask.bounds, rule)))
 }
 
 impl Counters for Limits {
-    fn reserve(
-        &self,
-        rules: &Rules,
-        ask: &Ask<'_>,
-        hold: &mut Hold,
-    ) -> impl Future<Output = Result<(), Box<Refused>>> + Send {
-        // Nobody is waited for: the work is done before the future is looked at.
-        std::future::ready(self.reserve_now(rules, ask, hold))
+    async fn reserve(&self, rules: &Rules, ask: &Ask<'_>, hold: &mut Hold) -> Result<(), Box<Refused>> {
+        match self.shared() {
+            None => self.reserve_now(rules, ask, hold),
+            // Boxed, so that exchanges are no larger for it.
+            Some(shared) => Box::pin(shared.reserve(self, rules, ask, hold)).await,
+        }
     }
 
-    fn settle(&self, hold: Hold, came_to: CameTo) -> Vec<Crossed> {
-        hold.settle(came_to, self.watching.load(Ordering::Relaxed))
+    fn settle(&self, hold: Hold, came_to: CameTo, teller: impl FnOnce() -> Teller) -> Vec<Crossed> {
+        let teller = self.shared().map(|_| teller());
+        hold.settle(came_to, self.watching.load(Ordering::Relaxed), teller.as_ref())
+    }
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -297,8 +340,30 @@ fn output(bounds: Option<Bounds>, rule: &Rule) -> u64 {
     bounds.map_or(0, |bounds| bounds.most(rule.reserve_output()))
 }
 
+/// What a request may come to at most, in the budget's unit; `None` where it has no price and has to have one.
+pub(super) fn worst(rule: &Rule, budget: &BudgetRule, ask: &Ask<'_>) -> Option<u64> {
+    match budget.unit {
+        Unit::Requests => Some(1),
+        Unit::Tokens => Some(tokens(ask, rule)),
+        Unit::Usd => match ask.bounds.map(|_| (ask.price)(ask.prompt, output(ask.bounds, rule))) {
+            None => Some(0),
+            Some(Some(amount)) => Some(amount),
+            Some(None) => (budget.on_error == OnLimitError::Allow).then_some(0),
+        },
+    }
+}
+
+/// Whether a budget lets a request pass that it has no room for.
+pub(super) fn insists(budget: &BudgetRule, ask: &Ask<'_>) -> bool {
+    match budget.at_limit {
+        AtLimit::Warn => true,
+        AtLimit::Throttle => ask.waited,
+        AtLimit::Block => false,
+    }
+}
+
 /// Why a budget does not take a request.
-enum Unspent {
+pub(super) enum Unspent {
     Full(Full),
     NoPrice,
 }
@@ -310,36 +375,22 @@ fn spend(
     ask: &Ask<'_>,
     now: Now,
 ) -> Result<narrows_meter::budget::Reservation, Unspent> {
-    let amount = match budget.unit {
-        Unit::Requests => 1,
-        Unit::Tokens => tokens(ask, rule),
-        Unit::Usd => match ask.bounds.map(|_| (ask.price)(ask.prompt, output(ask.bounds, rule))) {
-            None => 0,
-            Some(Some(amount)) => amount,
-            Some(None) if budget.on_error == OnLimitError::Allow => 0,
-            Some(None) => return Err(Unspent::NoPrice),
-        },
-    };
+    let Some(amount) = worst(rule, budget, ask) else { return Err(Unspent::NoPrice) };
     match spending.reserve(&budget.budget, now.wall_us, amount) {
         Ok(reservation) => Ok(reservation),
-        Err(_) if budget.at_limit == AtLimit::Warn => Ok(spending.insist(now.wall_us, amount)),
-        Err(_) if budget.at_limit == AtLimit::Throttle && ask.waited => {
-            Ok(spending.insist(now.wall_us, amount))
-        }
+        Err(_) if insists(budget, ask) => Ok(spending.insist(now.wall_us, amount)),
         Err(full) => Err(Unspent::Full(full)),
     }
 }
 
 impl Unspent {
-    fn told(
+    pub(super) fn told(
         self,
         rule: &Arc<Rule>,
         counter: &Counter,
-        spending: &mut Spending,
+        level: &Level,
         budget: &BudgetRule,
-        now: Now,
     ) -> Box<Refused> {
-        let level = spending.level(&budget.budget, now.wall_us);
         let (why, retry) = match self {
             Unspent::NoPrice => (Why::NoPrice, None),
             Unspent::Full(Full::Held) => (Why::Held, Some(RETRY_SOON)),
@@ -351,7 +402,7 @@ impl Unspent {
             _ => None,
         };
         let mut refused =
-            Refused::new(rule, why, retry, report::spent(budget, counter, &level, why, frees_us));
+            Refused::new(rule, why, retry, report::spent(budget, counter, level, why, frees_us));
         let waits = budget.at_limit == AtLimit::Throttle && why != Why::NoPrice;
         refused.may_wait = waits.then_some(budget.delay);
         refused
@@ -372,7 +423,7 @@ fn admit(
     }
 }
 
-fn denied_by(rule: &Arc<Rule>, limit: &RateRule, counter: &Counter, denied: Denied) -> Refused {
+pub(super) fn denied_by(rule: &Arc<Rule>, limit: &RateRule, counter: &Counter, denied: Denied) -> Refused {
     let (why, retry, again) = match denied.retry {
         Retry::After(us) => {
             let after = Duration::from_micros(us.unsigned_abs());

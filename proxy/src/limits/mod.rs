@@ -15,6 +15,7 @@ mod hold;
 mod memory;
 mod report;
 mod rule;
+mod shared;
 mod table;
 
 pub(crate) use clock::Now;
@@ -24,6 +25,7 @@ pub(crate) use hold::{Crossed, Hold};
 pub(crate) use memory::{History, Limits};
 pub(crate) use report::{Line, LineKind, amount, seconds, window};
 pub(crate) use rule::{Rule, Rules};
+pub(crate) use shared::Teller;
 
 #[cfg(test)]
 mod tests;

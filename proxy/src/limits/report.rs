@@ -6,6 +6,7 @@ use super::counters::{Refused, Why};
 use super::hold::Crossed;
 use super::memory::Limits;
 use super::rule::Rule;
+use super::shared::{Seen, Stood};
 use crate::config::limits::{AtLimit, BudgetRule, RateRule, Unit, usd};
 use narrows_ledger::time;
 use narrows_meter::budget::Level;
@@ -138,6 +139,15 @@ pub(super) fn uncounted(rule: &Rule) -> String {
     format!("the {kind} {} cannot be counted: there are too many counters; try again shortly", rule.name())
 }
 
+/// What a caller is told when the counters that gateways share do not answer.
+pub(super) fn unreachable(rule: &Rule) -> String {
+    let kind = rule.kind().replace('_', " ");
+    format!(
+        "the {kind} {} cannot be counted: the counters that gateways share do not answer; try again shortly",
+        rule.name()
+    )
+}
+
 impl Crossed {
     /// One sentence for an alert.
     pub(crate) fn sentence(&self) -> String {
@@ -200,7 +210,7 @@ pub(crate) struct Sums {
 impl Limits {
     /// How every counter of one kind stands, by name and scope.
     pub(crate) fn lines(&self, kind: &str) -> Vec<Line> {
-        let now = Now::read();
+        let now = self.now();
         let mut counters = self.table.all();
         counters.retain(|counter| counter.kind() == kind);
         counters.sort_by(|one, other| one.name.cmp(&other.name));
@@ -230,10 +240,15 @@ fn share(used: u64, limit: u64) -> f64 {
 
 fn line(counter: &Arc<Counter>, now: Now) -> Option<Line> {
     let mut state = counter.lock();
-    let State { rule, count, .. } = &mut *state;
+    let State { rule, count, seen, .. } = &mut *state;
     let kind = match (count, &**rule) {
         (Count::Spending(spending), Rule::Budget(rule)) => {
-            LineKind::Budget(spending.level(&rule.budget, now.wall_us))
+            let own = spending.level(&rule.budget, now.wall_us);
+            LineKind::Budget(shared_level(seen, &rule.budget.window, &own).unwrap_or(own))
+        }
+        (Count::Rate(_), Rule::Rate(_)) if seen.rate().is_some() => {
+            let (requests, tokens, open) = seen.rate().unwrap_or_default();
+            LineKind::Rate { requests, tokens, open }
         }
         (Count::Rate(rate), Rule::Rate(rule)) => {
             let mut used = |measure| {
@@ -246,6 +261,17 @@ fn line(counter: &Arc<Counter>, now: Now) -> Option<Line> {
         _ => return None,
     };
     Some(Line { rule: Arc::clone(rule), scope: Arc::clone(&counter.name.scope), kind })
+}
+
+/// How a budget that gateways share stood when Redis was last asked, if that was in the window at hand.
+fn shared_level(seen: &Seen, window: &Window, own: &Level) -> Option<Level> {
+    let (Stood::Budget { settled, held }, at_us) = seen.stood()? else { return None };
+    let is_over = match (window, own.resets_us) {
+        (Window::Calendar(calendar), Some(resets_us)) => calendar.span(at_us).end_us < resets_us,
+        _ => false,
+    };
+    let settled = if is_over { 0 } else { settled };
+    Some(Level { settled, reserved: held, resets_us: own.resets_us })
 }
 
 /// Whole seconds until a retry can succeed, at least one.

@@ -85,7 +85,9 @@ impl Rule {
                 (one.unit, one.budget.window, &one.scope.per)
                     == (other.unit, other.budget.window, &other.scope.per)
             }
-            (Rule::Rate(one), Rule::Rate(other)) => one.scope.per == other.scope.per,
+            (Rule::Rate(one), Rule::Rate(other)) => {
+                (one.limit.length_us, &one.scope.per) == (other.limit.length_us, &other.scope.per)
+            }
             _ => false,
         }
     }
@@ -183,7 +185,7 @@ impl<H: Hasher> Gathered<H> {
 }
 
 /// Whether a client writes the name, and could evade its counter by writing it otherwise.
-fn is_folded(facet: &Facet) -> bool {
+pub(super) fn is_folded(facet: &Facet) -> bool {
     matches!(facet, Facet::Fact(dimension) if *dimension == Dimension::Model)
 }
 

@@ -10,13 +10,13 @@ use narrows_policy::{Caller, Facts, Surface};
 use std::path::Path;
 use std::sync::Arc;
 
-fn rules(text: &str) -> Rules {
+pub(super) fn rules(text: &str) -> Rules {
     let text = format!("version: 1\nproviders: {{openai: {{kind: openai, api_key: k}}}}\n{text}");
     let settings = config::parse("test.yaml", Path::new("."), &text, &|_| None).unwrap().settings;
     Rules::new(&settings)
 }
 
-fn caller(user: Option<&str>) -> Caller {
+pub(super) fn caller(user: Option<&str>) -> Caller {
     Caller {
         organization: "acme".into(),
         user: user.map(str::to_owned),
@@ -25,11 +25,11 @@ fn caller(user: Option<&str>) -> Caller {
     }
 }
 
-fn facts<'a>(caller: &'a Caller, models: &'a [&'a str]) -> Facts<'a> {
+pub(super) fn facts<'a>(caller: &'a Caller, models: &'a [&'a str]) -> Facts<'a> {
     Facts { models, providers: &["openai"], ..Facts::of(Surface::Gateway, caller) }
 }
 
-fn ask<'a>(facts: Facts<'a>, price: &'a (dyn Fn(u64, u64) -> Option<u64> + Sync)) -> Ask<'a> {
+pub(super) fn ask<'a>(facts: Facts<'a>, price: &'a (dyn Fn(u64, u64) -> Option<u64> + Sync)) -> Ask<'a> {
     Ask {
         facts,
         prompt: 10,
@@ -40,7 +40,7 @@ fn ask<'a>(facts: Facts<'a>, price: &'a (dyn Fn(u64, u64) -> Option<u64> + Sync)
     }
 }
 
-fn unpriced(_: u64, _: u64) -> Option<u64> {
+pub(super) fn unpriced(_: u64, _: u64) -> Option<u64> {
     None
 }
 
@@ -56,8 +56,13 @@ async fn reserve(limits: &Limits, rules: &Rules, user: &str) -> Result<Hold, Why
     }
 }
 
-fn tokens(tokens: u64) -> CameTo {
+pub(super) fn tokens(tokens: u64) -> CameTo {
     CameTo { spent: Spent { requests: 1, tokens, ..Spent::default() }, is_unread: false }
+}
+
+/// Nobody shares these counters.
+fn unheard() -> Teller {
+    unreachable!("it is known at once what is crossed")
 }
 
 #[tokio::test]
@@ -75,7 +80,7 @@ async fn one_rule_that_refuses_gives_back_what_the_others_held() {
     let wide = limits.sums()["wide"];
     assert_eq!((wide.reserved, wide.settled), (100, 0), "nothing of the five is left behind");
     drop(reserve(&limits, &rules, "bob").await.unwrap());
-    assert!(limits.settle(hold, tokens(60)).len() == 1, "half of `narrow` is told");
+    assert!(limits.settle(hold, tokens(60), unheard).len() == 1, "half of `narrow` is told");
     assert_eq!(limits.sums()["wide"].settled, 60);
     assert_eq!(reserve(&limits, &rules, "ada").await.err(), Some(Why::Spent), "40 are left, and 100 wanted");
     let LineKind::Rate { requests, open, .. } = limits.lines("rate_limit")[0].kind else { panic!("a rate") };
@@ -171,7 +176,7 @@ async fn names_of_models_are_folded_and_absent_facts_share_a_counter() {
     for model in ["GPT-4o", "gpt-4o", "gpt-4O"] {
         let (caller, mut hold) = (caller(None), Hold::default());
         limits.reserve(&rules, &ask(facts(&caller, &[model]), &unpriced), &mut hold).await.unwrap();
-        limits.settle(hold, tokens(10));
+        limits.settle(hold, tokens(10), unheard);
     }
     let lines = limits.lines("budget");
     assert_eq!(lines.len(), 1);
@@ -226,7 +231,7 @@ async fn what_the_store_remembers_is_counted_in_whatever_window_it_is_asked_for(
     limits.apply(&first, &limits.history(&first, None, &ledger).unwrap());
     let hold = reserve(&limits, &first, "ada").await.unwrap();
     let charges: Vec<Charge> = hold.charges(tokens(70));
-    limits.settle(hold, tokens(70));
+    limits.settle(hold, tokens(70), unheard);
     let record = crate::telemetry::metrics::tests::record();
     ledger.submit_charged(record, charges);
     // Another window, another unit; the same name. What is open stays held.
@@ -285,7 +290,7 @@ async fn what_is_open_while_a_budget_changes_its_unit_is_held_and_charged_in_the
     assert_eq!(reserve(&limits, &requests, "eve").await.err(), Some(Why::Held));
     let [first, second] = open;
     assert_eq!(first.charges(tokens(60))[0].spent.requests, 1);
-    limits.settle(first, tokens(60));
+    limits.settle(first, tokens(60), unheard);
     drop(second);
     let sum = limits.sums()["all"];
     assert_eq!((sum.settled, sum.reserved), (1, 1));
@@ -326,7 +331,7 @@ async fn what_is_charged_while_history_is_read_is_counted_once() {
     let settle = |hold: Hold| {
         let settling = limits.settling();
         let charges = hold.charges(tokens(7));
-        limits.settle(hold, tokens(7));
+        limits.settle(hold, tokens(7), unheard);
         ledger.submit_charged(crate::telemetry::metrics::tests::record(), charges);
         drop(settling);
     };
@@ -367,7 +372,7 @@ fn reloads_beside_many_exchanges_lose_nothing_and_count_nothing_twice() {
                         let hold = hold.expect("it waits for nobody").unwrap();
                         let settling = limits.settling();
                         let charges = hold.charges(tokens(7));
-                        limits.settle(hold, tokens(7));
+                        limits.settle(hold, tokens(7), unheard);
                         ledger.submit_charged(crate::telemetry::metrics::tests::record(), charges);
                         drop(settling);
                     }

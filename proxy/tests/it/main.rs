@@ -44,6 +44,7 @@ mod rate_limits;
 mod reload;
 mod routes;
 mod routing;
+mod shared;
 mod sinks;
 mod sizes;
 mod sockets;

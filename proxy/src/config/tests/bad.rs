@@ -137,7 +137,7 @@ fn rows() -> Vec<Row> {
         row(after("workers: 0"), 4, "workers", "`0` is not a whole number from 1", "from 1 to 1024"),
         row(after("replicas: 0"), 4, "replicas", "`0` is not a whole number from 1", "from 1 to 1024"),
         row(after("replicas: 1025"), 4, "replicas", "`1025` is not a whole number", "from 1 to 1024"),
-        row(after("replicas: 2"), 4, "replicas", "2 gateways cannot share the store at", "run one replica"),
+        row(after("replicas: 2"), 4, "replicas", "2 gateways that each count alone", "add `counters"),
         row(after("workers: four"), 4, "workers", "`four` is not a whole number", "digits"),
         row(after("timeouts: {connect: 5}"), 4, "timeouts.connect", "`5` is not a duration", "500ms"),
         row(after("timeouts:\n  idle: 0s"), 5, "timeouts.idle", "`0s` is not a duration", "more than 0"),

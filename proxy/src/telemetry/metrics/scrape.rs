@@ -109,7 +109,15 @@ fn budgets(samples: &mut Samples, shared: &Shared, snapshot: &Snapshot) {
         samples.labelled(&table::BUDGET_FULLEST, &rule.name, sum.fullest);
     }
     samples.add(&table::LIMIT_COUNTERS, shared.limits.counters());
-    samples.add(&table::LIMIT_UNCOUNTED, shared.limits.uncounted());
+    let figures = shared.limits.shared().map(|counters| counters.figures()).unwrap_or_default();
+    samples.add(&table::LIMIT_UNCOUNTED, shared.limits.uncounted().saturating_add(figures.uncounted));
+    samples.add(&table::COUNTERS_CONNECTED, u8::from(figures.connected));
+    samples.add(&table::COUNTERS_WAITED, figures.waited);
+    samples.add(&table::COUNTERS_BACKGROUND, figures.background);
+    samples.add(&table::COUNTERS_FAILED, figures.failed);
+    samples.add(&table::COUNTERS_LOST, figures.lost);
+    samples.add(&table::COUNTERS_LEASED, figures.leased);
+    samples.add(&table::COUNTERS_UNTOLD, figures.untold);
 }
 
 /// How long ago that was (UTC microseconds since the epoch), in seconds.

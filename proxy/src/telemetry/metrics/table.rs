@@ -230,7 +230,21 @@ metrics! {
     LIMIT_COUNTERS = Scraped Kind::Gauge, Count, "narrows_limit_counters", &[],
         "Counters of budgets and rate limits in memory.";
     LIMIT_UNCOUNTED = Scraped Kind::Counter, Count, "narrows_limit_uncounted_total", &[],
-        "Times that a request passed a budget or a rate limit uncounted, because there were too many counters.";
+        "Times that a request passed a budget or a rate limit uncounted, because there were too many counters or those that gateways share did not answer.";
+    COUNTERS_CONNECTED = Scraped Kind::Gauge, Count, "narrows_counters_connected", &[],
+        "1 while the counters that gateways share can be reached; 0 otherwise, and where there are none.";
+    COUNTERS_WAITED = Scraped Kind::Counter, Count, "narrows_counters_round_trips_total", &[],
+        "Round trips to the counters that gateways share that a request waited for.";
+    COUNTERS_BACKGROUND = Scraped Kind::Counter, Count, "narrows_counters_background_calls_total", &[],
+        "Calls to the counters that gateways share that no request waited for.";
+    COUNTERS_FAILED = Scraped Kind::Counter, Count, "narrows_counters_failures_total", &[],
+        "Calls to the counters that gateways share that failed or came too late.";
+    COUNTERS_LOST = Scraped Kind::Counter, Count, "narrows_counters_connections_lost_total", &[],
+        "Connections to the counters that gateways share that were given up: the breaker opened.";
+    COUNTERS_LEASED = Scraped Kind::Counter, Count, "narrows_counters_leased_total", &[],
+        "Requests that were let in from leases of the counters that gateways share, without a round trip.";
+    COUNTERS_UNTOLD = Scraped Kind::Gauge, Count, "narrows_counters_untold", &[],
+        "Counters of which the counters that gateways share do not know yet what was spent here.";
     ALERTS = Recorded Kind::Counter, Count, "narrows_alerts_total", &[&RULE, &STAGE, &ACTION],
         "Alerts raised, repeats included, by the deciding policy rule.";
     ALERT_DELIVERIES = Recorded Kind::Counter, Count, "narrows_alert_deliveries_total", &[&WEBHOOK, &OUTCOME],

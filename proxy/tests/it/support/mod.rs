@@ -8,6 +8,7 @@ pub(crate) mod h2;
 pub(crate) mod kinds;
 pub(crate) mod origin;
 pub(crate) mod process;
+pub(crate) mod redis;
 pub(crate) mod scripted;
 pub(crate) mod sse;
 pub(crate) mod tls;

@@ -71,8 +71,18 @@ impl Process {
 
     /// Kills it as it stands (SIGKILL), and starts it again.
     pub(crate) async fn kill_and_start(&mut self) {
+        self.kill();
+        self.start_again().await;
+    }
+
+    /// Kills it as it stands (SIGKILL).
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Starts it again after it has ended.
+    pub(crate) async fn start_again(&mut self) {
         (self.child, self.log) = spawn(self.dir.path());
         self.find().await;
     }
