@@ -5,6 +5,7 @@ use crate::buffers::Buffers;
 use crate::configuration::Configuration;
 use crate::credentials::Credentials;
 use crate::limits::Limits;
+use crate::live::Live;
 use crate::overload::Overload;
 use crate::room::Room;
 use crate::snapshot::Snapshot;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) alerts: Alerts,
     /// What budgets and rate limits count.
     pub(crate) limits: Arc<Limits>,
+    /// Streams in flight.
+    pub(crate) live: Live,
     /// How late the workers are.
     pub(crate) overload: Overload,
     phase: watch::Sender<Phase>,
@@ -92,6 +95,7 @@ impl Gateway {
             configuration,
             alerts: Alerts::default(),
             limits: Arc::default(),
+            live: Live::default(),
             overload: Overload::default(),
             phase: watch::Sender::new(Phase::Serving),
             phase_now: AtomicU8::new(Phase::Serving as u8),

@@ -26,6 +26,7 @@ pub(crate) mod alerts;
 pub(crate) mod credentials;
 pub(crate) mod guard;
 pub(crate) mod limits;
+pub(crate) mod live;
 
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;

@@ -4,8 +4,8 @@
 use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
 use super::directory::{self, Organizations, Projects, ServiceAccounts, Teams, Users};
 use super::{
-    Context, alerts, audit, bulk, config, coverage, keys, limits, openapi, prices, reports, status, targets,
-    tokens,
+    Context, alerts, audit, bulk, config, coverage, exchanges, keys, limits, openapi, prices, reports,
+    status, targets, tokens,
 };
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
@@ -98,6 +98,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/records" LOOK reports::records,
     get "/records/{id}" LOOK reports::record,
     get "/coverage" LOOK coverage::show,
+    get "/exchanges" LOOK exchanges::list,
     get "/alerts" LOOK alerts::list,
     post "/alerts/ack" CHANGE alerts::acknowledge_many,
     get "/alerts/{id}" LOOK alerts::show,

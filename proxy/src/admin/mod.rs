@@ -15,6 +15,7 @@ mod coverage;
 mod directory;
 mod endpoints;
 mod error;
+mod exchanges;
 mod health;
 mod idempotency;
 mod input;

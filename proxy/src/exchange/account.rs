@@ -10,6 +10,7 @@ use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::guard::{Guard, alert};
 use crate::limits::{CameTo, Counters, Hold, Now, Rooms, is_theirs};
+use crate::live::Entry;
 use crate::snapshot::{Provider, Snapshot};
 use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
@@ -18,6 +19,7 @@ use http::request::Parts;
 use narrows_ledger::{Attempt, Charge, Inspection, Inspections, Record, Spent, Used};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::request::Bounds;
+use narrows_llm::stream::Progress;
 use narrows_llm::{Dialect, Family};
 use narrows_meter::{Cost, Mode, Origin, Usage};
 use narrows_policy::{
@@ -451,7 +453,17 @@ impl Account {
     /// Counts this exchange among the streams in flight until the guard is dropped.
     pub(crate) fn stream_opened(&self) -> InFlight {
         self.gateway.metrics.stream_opened();
-        InFlight(Arc::clone(&self.gateway))
+        let entry = Entry::new(
+            self.id,
+            self.started_at_us,
+            Arc::clone(&self.caller),
+            self.client,
+            self.beside.or(self.dialect.map(Dialect::as_str)),
+            self.provider.clone(),
+            self.model_sent.clone(),
+            self.prompt_estimate(),
+        );
+        InFlight { entry: self.gateway.live.enter(entry), gateway: Arc::clone(&self.gateway) }
     }
 
     /// Settles: one record, one set of metrics. Further calls do nothing.
@@ -548,11 +560,22 @@ impl Account {
 }
 
 /// A stream in flight.
-pub(crate) struct InFlight(Arc<Shared>);
+pub(crate) struct InFlight {
+    gateway: Arc<Shared>,
+    entry: Arc<Entry>,
+}
+
+impl InFlight {
+    /// Notes what it has come to, for those who look.
+    pub(crate) fn note(&self, progress: Progress) {
+        self.entry.note(progress);
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.metrics.stream_closed();
+        self.gateway.live.leave(&self.entry);
+        self.gateway.metrics.stream_closed();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tokens: what the record says is what the provider bills.
 
 use crate::support::{
-    ALL, Ask, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, GENERATING, Gate, Kind, MESSAGES, RESPONSES,
+    ALL, Ask, CHAT, COMPLETIONS, EMBEDDINGS, GEMINI, GENERATING, Gate, Kind, MESSAGES, RESPONSES, until,
 };
 use narrows_fake::Billed;
 use narrows_ledger::Record;
@@ -180,6 +180,31 @@ async fn counting_tokens_and_listing_cost_nothing() {
         let record = gate.record_of(&answer).await;
         assert_eq!(record.usage.output(), None, "{record:?}");
         assert_eq!(record.reason, Reason::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_in_flight_shows_its_tokens_and_cost_so_far() {
+    let gate = Gate::start();
+    for kind in GENERATING {
+        let mut client = gate.connect().await;
+        client
+            .send(&Ask::stream(kind).key(&gate.key).fake("chunks=60;fault=stall_after:30;input=100").wire())
+            .await;
+        assert_eq!(client.head().await.status, 200);
+        let shown = until("the stream to be listed with what it has come to", async || {
+            let live = gate.admin("/admin/v1/exchanges?team=blue").await.json();
+            let one = live["exchanges"].as_array().unwrap().first()?.clone();
+            (one["output"].as_u64()? > 20).then_some(one)
+        })
+        .await;
+        assert_eq!((&shown["user"], &shown["provider"]), (&"ada".into(), &kind.provider.into()), "{shown}");
+        assert!(shown["input"].as_u64() > Some(0) && shown["cost_nanousd"].as_u64() > Some(0), "{shown}");
+        assert_eq!(gate.admin("/admin/v1/exchanges?team=red").await.json()["total"], 0);
+        drop(client);
+        gate.records().await;
+        let live = gate.admin("/admin/v1/exchanges").await.json();
+        assert_eq!((&live["total"], live["exchanges"].as_array().unwrap().len()), (&0.into(), 0), "{live}");
     }
 }
 

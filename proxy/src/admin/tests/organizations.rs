@@ -101,6 +101,7 @@ const PROBES: &[(&str, &str, Probe)] = &[
     ("get", "/admin/v1/budgets", Probe::Whole),
     ("get", "/admin/v1/limits", Probe::Whole),
     ("get", "/admin/v1/prices", Probe::Whole),
+    ("get", "/admin/v1/exchanges", Probe::List),
     ("get", "/admin/v1/targets", Probe::Whole),
     ("get", "/admin/v1/targets/{id}", Probe::Whole),
     ("post", "/admin/v1/targets/{id}/drain", Probe::Whole),
@@ -257,7 +258,7 @@ impl World {
 
 /// Whether an answer has sums without anybody's name, unless it is asked for.
 fn says_no_names(path: &str) -> bool {
-    path.ends_with("/usage") || path.ends_with("/decisions")
+    path.ends_with("/usage") || path.ends_with("/decisions") || path.ends_with("/exchanges")
 }
 
 fn probe(endpoint: &Endpoint) -> &'static Probe {

@@ -62,7 +62,7 @@ impl Stream {
         if self.rewrite.is_some() {
             head.forget_body();
         }
-        let _in_flight = account.stream_opened();
+        let in_flight = account.stream_opened();
         // A first chunk that is here already travels with the head. A fault does not: it may have nothing to say, and
         // the head would never leave.
         let first = self.upstream.ready();
@@ -80,6 +80,10 @@ impl Stream {
             match next {
                 Ok(Next::Part(chunk)) => {
                     self.meter.push(chunk, &mut self.parts);
+                    let progress = self.meter.progress();
+                    if let Some(progress) = progress {
+                        in_flight.note(progress);
+                    }
                     self.seen();
                     if self.rewrite.as_ref().is_some_and(|rewrite| rewrite.refuses()) {
                         return self.refused(session, account).await;
@@ -88,7 +92,7 @@ impl Stream {
                         return self.end(session, account).await;
                     }
                     if account.hold.ends_streams()
-                        && let Some(progress) = self.meter.progress()
+                        && let Some(progress) = progress
                         && let Err(refusal) = admit::go_on(account, &progress)
                     {
                         return self.spent(session, account, &refusal).await;
