@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// Show who changed what and who read which records, the newest first.
     Audit(AuditArguments),
     /// Sum up requests, tokens and cost.
-    Usage(UsageArguments),
+    Usage(Box<UsageArguments>),
     /// Show the records of exchanges, the newest first.
     Records(Box<RecordsArguments>),
     /// Show what passes the gateway, against what is known: classes of traffic, names, clients, unused keys.

@@ -87,6 +87,9 @@ type Figures = [Option<u128>; FIGURES.len()];
 /// What one side says, by day and model.
 type Side = BTreeMap<(i64, String), Figures>;
 
+/// Exchanges without a known cost, by day and model.
+type Unknown = BTreeMap<(i64, String), u64>;
+
 /// Reads a provider's file.
 fn invoice(text: &str, ignored: &[String]) -> Result<Side> {
     let mut rows = csv::rows(text)?.into_iter();
@@ -192,13 +195,9 @@ fn nano_usd(text: &str) -> Result<u128> {
 }
 
 /// What the records say of one provider.
-fn recorded(
-    reader: &Reader,
-    provider: &str,
-    filter: &Filter,
-) -> Result<(Side, BTreeMap<(i64, String), u64>)> {
+fn recorded(reader: &Reader, provider: &str, filter: &Filter) -> Result<(Side, Unknown)> {
     let mut side = Side::new();
-    let mut unknown = BTreeMap::new();
+    let mut unknown = Unknown::new();
     let mut add = |day: i64, model: Option<&str>, requests: u128, usage: &Usage, cost: Option<u64>| {
         let key = (day, model.unwrap_or_default().to_ascii_lowercase());
         let figures = side.entry(key.clone()).or_default();

@@ -172,7 +172,8 @@ fn the_same_is_let_in_over_redis_as_in_memory() {
             let known: Vec<String> = levels(&memory);
             for replica in &mut replicas {
                 replica.look().await;
-                for line in levels(&replica.limits) {
+                // All counters of a request are asked at once: of one that a rate limit refuses a budget may have a counter at nothing.
+                for line in levels(&replica.limits).into_iter().filter(|line| !line.ends_with(" 0 0")) {
                     assert!(known.contains(&line), "{line} is not among {known:#?}");
                 }
             }
