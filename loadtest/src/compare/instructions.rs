@@ -100,14 +100,15 @@ async fn count(local: &LocalSet, options: &Options, peer: Peer, work: &Scenario)
     let listen = [free_address()?, free_address()?];
     let running = narrows::start(peer, provider, listen, folder.path(), &programs, &identity)?;
     load(local, &running, work, WARM_UP_REQUESTS).await?;
-    control(&running, "on")?;
+    control(&running, &["-i", "on"])?;
     load(local, &running, work, options.requests).await?;
-    control(&running, "off")?;
+    control(&running, &["-i", "off"])?;
     let pid = running.pid();
-    // The totals are written when the process ends.
+    // Written now, for a process that drains may be killed before it writes. The first dump has this number.
+    control(&running, &["-d"])?;
+    let file = folder.path().join("callgrind.1");
     drop(running);
     fake.shutdown().await;
-    let file = folder.path().join("callgrind");
     let written = std::fs::read_to_string(&file).with_context(|| format!("no {}", file.display()))?;
     let total = totals(&written)?;
     if let Some(keep) = &options.keep {
@@ -135,10 +136,10 @@ async fn load(local: &LocalSet, running: &Running, work: &Scenario, requests: u6
     Ok(())
 }
 
-/// Switches counting on or off in a process under callgrind.
-fn control(running: &Running, word: &str) -> Result<()> {
+/// Switches counting on or off in a process under callgrind, or has it write what it counted.
+fn control(running: &Running, words: &[&str]) -> Result<()> {
     let pid = running.pid().context("no process")?.to_string();
-    let done = Command::new("callgrind_control").args(["-i", word, &pid]).output();
+    let done = Command::new("callgrind_control").args(words).arg(&pid).output();
     let done = done.context("callgrind_control, a part of valgrind, is not there")?;
     ensure!(done.status.success(), "callgrind_control: {}", String::from_utf8_lossy(&done.stderr));
     Ok(())
