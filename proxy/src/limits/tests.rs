@@ -152,7 +152,8 @@ fn there_is_room_for_so_many_counters_and_idle_ones_make_room() {
     let later = |seconds: i64| Now { wall_us: 0, steady_us: seconds * 1_000_000 };
     let found = (0..10_000).find(|number| counter(&format!("n{number}"), later(10 + 2 * number)).is_ok());
     assert!(found.is_some());
-    assert_eq!(table.len(), 3, "one came and one went");
+    // All idle ones of a shard go, and two of the three may share one.
+    assert!((1..=3).contains(&table.len()), "one came, and whoever was idle beside it went");
 }
 
 #[tokio::test]
