@@ -46,8 +46,8 @@ pub(super) fn of(account: &Account) -> Costs {
     }
 }
 
-/// The price of the model that was asked of the provider, in the mode that it says it worked in. Where no price has its name, as with a deployment's name of
-/// one's own, that of the model that the provider says it used.
+/// The price of the model that was asked of the provider, in the mode that it says it worked in. Where no price has its
+/// name, as with a deployment's name of one's own, that of the model that the provider says it used.
 fn quote<'a>(account: &Account, tariff: &'a Tariff) -> Option<Quote<'a>> {
     let names = [&account.model_sent, &account.model_answered];
     names.into_iter().flatten().find_map(|model| tariff.quote(model, account.mode, account.started_at_us))
