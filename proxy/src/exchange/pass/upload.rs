@@ -84,6 +84,12 @@ impl Passing {
         }
     }
 
+    /// Whether the client has said as much as it announced, if it did: nothing of the body follows then, though its end
+    /// was not read yet.
+    fn is_said(&self) -> bool {
+        self.complete || self.length == Some(self.said)
+    }
+
     /// Whether all that was said can be sent once more.
     fn can_repeat(&self) -> bool {
         self.repeatable && self.kept.is_some()
@@ -234,7 +240,9 @@ async fn feed(
             biased;
             answered = connection.answer_begins() => {
                 answered?;
-                return Ok(false);
+                // With the last byte the provider has all of it, and may answer before the end is read here.
+                passing.complete = passing.is_said();
+                return Ok(passing.complete);
             }
             part = tokio::time::timeout(within, session.read_body(0)) => part,
         };
@@ -326,6 +334,20 @@ mod tests {
         assert_eq!(body.said, REPEAT_BYTES_MAX as u64 + 1);
         body.take(&part(1));
         assert!(!body.can_repeat(), "a part in the middle is no beginning");
+    }
+
+    #[test]
+    fn a_body_is_said_with_its_last_announced_byte() {
+        let mut body = passing(usize::MAX, false);
+        body.take(&part(3));
+        assert!(!body.is_said(), "where no length was announced, only the end tells");
+        body.length = Some(5);
+        body.take(&part(1));
+        assert!(!body.is_said());
+        body.take(&part(1));
+        assert!(body.is_said());
+        body.take(&part(1));
+        assert!(!body.is_said(), "more than was announced is at fault");
     }
 
     #[test]
