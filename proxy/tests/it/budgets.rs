@@ -140,6 +140,41 @@ async fn a_stream_ends_at_its_budget_in_its_dialect_where_that_is_wanted() {
 }
 
 #[tokio::test]
+async fn a_stream_that_its_budget_ends_within_an_event_is_cut_after_the_last_whole_one() {
+    let event = |text: &str| {
+        let delta = json!({"id": "c", "object": "chat.completion.chunk", "model": "gpt-4o",
+            "choices": [{"index": 0, "delta": {"content": text}}]});
+        format!("data: {delta}\n\n")
+    };
+    let (whole, begun) = (event(&"some words ".repeat(60)), event("never"));
+    let begun = &begun[..begun.len() - 20];
+    for parts in [vec![format!("{whole}{begun}")], vec![whole.clone(), begun.to_owned()]] {
+        let chunks: String = parts.iter().map(|part| format!("{:x}\r\n{part}\r\n", part.len())).collect();
+        let said = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"
+        );
+        let provider = Scripted::start(vec![Act::SayAndHold(said.into_bytes())]).await;
+        let gate = plan("  all: {tokens: 50, window: day, reserve_output: 20, end_streams: true}")
+            .provider(
+                "own",
+                &format!("kind: openai-compatible, base_url: 'http://{}/v1', api_key: k", provider.address),
+            )
+            .start();
+        let body = r#"{"model":"own/gpt-4o","messages":[{"role":"user","content":"hi"}],"stream":true}"#;
+        let answer = gate.ask_as_key(Ask::post(CHAT.stream, body)).await;
+        assert_eq!((answer.status(), answer.whole), (200, true), "{}", answer.text());
+        let text = answer.text();
+        let told = text.strip_prefix(&whole).unwrap_or_else(|| panic!("the whole event is there: {text}"));
+        assert!(
+            told.starts_with("data: {") && told.contains("budget_spent") && told.ends_with("\n\n"),
+            "{told}"
+        );
+        assert!(!text.contains("never"), "{text}");
+        assert_eq!(gate.record().await.reason, Reason::BudgetSpent);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_charged_what_was_made_for_it() {
     let gate = plan("  all: {tokens: 10000, window: day}").start();
     let mut client = gate.connect().await;

@@ -51,6 +51,43 @@ impl Boundary {
         });
     }
 
+    /// How many bytes of what would be sent next end between two events: the most that do. `None` where none does, within
+    /// an event that goes on, or where nothing is ever between events.
+    pub(super) fn last_between(self, next: &[Bytes]) -> Option<usize> {
+        let (mut at, mut passed) = (self, 0);
+        let mut last = self.is_between().then_some(0);
+        for part in next {
+            let before = at;
+            at.sent(part);
+            if matches!(at, Boundary::Never) {
+                return None;
+            }
+            if let Some(bytes) = before.last_within(part) {
+                last = Some(passed + bytes);
+            }
+            passed += part.len();
+        }
+        last
+    }
+
+    /// The same within one part, of which at least one byte is meant.
+    fn last_within(self, part: &[u8]) -> Option<usize> {
+        let before = match self {
+            Boundary::Never => return None,
+            Boundary::Start => [0; TAIL_BYTES],
+            Boundary::After(tail) => tail,
+        };
+        (1..=part.len()).rev().find(|end| {
+            let said = part.get(..*end).unwrap_or(part);
+            is_blank_line(&said.last_chunk::<TAIL_BYTES>().copied().unwrap_or_else(|| shifted(before, said)))
+        })
+    }
+
+    /// Whether nothing may ever be put in.
+    pub(super) fn is_never(&self) -> bool {
+        matches!(self, Boundary::Never)
+    }
+
     /// Whether something of our own may be put in here.
     pub(super) fn is_between(&self) -> bool {
         match self {
@@ -115,7 +152,43 @@ mod tests {
         assert!(!other.is_between());
     }
 
+    #[test]
+    fn what_would_be_sent_is_cut_after_its_last_whole_event() {
+        let last = |sent: &[&str], next: &[&str]| {
+            let mut boundary = Boundary::of_events();
+            sent.iter().for_each(|part| boundary.sent(&Bytes::copy_from_slice(part.as_bytes())));
+            boundary.last_between(
+                &next.iter().map(|part| Bytes::copy_from_slice(part.as_bytes())).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(last(&[], &["data: x\n\ndata: y"]), Some(9));
+        assert_eq!(last(&[], &["data: x\n", "\ndata: y\r\n\r\n", "d"]), Some(20));
+        assert_eq!(last(&["data: x\n\n"], &["data: y"]), Some(0), "nothing of an event that only begins");
+        assert_eq!(last(&["data: x\n"], &["\nda"]), Some(1));
+        assert_eq!(last(&["data: x"], &["xx", "x\n"]), None, "within an event that goes on");
+        assert_eq!(last(&[], &["{\n\n"]), None, "no events");
+    }
+
     proptest! {
+        #[test]
+        fn the_last_place_between_events_is_where_one_may_be_spoken_into(
+            sent in "[xd:\r\n]{0,4}",
+            next in proptest::collection::vec("[xd:\r\n]{0,5}", 0..4),
+        ) {
+            let mut boundary = Boundary::of_events();
+            boundary.sent(&Bytes::from(sent));
+            let next: Vec<Bytes> = next.into_iter().map(Bytes::from).collect();
+            let whole = next.concat();
+            let between: Vec<usize> = (0..=whole.len())
+                .filter(|end| {
+                    let mut at = boundary;
+                    at.sent(&Bytes::copy_from_slice(&whole[..*end]));
+                    at.is_between()
+                })
+                .collect();
+            prop_assert_eq!(boundary.last_between(&next), between.last().copied());
+        }
+
         #[test]
         fn cutting_changes_nothing(text in "[xd:\r\n]{0,12}", cuts in proptest::collection::vec(0usize..12, 0..4)) {
             let bytes = text.as_bytes();

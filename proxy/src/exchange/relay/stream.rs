@@ -22,6 +22,17 @@ use narrows_policy::Reason;
 /// that what follows starts a line of its own. It is none of the provider's bytes and is not counted among them.
 const PING: Bytes = Bytes::from_static(b": ping\n\n");
 
+/// Most bytes of a begun event that a client still gets when a budget has no room for more, so that it can be told why the
+/// answer ends. An event that is longer is broken off, and its client told nothing.
+const EVENT_REST_BYTES_MAX: usize = 1024 * 1024;
+
+/// What waits for the end of an event.
+pub(super) struct Spent {
+    refusal: Refusal,
+    /// Bytes that have passed since.
+    passed: usize,
+}
+
 /// A stream on its way.
 pub(super) struct Stream {
     pub(super) upstream: Upstream,
@@ -34,6 +45,8 @@ pub(super) struct Stream {
     pub(super) tap: Option<Tap>,
     /// What changes it on its way.
     pub(super) rewrite: Option<Box<Rewrite>>,
+    /// Why it ends with the event that passes, where a budget has no room for more. Boxed, for it is rare.
+    pub(super) spent: Option<Box<Spent>>,
 }
 
 impl Stream {
@@ -50,7 +63,7 @@ impl Stream {
         let boundary = if readable { Boundary::of_events() } else { Boundary::of_no_events() };
         let Watchers { tap, rewrite } = inspect::watchers(account, target, head, readable)?;
         let meter = Meter::new(account, target, head);
-        Ok(Stream { upstream, meter, parts: Vec::new(), boundary, tap, rewrite })
+        Ok(Stream { upstream, meter, parts: Vec::new(), boundary, tap, rewrite, spent: None })
     }
 
     pub(super) async fn run(
@@ -91,11 +104,15 @@ impl Stream {
                     if self.upstream.is_done() {
                         return self.end(session, account).await;
                     }
-                    if account.hold.ends_streams()
+                    if self.spent.is_none()
+                        && account.hold.ends_streams()
                         && let Some(progress) = progress
                         && let Err(refusal) = admit::go_on(account, &progress)
                     {
-                        return self.spent(session, account, &refusal).await;
+                        self.spent = Some(Box::new(Spent { refusal, passed: 0 }));
+                    }
+                    if self.spent.is_some() && self.ends_here() {
+                        return self.spent(session, account).await;
                     }
                     if let Err(lost) = self.write(session, account, false).await {
                         return self.stopped(session, account, lost.reason()).await;
@@ -248,9 +265,40 @@ impl Stream {
         }
     }
 
+    /// Whether the stream may end with what stands to be written, for its last event is whole there. What follows that event
+    /// is left out.
+    fn ends_here(&mut self) -> bool {
+        // What is rewritten is made of whole events, and what is none cannot be told anything.
+        if self.rewrite.is_some() || self.boundary.is_never() {
+            return true;
+        }
+        match self.boundary.last_between(&self.parts) {
+            Some(whole) => {
+                truncate(&mut self.parts, whole);
+                true
+            }
+            None => {
+                let next = self.parts.iter().map(Bytes::len).sum::<usize>();
+                let Some(spent) = &mut self.spent else { return false };
+                spent.passed = spent.passed.saturating_add(next);
+                spent.passed > EVENT_REST_BYTES_MAX
+            }
+        }
+    }
+
     /// A budget has no room for more: the client gets what there is, and is told so in its dialect. The provider is left.
-    async fn spent(mut self, session: &mut Session<'_>, account: &mut Account, refusal: &Refusal) -> Ending {
+    async fn spent(mut self, session: &mut Session<'_>, account: &mut Account) -> Ending {
+        let Some(spent) = self.spent.take() else {
+            return Ending { reason: Reason::GatewayBug, clean: false };
+        };
+        let refusal = spent.refusal;
+        let is_cut = self.rewrite.is_none() && !self.boundary.is_never();
+        let whole = self.parts.len();
         self.metered(account);
+        if is_cut {
+            // What was held back is the beginning of an event.
+            self.parts.truncate(whole);
+        }
         if let Some(rewrite) = self.rewrite.take() {
             let rest = rewrite.finish();
             // Whatever policies say of it, it ends here.
@@ -258,7 +306,7 @@ impl Stream {
             self.parts.push(rest.events);
         }
         let tap = self.tap.take();
-        let ending = self.refuse(session, account, refusal).await;
+        let ending = self.refuse(session, account, &refusal).await;
         inspect::tapped(account, tap).await;
         ending
     }
@@ -351,6 +399,15 @@ impl Stream {
         }
         Ending::from_write(written, reason)
     }
+}
+
+/// Leaves the first `bytes` of the parts.
+fn truncate(parts: &mut Vec<Bytes>, mut bytes: usize) {
+    parts.retain_mut(|part| {
+        part.truncate(bytes);
+        bytes -= part.len();
+        !part.is_empty()
+    });
 }
 
 /// What was seen of a gated stream is written down. Gives its refusal.

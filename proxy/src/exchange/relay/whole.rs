@@ -84,7 +84,8 @@ pub(super) async fn whole(
     }
     let boundary = Boundary::of_no_events();
     let parts = vec![held.into_bytes()];
-    let passing = Stream { upstream, meter: Meter::Off, parts, boundary, tap: None, rewrite: None };
+    let passing =
+        Stream { upstream, meter: Meter::Off, parts, boundary, tap: None, rewrite: None, spent: None };
     account.take_prompt_if_asked(head.status.is_success());
     // What cannot be held cannot be inspected: policies that need it decide. It was asked for all the same.
     unread(account, Gap::TooLarge)?;
