@@ -5,13 +5,13 @@ use crate::alert::{
     AlertStats, DecisionDimension, DecisionFilter, DecisionRow, DueAlert, NOTE_BYTES_MAX, NewAlert, Told,
 };
 use crate::audit::AuditEntry;
+use crate::db::TransactionBehavior;
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::now_us;
 use crate::query::Reader;
 use crate::store::migrate::WITH_ALERTS;
 use crate::store::{alerts, audit, decisions};
-use rusqlite::TransactionBehavior;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 

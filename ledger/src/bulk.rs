@@ -1,11 +1,11 @@
 //! Many keys in one change: all of them or none.
 
+use crate::db::Connection;
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, NewKey};
 use crate::keystore::{KeyStore, key_event, leave};
 use crate::store::{directory, keys};
 use crate::token::{self, TokenKind};
-use rusqlite::Connection;
 use std::collections::{HashMap, HashSet};
 
 /// Most keys that are created or switched off at once. All of them are one transaction, for which the writer of records

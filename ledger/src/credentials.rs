@@ -1,11 +1,11 @@
 //! Sealed credentials of providers. The ledger keeps bytes that it cannot open.
 
 use crate::audit::AuditEntry;
+use crate::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::error::LedgerError;
 use crate::json;
 use crate::keystore::KeyStore;
 use crate::store::audit;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
@@ -59,7 +59,7 @@ impl KeyStore {
 
     pub(crate) fn credentials(&self) -> Result<Vec<SealedCredential>, LedgerError> {
         let sql = format!("SELECT {COLUMNS} FROM credentials ORDER BY organization, name");
-        Ok(self.lock().prepare(&sql)?.query_map([], sealed_of)?.collect::<rusqlite::Result<_>>()?)
+        Ok(self.lock().prepare(&sql)?.query_map([], sealed_of)?.collect::<db::Result<_>>()?)
     }
 
     pub(crate) fn credential(
@@ -95,8 +95,7 @@ impl KeyStore {
         let mut refused = None;
         let done = self.change(|transaction, now| {
             let sql = format!("SELECT {COLUMNS} FROM credentials");
-            let all =
-                transaction.prepare(&sql)?.query_map([], sealed_of)?.collect::<rusqlite::Result<Vec<_>>>()?;
+            let all = transaction.prepare(&sql)?.query_map([], sealed_of)?.collect::<db::Result<Vec<_>>>()?;
             for before in &all {
                 match work(before) {
                     Ok(after) => {
@@ -118,8 +117,12 @@ impl KeyStore {
     }
 }
 
-fn put(transaction: &Transaction<'_>, sealed: &SealedCredential, at_us: i64) -> rusqlite::Result<()> {
-    let sql = format!("INSERT OR REPLACE INTO credentials ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+fn put(transaction: &Transaction<'_>, sealed: &SealedCredential, at_us: i64) -> db::Result<()> {
+    let sql = format!(
+        "INSERT INTO credentials ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (organization, name) DO UPDATE SET master = excluded.master, wrapped_key = excluded.wrapped_key,
+            sealed = excluded.sealed, changed_at_us = excluded.changed_at_us"
+    );
     let SealedCredential { organization, name, master, wrapped_key, sealed, .. } = sealed;
     transaction.execute(&sql, params![organization, name, master, wrapped_key, sealed, at_us]).map(drop)
 }
@@ -137,16 +140,12 @@ fn leave(
     Ok(audit::insert(transaction, at_us, &entry)?)
 }
 
-fn get(
-    connection: &Connection,
-    organization: &str,
-    name: &str,
-) -> rusqlite::Result<Option<SealedCredential>> {
+fn get(connection: &Connection, organization: &str, name: &str) -> db::Result<Option<SealedCredential>> {
     let sql = format!("SELECT {COLUMNS} FROM credentials WHERE organization = ?1 AND name = ?2");
     connection.query_row(&sql, [organization, name], sealed_of).optional()
 }
 
-fn sealed_of(row: &Row<'_>) -> rusqlite::Result<SealedCredential> {
+fn sealed_of(row: &Row<'_>) -> db::Result<SealedCredential> {
     Ok(SealedCredential {
         organization: row.get(0)?,
         name: row.get(1)?,

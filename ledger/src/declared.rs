@@ -1,12 +1,12 @@
 //! Keys that a file declares. The file gives the hash of each secret; the store is brought in line with it.
 
 use crate::audit::AuditEntry;
+use crate::db::Transaction;
 use crate::error::LedgerError;
 use crate::key::{KeyInfo, NewKey};
 use crate::keystore::{KeyStore, leave};
 use crate::store::{directory, keys};
 use crate::token::{self, Malformed, PUBLIC_ID_LEN, PresentedKey, Secret, SecretHash, TokenKind};
-use rusqlite::Transaction;
 use std::collections::HashSet;
 use std::fmt;
 

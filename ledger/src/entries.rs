@@ -1,6 +1,7 @@
 //! The directory at work: changes, and what they mean for keys.
 
 use crate::audit::AuditEntry;
+use crate::db::Connection;
 use crate::directory::{
     ENTRY_PAGE_LIMIT, Entry, EntryChange, EntryFilter, EntryKind, EntryPage, EntryState, MEMBERS_MAX,
     NewEntry,
@@ -10,7 +11,6 @@ use crate::keystore::{KeyStore, key_event, leave};
 use crate::store::directory::{self, Stored};
 use crate::store::keys;
 use crate::token;
-use rusqlite::Connection;
 
 impl KeyStore {
     pub(crate) fn create_entry(&self, new: &NewEntry, actor: &str) -> Result<Entry, LedgerError> {

@@ -1,5 +1,6 @@
 //! What can go wrong with a store, said so that an operator knows what to do.
 
+use crate::db::Error as DatabaseError;
 use crate::directory::{EntryKind, EntryState, InvalidEntry};
 use crate::key::InvalidKey;
 use std::path::{Path, PathBuf};
@@ -249,7 +250,7 @@ pub enum LedgerError {
     BadQuery(&'static str),
     /// Any other failure of the database.
     #[error("the store failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] DatabaseError),
 }
 
 impl LedgerError {
@@ -258,9 +259,10 @@ impl LedgerError {
         LedgerError::OneOfMany { position: index + 1, cause: Box::new(self) }
     }
 
-    /// Gives a database failure at opening its name.
-    pub(crate) fn at_open(path: &Path, waited_ms: u128, source: rusqlite::Error) -> LedgerError {
+    /// Gives a failure of SQLite at opening its name.
+    pub(crate) fn at_open(path: &Path, waited_ms: u128, source: DatabaseError) -> LedgerError {
         use rusqlite::ErrorCode as Code;
+        let DatabaseError::Sqlite(source) = source else { return LedgerError::Database(source) };
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => LedgerError::Locked { path, waited_ms },
@@ -268,7 +270,7 @@ impl LedgerError {
             Some(Code::CannotOpen | Code::ReadOnly | Code::PermissionDenied | Code::SystemIoFailure) => {
                 LedgerError::NotWritable { path, source }
             }
-            _ => LedgerError::Database(source),
+            _ => LedgerError::Database(source.into()),
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken, Role};
 use crate::audit::AuditEntry;
+use crate::db::{self, Connection, Transaction, TransactionBehavior};
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::now_us;
 use crate::store::{self, admins, audit, directory, keys};
 use crate::token::{self, IssuedToken, Secret, TokenKind};
 use arc_swap::ArcSwap;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -179,7 +179,7 @@ impl KeyStore {
     }
 
     /// Reads the ring again if the store's keys changed. The lock keeps an older view from replacing a newer.
-    fn refresh(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+    fn refresh(&self, connection: &mut Connection) -> db::Result<()> {
         let before = self.ring.load();
         if keys::version(connection)? != before.version {
             self.ring.store(Arc::new(keys::load_ring(connection, &before)?));
@@ -223,11 +223,7 @@ pub(crate) fn key_event<'a>(
 }
 
 /// Writes down a change of keys or tokens, and makes every process read them again.
-pub(crate) fn leave(
-    transaction: &Transaction<'_>,
-    at_us: i64,
-    entry: &AuditEntry<'_>,
-) -> rusqlite::Result<()> {
+pub(crate) fn leave(transaction: &Transaction<'_>, at_us: i64, entry: &AuditEntry<'_>) -> db::Result<()> {
     audit::insert(transaction, at_us, entry)?;
     keys::touch(transaction)
 }
@@ -267,13 +263,12 @@ impl Drop for Refresher {
     }
 }
 
-/// `PRAGMA data_version` changes with any commit of another connection and costs no more than a look at shared
-/// memory; only then is the count of key changes read, and only then, if it moved, the keys.
+/// Only when the store may have changed is the count of key changes read, and only then, if it moved, the keys.
 fn watch_for_changes(store: &KeyStore, watch: &Connection, period: Duration) {
     let mut seen: Option<i64> = None;
     while !store.closing.load(Ordering::Acquire) {
         // On failure (say a disk error) the last good ring stays, and the next round tries again.
-        if let Ok(now) = watch.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))
+        if let Ok(now) = store::changes_seen(watch)
             && seen != Some(now)
         {
             let changed = keys::version(watch).map(|version| version != store.ring.load().version);

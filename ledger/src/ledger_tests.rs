@@ -130,7 +130,7 @@ fn sums_stop_at_the_largest_number() {
 fn the_schema_before_is_readable_and_migrates() {
     let (_folder, path) = file();
     let mut connection = store::connect(&path, PATIENCE).unwrap();
-    connection.pragma_update(None, "application_id", 0x4E52_5753).unwrap();
+    connection.sqlite().pragma_update(None, "application_id", 0x4E52_5753).unwrap();
     store::migrate::run(&mut connection, &path, store::migrate::LATEST - 1).unwrap();
     // As the program before wrote them.
     let (key, admin) = (issue(TokenKind::VirtualKey, None).unwrap(), issue(TokenKind::Admin, None).unwrap());
@@ -138,13 +138,13 @@ fn the_schema_before_is_readable_and_migrates() {
         .execute(
             "INSERT INTO keys (id, secret_hash, name, organization, metadata, created_at_us)
              VALUES (?1, ?2, 'old', 'acme', '[]', 1)",
-            rusqlite::params![key.id, key.hash],
+            crate::db::params![key.id, key.hash],
         )
         .unwrap();
     connection
         .execute(
             "INSERT INTO admin_tokens (id, secret_hash, created_at_us) VALUES (?1, ?2, 1)",
-            rusqlite::params![admin.id, admin.hash],
+            crate::db::params![admin.id, admin.hash],
         )
         .unwrap();
     drop(connection);

@@ -8,6 +8,8 @@
 //! written, and never damages the file. A power cut can lose what was written since the last checkpoint (8 MB of
 //! log), still without damage. [`Ledger::flush`] waits until everything is safe against both.
 
+mod db;
+
 pub mod inspection;
 
 pub mod record;
@@ -63,6 +65,7 @@ pub use coverage::{
     UnusedKey,
 };
 pub use credentials::SealedCredential;
+pub use db::Error as DatabaseError;
 pub use declared::{DECLARED_ACTOR, DeclaredKey, KeyConflict, KeyHash, Reconciled, Reconciliation};
 pub use directory::{
     ENTRY_PAGE_LIMIT, Entry, EntryChange, EntryFilter, EntryKind, EntryPage, EntryState, InvalidEntry,

@@ -6,12 +6,12 @@
 
 mod held;
 
+use crate::db::{self, Connection};
 use crate::error::LedgerError;
 use crate::queue::Queue;
 use crate::{now_us, store};
 use held::Held;
 use narrows_policy::Caller;
-use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -220,7 +220,7 @@ impl Objects {
         Ok(held.get(id, provider, now))
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> db::Result<T>) -> Result<T, LedgerError> {
         let mut reader = lock(&self.reader);
         let connection = match reader.take() {
             Some(connection) => connection,

@@ -1,8 +1,8 @@
 //! Requests that are done once however often they are sent: what is remembered of them.
 
+use crate::db::{OptionalExtension, params};
 use crate::error::LedgerError;
 use crate::keystore::KeyStore;
-use rusqlite::{OptionalExtension, params};
 use std::time::Duration;
 
 /// How long a request is not done again.

@@ -8,6 +8,7 @@ mod usage;
 pub use search::{Decided, Search};
 
 use crate::audit::{AUDIT_PAGE_LIMIT, AuditFilter, AuditPage};
+use crate::db::Connection;
 use crate::error::LedgerError;
 use crate::options::BUSY_TIMEOUT;
 use crate::record::Record;
@@ -15,7 +16,6 @@ use crate::rollup::Sums;
 use crate::spending::SpentRow;
 use crate::store;
 use narrows_policy::Reason;
-use rusqlite::Connection;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::fmt;

@@ -5,6 +5,7 @@
 //! with growing pauses; meanwhile the queue fills and then overflows into sums, so nothing is lost but detail.
 
 use crate::alert::NewAlert;
+use crate::db::Connection;
 use crate::error::LedgerError;
 use crate::objects::{Change, Objects};
 use crate::options::{JsonLines, LedgerOptions};
@@ -15,7 +16,6 @@ use crate::segment::pack::Packer;
 use crate::spending::{Charges, SpentRow};
 use crate::store;
 use crate::store::records::{Batch, BatchWriter, RollUp};
-use rusqlite::Connection;
 use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::Ordering;

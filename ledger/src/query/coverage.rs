@@ -5,12 +5,12 @@ use crate::coverage::{
     COVERAGE_ROWS_MAX, CoverageQuestion, CoverageReport, SeenClient, SeenName, UnseenEntry, UnusedKey,
     by_class,
 };
+use crate::db::{self, Connection};
 use crate::directory::{EntryKind, EntryState};
 use crate::error::LedgerError;
 use crate::rollup::HOUR_US;
 use crate::store::migrate::WITH_REPORTS;
 use crate::store::{classes, directory, keys};
-use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
 
 /// What names of exchanges may be looked up in the directory, and by what sums they are split.
@@ -148,7 +148,7 @@ impl Reader {
 }
 
 /// The beginning of the last hour in which each key had exchanges. Those of the last seconds may still be on their way.
-fn last_used(connection: &Connection) -> rusqlite::Result<HashMap<String, i64>> {
+fn last_used(connection: &Connection) -> db::Result<HashMap<String, i64>> {
     let mut statement = connection.prepare(
         "SELECT key_id, max((SELECT hour FROM rollups WHERE group_id = groups.id ORDER BY hour DESC LIMIT 1))
          FROM groups WHERE key_id <> '' GROUP BY key_id",

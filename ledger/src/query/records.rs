@@ -2,6 +2,7 @@
 
 use super::search::Search;
 use super::{Cursor, Filter, PAGE_LIMIT, Page, PageRequest, Reader};
+use crate::db::{self, Connection, OptionalExtension, Row, params};
 use crate::error::LedgerError;
 use crate::record::Record;
 use crate::rollup::hour_of;
@@ -9,7 +10,6 @@ use crate::segment::unpack::unpack;
 use crate::segment::{PRINT_BYTES, print_of};
 use crate::store::migrate::{WITH_RECORDS, WITH_REPORTS};
 use crate::store::records::rolled_up_to;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeSet;
 
 /// Most records looked at for one page. A page of a rare filter is short when this is reached, and says where to go on.
@@ -34,7 +34,7 @@ struct Head {
 }
 
 impl Head {
-    fn of(row: &Row<'_>) -> rusqlite::Result<Head> {
+    fn of(row: &Row<'_>) -> db::Result<Head> {
         Ok(Head { id: row.get(0)?, first_at_us: row.get(1)?, last_at_us: row.get(2)? })
     }
 }
@@ -93,7 +93,7 @@ impl Reader {
         let mut rows = heads.query([start.segment])?;
         let (mut scanned, mut passed) = (0, 0);
         while let Some(row) = rows.next()? {
-            let head = Head::of(row)?;
+            let head = Head::of(&row)?;
             if !places.may_have(&head) {
                 passed += 1;
                 if passed > scan.segments {
@@ -158,7 +158,7 @@ impl Reader {
         let mut rows = statement.query(params![from, to])?;
         while let Some(row) = rows.next()? {
             let segment: i64 = row.get(0)?;
-            let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+            let body = row.get_ref(2)?.as_blob()?;
             let records =
                 unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
             records.iter().filter(|record| search.matches(record)).for_each(&mut *take);
@@ -182,7 +182,7 @@ impl Reader {
         let mut prints = self.connection.prepare("SELECT id, prints FROM segments ORDER BY id DESC")?;
         let mut rows = prints.query([])?;
         while let Some(row) = rows.next()? {
-            let prints = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let prints = row.get_ref(1)?.as_blob()?;
             if prints.chunks_exact(PRINT_BYTES).any(|print| print == wanted)
                 && let Some(record) = self.record_in(row.get(0)?, id)?
             {
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn what_has_no_sums_yet_is_found() {
         let (folder, ledger) = filled(40, 4);
-        let store = Connection::open(folder.path().join("n.db")).unwrap();
+        let store = rusqlite::Connection::open(folder.path().join("n.db")).unwrap();
         store
             .execute_batch("DELETE FROM rollups; UPDATE meta SET value = 0 WHERE name = 'rolled_up_to'")
             .unwrap();

@@ -3,6 +3,7 @@
 use super::{
     DIFFERENCES_MAX, Differing, Dimension, Filter, PriceUse, Reader, Search, UsageRow, Verification,
 };
+use crate::db::{self, Connection, Row};
 use crate::error::LedgerError;
 use crate::json;
 use crate::rollup::{GroupKey, HOUR_US, SUMS, Sums, hour_of};
@@ -11,14 +12,13 @@ use crate::segment::unpack::unpack;
 use crate::store::migrate::WITH_RECORDS;
 use crate::store::records::{GROUP_COLUMNS, names_of, rolled_up_to, unrolled};
 use narrows_policy::Reason;
-use rusqlite::{Connection, Row};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Names a group is made of, in the order of the columns of `groups`.
 const NAMES: [(Dimension, &str); GROUP_COLUMNS] = [
     (Dimension::Organization, "organization"),
     (Dimension::Team, "team"),
-    (Dimension::User, "user"),
+    (Dimension::User, "\"user\""),
     (Dimension::ServiceAccount, "service_account"),
     (Dimension::Project, "project"),
     (Dimension::Key, "key_id"),
@@ -63,7 +63,7 @@ impl Reader {
         let mut stored = statement.query([from, to])?;
         while let Some(row) = stored.next()? {
             if let Some(key) = groups.get(&row.get::<_, i64>(1)?) {
-                add(key, row.get(0)?, &sums_of(row)?);
+                add(key, row.get(0)?, &sums_of(&row)?);
             }
         }
         for ((hour, group), sums) in &unrolled(&view, rolled_up_to(&view)?)? {
@@ -154,7 +154,7 @@ impl Reader {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let segment = row.get(0)?;
-                let body = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+                let body = row.get_ref(2)?.as_blob()?;
                 let records =
                     unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
                 for record in &records {
@@ -176,7 +176,7 @@ impl Reader {
                 let names = [3 + SUMS, 4 + SUMS].map(|column| row.get::<_, String>(column));
                 let [provider, model] = names;
                 let (provider, model) = (provider?, model?);
-                add(if is_overflow { 2 } else { 1 }, row.get(0)?, [&provider, &model], &sums_of(row)?);
+                add(if is_overflow { 2 } else { 1 }, row.get(0)?, [&provider, &model], &sums_of(&row)?);
             }
         }
         let [records, rollups, overflow] = found;
@@ -215,7 +215,7 @@ fn groups(
     while let Some(row) = rows.next()? {
         let mut names = [""; GROUP_COLUMNS];
         for (place, name) in (1..).zip(&mut names) {
-            *name = row.get_ref(place)?.as_str().map_err(rusqlite::Error::from)?;
+            *name = row.get_ref(place)?.as_str()?;
         }
         if selects(filter, &names) {
             groups.insert(row.get(0)?, key_of(group_by, &names));
@@ -283,7 +283,7 @@ fn key_of(group_by: &[Dimension], names: &[&str; GROUP_COLUMNS]) -> Key {
 }
 
 /// The sums in a row of `hour, group_id, overflow, figures…`.
-fn sums_of(row: &Row<'_>) -> rusqlite::Result<Sums> {
+fn sums_of(row: &Row<'_>) -> db::Result<Sums> {
     let mut figures = [0; SUMS];
     for (place, figure) in (3..).zip(&mut figures) {
         *figure = u64::try_from(row.get::<_, i64>(place)?).unwrap_or(0);

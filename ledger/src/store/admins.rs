@@ -1,10 +1,10 @@
 //! Admin tokens in the store.
 
 use crate::admin::{AdminEntry, AdminInfo, NewAdminToken, Role};
+use crate::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::error::LedgerError;
 use crate::key::KeyRing;
 use crate::token::{IssuedToken, PublicId};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -16,7 +16,7 @@ pub(crate) fn insert(
     issued: &IssuedToken,
     new: &NewAdminToken,
     now_us: i64,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     transaction
         .execute(
             "INSERT INTO admin_tokens (id, secret_hash, created_at_us, name, organization, role, expires_at_us)
@@ -35,7 +35,7 @@ pub(crate) fn insert(
 }
 
 /// Whether there ever was one.
-pub(crate) fn any(connection: &Connection) -> rusqlite::Result<bool> {
+pub(crate) fn any(connection: &Connection) -> db::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM admin_tokens)", [], |row| row.get(0))
 }
 
@@ -49,32 +49,29 @@ pub(crate) fn get(connection: &Connection, id: &str) -> Result<AdminInfo, Ledger
 }
 
 /// All tokens, oldest first.
-pub(crate) fn list(connection: &Connection) -> rusqlite::Result<Vec<AdminInfo>> {
+pub(crate) fn list(connection: &Connection) -> db::Result<Vec<AdminInfo>> {
     let sql = format!("SELECT {COLUMNS} FROM admin_tokens ORDER BY created_at_us, id");
     connection.prepare(&sql)?.query_map([], info_of)?.collect()
 }
 
-pub(crate) fn revoke(transaction: &Transaction<'_>, id: &str, now_us: i64) -> rusqlite::Result<()> {
+pub(crate) fn revoke(transaction: &Transaction<'_>, id: &str, now_us: i64) -> db::Result<()> {
     let sql = "UPDATE admin_tokens SET revoked_at_us = coalesce(revoked_at_us, ?2) WHERE id = ?1";
     transaction.execute(sql, params![id, now_us]).map(drop)
 }
 
 /// Notes a use. No change to what anybody may do, so nobody has to read the tokens again.
-pub(crate) fn used(connection: &Connection, id: &str, now_us: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE admin_tokens SET last_used_at_us = max(coalesce(last_used_at_us, 0), ?2) WHERE id = ?1";
+pub(crate) fn used(connection: &Connection, id: &str, now_us: i64) -> db::Result<()> {
+    let sql = "UPDATE admin_tokens SET last_used_at_us = ?2
+               WHERE id = ?1 AND coalesce(last_used_at_us, 0) < ?2";
     connection.execute(sql, params![id, now_us]).map(drop)
 }
 
 /// Puts every token into the ring; notes of use in memory are kept from `before`.
-pub(crate) fn load(
-    transaction: &Transaction<'_>,
-    ring: &mut KeyRing,
-    before: &KeyRing,
-) -> rusqlite::Result<()> {
+pub(crate) fn load(transaction: &Transaction<'_>, ring: &mut KeyRing, before: &KeyRing) -> db::Result<()> {
     let mut statement = transaction.prepare(&format!("SELECT {COLUMNS} FROM admin_tokens"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let info = info_of(row)?;
+        let info = info_of(&row)?;
         let Some(id) = PublicId::from_text(&info.id) else { continue };
         let noted = before.admins.get(&id).map(|entry| entry.noted_us.load(Ordering::Relaxed));
         let entry = AdminEntry {
@@ -92,7 +89,7 @@ pub(crate) fn load(
     Ok(())
 }
 
-fn info_of(row: &Row<'_>) -> rusqlite::Result<AdminInfo> {
+fn info_of(row: &Row<'_>) -> db::Result<AdminInfo> {
     let role: String = row.get(3)?;
     Ok(AdminInfo {
         id: row.get(0)?,

@@ -4,11 +4,10 @@ use crate::alert::{
     AlertBacklog, AlertFilter, AlertInfo, AlertPage, AlertState, Delivery, DeliveryInfo, DueAlert, NewAlert,
     Severity, Told, overall,
 };
+use crate::db::{self, Connection, OptionalExtension, Row, TransactionBehavior, params};
 use crate::inspection::{FINDINGS_MAX, RULES_MAX};
 use crate::segment::cut;
 use narrows_policy::{Action, Stage};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use uuid::Uuid;
 
 /// Alerts that are removed at once; more wait for the next time.
@@ -16,11 +15,11 @@ const PRUNE_ROWS: i64 = 5_000;
 
 /// The columns that [`info_of`] reads.
 const COLUMNS: &str = "id, organization, at_us, last_at_us, count, severity_rank, stage, action, enforceable, enforced, \
-    rules, entity, explanation, conversation, exchange, team, user, service_account, project, key_id, surface, \
+    rules, entity, explanation, conversation, exchange, team, \"user\", service_account, project, key_id, surface, \
     provider, model, policy_version, evidence, acknowledged_at_us, acknowledged_by, note";
 
 /// Writes all alerts, or none. Gives how many are new and how many are repeats.
-pub(crate) fn write(connection: &mut Connection, alerts: &[NewAlert]) -> rusqlite::Result<(u64, u64)> {
+pub(crate) fn write(connection: &mut Connection, alerts: &[NewAlert]) -> db::Result<(u64, u64)> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (mut stored, mut repeated) = (0, 0);
     for alert in alerts {
@@ -54,7 +53,7 @@ fn rank(severity: Severity) -> i64 {
 
 /// Counts the alert onto an open one that is a window old at most; false when there is none. What was acknowledged is
 /// over: what comes after it is an alert of its own.
-fn repeat(connection: &Connection, alert: &NewAlert) -> rusqlite::Result<bool> {
+fn repeat(connection: &Connection, alert: &NewAlert) -> db::Result<bool> {
     let since = alert.at_us.saturating_sub(alert.window_us);
     let rule = alert.rules.first().map_or("", |rule| cut(rule));
     let known: Option<(String, String)> = connection
@@ -70,14 +69,15 @@ fn repeat(connection: &Connection, alert: &NewAlert) -> rusqlite::Result<bool> {
     let strictest = Action::from_word(&action).map_or(alert.action, |before| before.max(alert.action));
     connection
         .prepare_cached(
-            "UPDATE alerts SET count = count + 1, last_at_us = max(last_at_us, ?2), action = ?3,
-                severity_rank = max(severity_rank, ?4), enforced = min(enforced, ?5) WHERE id = ?1",
+            "UPDATE alerts SET count = count + 1, action = ?3, enforced = enforced * ?5,
+                last_at_us = CASE WHEN last_at_us < ?2 THEN ?2 ELSE last_at_us END,
+                severity_rank = CASE WHEN severity_rank < ?4 THEN ?4 ELSE severity_rank END WHERE id = ?1",
         )?
         .execute(params![id, alert.at_us, strictest.as_str(), rank(alert.severity), alert.enforced])?;
     Ok(true)
 }
 
-fn insert(connection: &Connection, alert: &NewAlert) -> rusqlite::Result<()> {
+fn insert(connection: &Connection, alert: &NewAlert) -> db::Result<()> {
     let id = Uuid::from_u128(alert.id).to_string();
     let caller = &*alert.caller;
     let rules: Vec<&str> = alert.rules.iter().take(RULES_MAX).map(|rule| cut(rule)).collect();
@@ -86,9 +86,10 @@ fn insert(connection: &Connection, alert: &NewAlert) -> rusqlite::Result<()> {
     let json = |value: serde_json::Result<String>| value.unwrap_or_else(|_impossible| "[]".to_owned());
     connection
         .prepare_cached(&format!(
-            "INSERT OR IGNORE INTO alerts ({COLUMNS}, rule, thread)
+            "INSERT INTO alerts ({COLUMNS}, rule, thread)
              VALUES (?1, ?2, ?3, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                     ?22, ?23, NULL, NULL, NULL, ?24, ?25)"
+                     ?22, ?23, NULL, NULL, NULL, ?24, ?25)
+             ON CONFLICT DO NOTHING"
         ))?
         .execute(params![
             id,
@@ -118,8 +119,8 @@ fn insert(connection: &Connection, alert: &NewAlert) -> rusqlite::Result<()> {
             thread(alert),
         ])?;
     let mut delivery = connection.prepare_cached(
-        "INSERT OR IGNORE INTO alert_deliveries (alert, sink, state, attempts, next_try_us, changed_at_us)
-         VALUES (?1, ?2, 'pending', 0, ?3, ?3)",
+        "INSERT INTO alert_deliveries (alert, sink, state, attempts, next_try_us, changed_at_us)
+         VALUES (?1, ?2, 'pending', 0, ?3, ?3) ON CONFLICT DO NOTHING",
     )?;
     for sink in &alert.sinks {
         delivery.execute(params![id, sink, alert.at_us])?;
@@ -128,20 +129,18 @@ fn insert(connection: &Connection, alert: &NewAlert) -> rusqlite::Result<()> {
 }
 
 /// A word of a closed list in a column.
-fn word<T>(row: &Row<'_>, place: usize, read: impl Fn(&str) -> Option<T>) -> rusqlite::Result<T> {
+fn word<T>(row: &Row<'_>, place: usize, read: impl Fn(&str) -> Option<T>) -> db::Result<T> {
     let text: String = row.get(place)?;
-    let unknown = || -> Box<dyn std::error::Error + Send + Sync> {
-        format!("`{text}` is a word this program does not know").into()
-    };
-    read(&text).ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(place, Type::Text, unknown()))
+    read(&text)
+        .ok_or_else(|| db::Error::conversion(place, format!("`{text}`, which this program does not know")))
 }
 
 /// JSON in a column. What cannot be read is as good as empty: the rest of the alert is still worth showing.
-fn list<T: serde::de::DeserializeOwned>(row: &Row<'_>, place: usize) -> rusqlite::Result<Vec<T>> {
+fn list<T: serde::de::DeserializeOwned>(row: &Row<'_>, place: usize) -> db::Result<Vec<T>> {
     Ok(serde_json::from_str(row.get_ref(place)?.as_str()?).unwrap_or_default())
 }
 
-fn info_of(row: &Row<'_>) -> rusqlite::Result<AlertInfo> {
+fn info_of(row: &Row<'_>) -> db::Result<AlertInfo> {
     let rank = usize::try_from(row.get::<_, i64>(5)?).unwrap_or(usize::MAX);
     let acknowledged_at_us: Option<i64> = row.get(25)?;
     Ok(AlertInfo {
@@ -180,7 +179,7 @@ fn info_of(row: &Row<'_>) -> rusqlite::Result<AlertInfo> {
 }
 
 /// The alert with what is known of its deliveries.
-fn with_deliveries(connection: &Connection, mut alert: AlertInfo) -> rusqlite::Result<AlertInfo> {
+fn with_deliveries(connection: &Connection, mut alert: AlertInfo) -> db::Result<AlertInfo> {
     let mut statement = connection.prepare_cached(
         "SELECT sink, state, attempts, next_try_us, last_error FROM alert_deliveries WHERE alert = ?1 ORDER BY sink",
     )?;
@@ -193,13 +192,13 @@ fn with_deliveries(connection: &Connection, mut alert: AlertInfo) -> rusqlite::R
             last_error: row.get(4)?,
         })
     })?;
-    alert.deliveries = rows.collect::<rusqlite::Result<_>>()?;
+    alert.deliveries = rows.collect::<db::Result<_>>()?;
     alert.delivery = overall(&alert.deliveries);
     Ok(alert)
 }
 
 /// The alert with this id.
-pub(crate) fn get(connection: &Connection, id: &str) -> rusqlite::Result<Option<AlertInfo>> {
+pub(crate) fn get(connection: &Connection, id: &str) -> db::Result<Option<AlertInfo>> {
     let found = connection
         .prepare_cached(&format!("SELECT {COLUMNS} FROM alerts WHERE id = ?1"))?
         .query_row([id], info_of)
@@ -213,7 +212,7 @@ pub(crate) fn page(
     filter: &AlertFilter,
     limit: usize,
     before: Option<&str>,
-) -> rusqlite::Result<AlertPage> {
+) -> db::Result<AlertPage> {
     // In the order of `overall`: the first state that one of the deliveries has.
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS} FROM alerts
@@ -245,11 +244,11 @@ pub(crate) fn page(
         ],
         info_of,
     )?;
-    let mut alerts = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut alerts = rows.collect::<db::Result<Vec<_>>>()?;
     let more = alerts.len() > limit;
     alerts.truncate(limit);
     let alerts = alerts.into_iter().map(|alert| with_deliveries(connection, alert));
-    let alerts = alerts.collect::<rusqlite::Result<Vec<_>>>()?;
+    let alerts = alerts.collect::<db::Result<Vec<_>>>()?;
     let next = alerts.last().map(|alert| alert.id.clone()).filter(|_| more);
     Ok(AlertPage { alerts, next })
 }
@@ -261,7 +260,7 @@ pub(crate) fn acknowledge(
     by: &str,
     note: Option<&str>,
     now_us: i64,
-) -> rusqlite::Result<bool> {
+) -> db::Result<bool> {
     let changed = connection
         .prepare_cached(
             "UPDATE alerts SET acknowledged_at_us = ?2, acknowledged_by = ?3, note = ?4
@@ -277,7 +276,7 @@ pub(crate) fn due(
     sink: &str,
     now_us: i64,
     limit: usize,
-) -> rusqlite::Result<Vec<DueAlert>> {
+) -> db::Result<Vec<DueAlert>> {
     let mut statement = connection.prepare_cached(
         "SELECT alert, attempts FROM alert_deliveries WHERE state = 'pending' AND next_try_us <= ?1 AND sink = ?2
          ORDER BY next_try_us, alert LIMIT ?3",
@@ -296,19 +295,21 @@ pub(crate) fn due(
 }
 
 /// Gives up on all that was to be told to sinks that are not among `known`. Gives how many that were.
-pub(crate) fn abandon(
-    connection: &Connection,
-    known: &[&str],
-    why: &str,
-    now_us: i64,
-) -> rusqlite::Result<usize> {
-    let known = serde_json::to_string(known).unwrap_or_else(|_impossible| "[]".to_owned());
-    connection
-        .prepare_cached(
-            "UPDATE alert_deliveries SET state = 'failed', next_try_us = NULL, last_error = ?2, changed_at_us = ?3
-             WHERE state = 'pending' AND sink NOT IN (SELECT value FROM json_each(?1))",
-        )?
-        .execute(params![known, cut(why), now_us])
+pub(crate) fn abandon(connection: &Connection, known: &[&str], why: &str, now_us: i64) -> db::Result<usize> {
+    let waiting = connection
+        .prepare_cached("SELECT DISTINCT sink FROM alert_deliveries WHERE state = 'pending'")?
+        .query_map([], |row| row.get::<_, String>(0))?
+        .collect::<db::Result<Vec<_>>>()?;
+    let mut given_up = 0;
+    for sink in waiting.iter().filter(|sink| !known.contains(&sink.as_str())) {
+        given_up += connection
+            .prepare_cached(
+                "UPDATE alert_deliveries SET state = 'failed', next_try_us = NULL, last_error = ?2, changed_at_us = ?3
+                 WHERE state = 'pending' AND sink = ?1",
+            )?
+            .execute(params![sink, cut(why), now_us])?;
+    }
+    Ok(given_up)
 }
 
 /// Writes down what became of a try.
@@ -318,7 +319,7 @@ pub(crate) fn told(
     sink: &str,
     told: &Told,
     now_us: i64,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     let (state, next, error) = match told {
         Told::Delivered => (Delivery::Delivered, None, None),
         Told::Later(error, next) => (Delivery::Pending, Some(*next), Some(cut(error))),
@@ -342,8 +343,8 @@ pub(crate) fn told(
 }
 
 /// How many wait for what.
-pub(crate) fn backlog(connection: &Connection) -> rusqlite::Result<AlertBacklog> {
-    let count = |sql: &str| -> rusqlite::Result<u64> {
+pub(crate) fn backlog(connection: &Connection) -> db::Result<AlertBacklog> {
+    let count = |sql: &str| -> db::Result<u64> {
         connection.prepare_cached(sql)?.query_row([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))
     };
     let (oldest_us, next_try_us) = connection
@@ -362,17 +363,17 @@ pub(crate) fn backlog(connection: &Connection) -> rusqlite::Result<AlertBacklog>
 }
 
 /// Removes alerts that last happened before `before_us`, and the oldest beyond `keep`. Gives how many were removed.
-pub(crate) fn prune(connection: &mut Connection, keep: usize, before_us: i64) -> rusqlite::Result<usize> {
+pub(crate) fn prune(connection: &mut Connection, keep: usize, before_us: i64) -> db::Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let keep = i64::try_from(keep).unwrap_or(i64::MAX);
     let ids = {
         let mut statement = transaction.prepare_cached(
-            "SELECT id FROM (SELECT id FROM alerts WHERE last_at_us < ?1 LIMIT ?3)
-             UNION SELECT id FROM (SELECT id FROM alerts ORDER BY id DESC LIMIT ?3 OFFSET ?2)",
+            "SELECT id FROM (SELECT id FROM alerts WHERE last_at_us < ?1 LIMIT ?3) AS old
+             UNION SELECT id FROM (SELECT id FROM alerts ORDER BY id DESC LIMIT ?3 OFFSET ?2) AS many",
         )?;
         let rows =
             statement.query_map(params![before_us, keep, PRUNE_ROWS], |row| row.get::<_, String>(0))?;
-        rows.collect::<rusqlite::Result<Vec<_>>>()?
+        rows.collect::<db::Result<Vec<_>>>()?
     };
     for id in &ids {
         transaction.prepare_cached("DELETE FROM alert_deliveries WHERE alert = ?1")?.execute([id])?;

@@ -1,10 +1,10 @@
 //! The trail of administration in the store.
 
 use crate::audit::{AuditEntry, AuditEvent, AuditFilter, AuditPage};
-use rusqlite::{Connection, Row, params};
+use crate::db::{self, Connection, Row, params};
 
 /// Writes an entry. Part of the change it tells of, where it tells of one.
-pub(crate) fn insert(connection: &Connection, at_us: i64, entry: &AuditEntry<'_>) -> rusqlite::Result<()> {
+pub(crate) fn insert(connection: &Connection, at_us: i64, entry: &AuditEntry<'_>) -> db::Result<()> {
     let rows = entry.rows.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
     connection
         .prepare_cached(
@@ -29,7 +29,7 @@ pub(crate) fn page(
     filter: &AuditFilter,
     limit: usize,
     before: Option<i64>,
-) -> rusqlite::Result<AuditPage> {
+) -> db::Result<AuditPage> {
     let mut statement = connection.prepare(
         "SELECT admin_events.id, at_us, actor, admin_tokens.name, action, target, admin_events.organization, detail, rows
          FROM admin_events LEFT JOIN admin_tokens ON admin_tokens.id = actor
@@ -53,14 +53,14 @@ pub(crate) fn page(
         ],
         event_of,
     )?;
-    let mut events = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut events = rows.collect::<db::Result<Vec<_>>>()?;
     let more = events.len() > limit;
     events.truncate(limit);
     let next = events.last().map(|event| event.id).filter(|_| more);
     Ok(AuditPage { events, next })
 }
 
-fn event_of(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
+fn event_of(row: &Row<'_>) -> db::Result<AuditEvent> {
     let rows: Option<i64> = row.get(8)?;
     Ok(AuditEvent {
         id: row.get(0)?,

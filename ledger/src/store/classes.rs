@@ -2,16 +2,17 @@
 
 use crate::classes::{Classes, DAY_US};
 use crate::coverage::ClassRow;
-use rusqlite::{Connection, OptionalExtension, params};
+use crate::db::{self, Connection, OptionalExtension, params};
 
 /// Adds sums to those that are stored. Part of the transaction that stores the records they are about.
-pub(crate) fn add(connection: &Connection, classes: &Classes) -> rusqlite::Result<()> {
+pub(crate) fn add(connection: &Connection, classes: &Classes) -> db::Result<()> {
     // Sums stop before SQLite would turn them into floats.
     let mut statement = connection.prepare_cached(
         "INSERT INTO class_sums (day, organization, class, surface, capabilities, exchanges)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET
-            exchanges = min(exchanges, 9223372036854775807 - excluded.exchanges) + excluded.exchanges",
+         ON CONFLICT (day, organization, class, surface, capabilities) DO UPDATE SET
+            exchanges = CASE WHEN class_sums.exchanges > 9223372036854775807 - excluded.exchanges THEN 9223372036854775807
+                ELSE class_sums.exchanges + excluded.exchanges END",
     )?;
     for (key, count) in classes.iter() {
         statement.execute(params![
@@ -33,7 +34,7 @@ pub(crate) fn read(
     to_us: i64,
     organization: Option<&str>,
     mut take: impl FnMut(ClassRow),
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     let mut statement = connection.prepare(
         "SELECT class, surface, capabilities, exchanges FROM class_sums
          WHERE day >= ?1 AND day <= ?2 AND (?3 IS NULL OR organization = ?3)",
@@ -52,7 +53,7 @@ pub(crate) fn read(
 }
 
 /// Since when they are counted, UTC microseconds since the epoch.
-pub(crate) fn since_us(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+pub(crate) fn since_us(connection: &Connection) -> db::Result<Option<i64>> {
     connection
         .query_row("SELECT value FROM meta WHERE name = 'class_sums_from_us'", [], |row| row.get(0))
         .optional()

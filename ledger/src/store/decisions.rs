@@ -1,23 +1,23 @@
 //! Sums of what policies decided, in the store.
 
 use crate::alert::{DecisionDimension, DecisionFilter, DecisionRow};
+use crate::db::{self, Connection, params};
 use crate::decisions::Decisions;
 use crate::json;
 use crate::rollup::{HOUR_US, hour_of};
-use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 
 /// Adds sums to those that are stored. Part of the transaction that stores the records they are about.
-pub(crate) fn add(connection: &Connection, decisions: &Decisions) -> rusqlite::Result<()> {
+pub(crate) fn add(connection: &Connection, decisions: &Decisions) -> db::Result<()> {
     // Sums stop before SQLite would turn them into floats.
     let mut statement = connection.prepare_cached(
         "INSERT INTO decision_sums (hour, organization, kind, rule, entity, stage, action, enforced, exchanges, findings)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-         ON CONFLICT DO UPDATE SET
-            exchanges = CASE WHEN exchanges > 9223372036854775807 - excluded.exchanges THEN 9223372036854775807
-                ELSE exchanges + excluded.exchanges END,
-            findings = CASE WHEN findings > 9223372036854775807 - excluded.findings THEN 9223372036854775807
-                ELSE findings + excluded.findings END",
+         ON CONFLICT (hour, organization, kind, rule, entity, stage, action, enforced) DO UPDATE SET
+            exchanges = CASE WHEN decision_sums.exchanges > 9223372036854775807 - excluded.exchanges THEN 9223372036854775807
+                ELSE decision_sums.exchanges + excluded.exchanges END,
+            findings = CASE WHEN decision_sums.findings > 9223372036854775807 - excluded.findings THEN 9223372036854775807
+                ELSE decision_sums.findings + excluded.findings END",
     )?;
     for (key, (exchanges, findings)) in decisions.iter() {
         let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
@@ -42,7 +42,7 @@ pub(crate) fn read(
     connection: &Connection,
     filter: &DecisionFilter,
     by: &[DecisionDimension],
-) -> rusqlite::Result<Vec<DecisionRow>> {
+) -> db::Result<Vec<DecisionRow>> {
     let mut statement = connection.prepare(
         "SELECT hour, organization, kind, rule, entity, stage, action, enforced, exchanges, findings FROM decision_sums
          WHERE hour >= ?1 AND hour < ?2 AND kind = ?3 AND (?4 IS NULL OR organization = ?4)
@@ -75,7 +75,7 @@ pub(crate) fn read(
                 DecisionDimension::Enforced => row.get::<_, bool>(7)?.to_string(),
             })
         });
-        let sums = groups.entry(group.collect::<rusqlite::Result<Vec<_>>>()?).or_default();
+        let sums = groups.entry(group.collect::<db::Result<Vec<_>>>()?).or_default();
         let figure = |place| row.get::<_, i64>(place).map(|figure| u64::try_from(figure).unwrap_or(0));
         *sums = (sums.0.saturating_add(figure(8)?), sums.1.saturating_add(figure(9)?));
     }

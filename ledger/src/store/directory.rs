@@ -1,10 +1,9 @@
 //! The directory in the store.
 
+use crate::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::directory::{Entry, EntryFilter, EntryKind, EntryPage, EntryState, NewEntry};
 use crate::error::LedgerError;
 use crate::key::NewKey;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::{BTreeMap, HashMap};
 
 const COLUMNS: &str = "seq, id, kind, organization, name, display_name, email, external_id, team, disabled, version, \
@@ -17,12 +16,7 @@ pub(crate) struct Stored {
     pub(crate) entry: Entry,
 }
 
-pub(crate) fn insert(
-    transaction: &Transaction<'_>,
-    id: &str,
-    new: &NewEntry,
-    now_us: i64,
-) -> rusqlite::Result<()> {
+pub(crate) fn insert(transaction: &Transaction<'_>, id: &str, new: &NewEntry, now_us: i64) -> db::Result<()> {
     let organization = if new.kind == EntryKind::Organization { &new.name } else { &new.organization };
     transaction
         .prepare_cached(
@@ -58,7 +52,7 @@ pub(crate) fn find(
     kind: EntryKind,
     organization: &str,
     name_or_id: &str,
-) -> rusqlite::Result<Option<Stored>> {
+) -> db::Result<Option<Stored>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM directory
          WHERE kind = ?1 AND organization = ?2 AND name = ?3 AND deleted_at_us IS NULL"
@@ -89,7 +83,7 @@ pub(crate) fn taken(
     column: &str,
     value: &str,
     but: i64,
-) -> rusqlite::Result<Option<String>> {
+) -> db::Result<Option<String>> {
     let sql = format!(
         "SELECT id FROM directory
          WHERE kind = ?1 AND organization = ?2 AND {column} = ?3 AND seq <> ?4 AND deleted_at_us IS NULL"
@@ -99,7 +93,7 @@ pub(crate) fn taken(
 }
 
 /// Writes what may change of an entry, as its next version.
-pub(crate) fn update(transaction: &Transaction<'_>, stored: &Stored, now_us: i64) -> rusqlite::Result<()> {
+pub(crate) fn update(transaction: &Transaction<'_>, stored: &Stored, now_us: i64) -> db::Result<()> {
     let entry = &stored.entry;
     transaction
         .prepare_cached(
@@ -120,7 +114,7 @@ pub(crate) fn update(transaction: &Transaction<'_>, stored: &Stored, now_us: i64
 }
 
 /// Leaves a tombstone. Nobody is a member of it any more, nor it of anything.
-pub(crate) fn delete(transaction: &Transaction<'_>, seq: i64, now_us: i64) -> rusqlite::Result<()> {
+pub(crate) fn delete(transaction: &Transaction<'_>, seq: i64, now_us: i64) -> db::Result<()> {
     transaction.execute("DELETE FROM team_members WHERE team = ?1 OR member = ?1", [seq])?;
     transaction
         .execute(
@@ -131,24 +125,21 @@ pub(crate) fn delete(transaction: &Transaction<'_>, seq: i64, now_us: i64) -> ru
 }
 
 /// Makes users members of a team.
-pub(crate) fn add_members(transaction: &Transaction<'_>, team: i64, members: &[i64]) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached("INSERT OR IGNORE INTO team_members VALUES (?1, ?2)")?;
+pub(crate) fn add_members(transaction: &Transaction<'_>, team: i64, members: &[i64]) -> db::Result<()> {
+    let mut statement =
+        transaction.prepare_cached("INSERT INTO team_members VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
     members.iter().try_for_each(|member| statement.execute([team, *member]).map(drop))
 }
 
 /// Ends their being members.
-pub(crate) fn remove_members(
-    transaction: &Transaction<'_>,
-    team: i64,
-    members: &[i64],
-) -> rusqlite::Result<()> {
+pub(crate) fn remove_members(transaction: &Transaction<'_>, team: i64, members: &[i64]) -> db::Result<()> {
     let mut statement =
         transaction.prepare_cached("DELETE FROM team_members WHERE team = ?1 AND member = ?2")?;
     members.iter().try_for_each(|member| statement.execute([team, *member]).map(drop))
 }
 
 /// The names of a team's members, in alphabetical order.
-pub(crate) fn members(connection: &Connection, team: i64) -> rusqlite::Result<Vec<String>> {
+pub(crate) fn members(connection: &Connection, team: i64) -> db::Result<Vec<String>> {
     connection
         .prepare_cached(
             "SELECT name FROM team_members JOIN directory ON directory.seq = member WHERE team_members.team = ?1
@@ -159,7 +150,7 @@ pub(crate) fn members(connection: &Connection, team: i64) -> rusqlite::Result<Ve
 }
 
 /// How many entries that were not deleted belong to it: those of an organization, the projects of a team.
-pub(crate) fn count_below(connection: &Connection, entry: &Entry) -> rusqlite::Result<u64> {
+pub(crate) fn count_below(connection: &Connection, entry: &Entry) -> db::Result<u64> {
     let count: i64 = match entry.kind {
         EntryKind::Organization => connection.query_row(
             "SELECT count(*) FROM directory
@@ -184,7 +175,7 @@ pub(crate) fn page(
     filter: &EntryFilter,
     limit: usize,
     after: Option<i64>,
-) -> rusqlite::Result<EntryPage> {
+) -> db::Result<EntryPage> {
     let sql = format!(
         "SELECT {COLUMNS} FROM directory
          WHERE seq > ?1 AND kind = ?2 AND (?3 IS NULL OR organization = ?3) AND (?4 IS NULL OR name = ?4)
@@ -215,7 +206,7 @@ pub(crate) fn page(
         ],
         stored_of,
     )?;
-    let mut found = rows.collect::<rusqlite::Result<Vec<Stored>>>()?;
+    let mut found = rows.collect::<db::Result<Vec<Stored>>>()?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| last.seq);
@@ -226,7 +217,7 @@ pub(crate) fn page(
 pub(crate) type States = BTreeMap<(EntryKind, String, String), (EntryState, String)>;
 
 /// All of them, of one organization or of every one.
-pub(crate) fn states(connection: &Connection, organization: Option<&str>) -> rusqlite::Result<States> {
+pub(crate) fn states(connection: &Connection, organization: Option<&str>) -> db::Result<States> {
     let sql = format!("SELECT {COLUMNS} FROM directory WHERE ?1 IS NULL OR organization = ?1 ORDER BY seq");
     let mut statement = connection.prepare(&sql)?;
     let mut states = States::new();
@@ -243,7 +234,7 @@ pub(crate) struct Blocked(HashMap<(String, String), Vec<EntryKind>>);
 
 impl Blocked {
     /// Reads all of them.
-    pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Blocked> {
+    pub(crate) fn read(connection: &Connection) -> db::Result<Blocked> {
         let mut names: HashMap<(String, String), Vec<EntryKind>> = HashMap::new();
         let mut statement = connection.prepare_cached(
             "SELECT kind, organization, name FROM directory AS gone
@@ -253,7 +244,7 @@ impl Blocked {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            names.entry((row.get(1)?, row.get(2)?)).or_default().push(kind_of(row, 0)?);
+            names.entry((row.get(1)?, row.get(2)?)).or_default().push(kind_of(&row, 0)?);
         }
         Ok(Blocked(names))
     }
@@ -325,15 +316,13 @@ fn resolve(
     Ok(())
 }
 
-fn kind_of(row: &Row<'_>, column: usize) -> rusqlite::Result<EntryKind> {
+fn kind_of(row: &Row<'_>, column: usize) -> db::Result<EntryKind> {
     let word: String = row.get(column)?;
-    EntryKind::from_word(&word).ok_or_else(|| {
-        let cause = format!("unknown kind `{word}`");
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, cause.into())
-    })
+    EntryKind::from_word(&word)
+        .ok_or_else(|| db::Error::conversion(column, format!("an unknown kind, `{word}`")))
 }
 
-fn stored_of(row: &Row<'_>) -> rusqlite::Result<Stored> {
+fn stored_of(row: &Row<'_>) -> db::Result<Stored> {
     let kind = kind_of(row, 2)?;
     let (disabled, deleted_at_us): (bool, Option<i64>) = (row.get(9)?, row.get(13)?);
     let state = match (deleted_at_us, disabled) {

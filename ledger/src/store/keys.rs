@@ -1,5 +1,6 @@
 //! Keys in the store. Every change bumps `keys_version`.
 
+use crate::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::directory::{Entry, EntryKind};
 use crate::error::LedgerError;
 use crate::key::{KeyEntry, KeyInfo, KeyRing, NewKey};
@@ -7,14 +8,13 @@ use crate::store::admins;
 use crate::store::directory::Blocked;
 use crate::token::{PublicId, SecretHash};
 use narrows_policy::{Caller, CallerKind};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::sync::Arc;
 
-const COLUMNS: &str = "id, name, organization, team, user, service_account, project, metadata, models, \
+const COLUMNS: &str = "id, name, organization, team, \"user\", service_account, project, metadata, models, \
     created_at_us, expires_at_us, disabled, previous_until_us, deleted_at_us, secret_hash, previous_hash, declared_in";
 
 /// Makes every process read the keys again.
-pub(crate) fn touch(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+pub(crate) fn touch(transaction: &Transaction<'_>) -> db::Result<()> {
     transaction.execute("UPDATE meta SET value = value + 1 WHERE name = 'keys_version'", []).map(drop)
 }
 
@@ -24,10 +24,10 @@ pub(crate) fn insert(
     hash: &SecretHash,
     new: &NewKey,
     now_us: i64,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     let models = new.models.as_ref().map(|models| serde_json::json!(models).to_string());
     transaction.execute(
-        "INSERT INTO keys (id, secret_hash, name, organization, team, user, service_account, project, metadata,
+        "INSERT INTO keys (id, secret_hash, name, organization, team, \"user\", service_account, project, metadata,
                            models, created_at_us, expires_at_us)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
@@ -69,10 +69,10 @@ fn blocked_by(blocked: &Blocked, info: &KeyInfo) -> Option<EntryKind> {
 }
 
 /// The keys of an owner that work or would, but for those that a file declares: what works of these is the file's to say.
-pub(crate) fn of_owner(connection: &Connection, owner: &Entry) -> rusqlite::Result<Vec<KeyInfo>> {
+pub(crate) fn of_owner(connection: &Connection, owner: &Entry) -> db::Result<Vec<KeyInfo>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM keys
-         WHERE organization = ?1 AND {} = ?2 AND disabled = 0 AND deleted_at_us IS NULL AND declared_in IS NULL
+         WHERE organization = ?1 AND \"{}\" = ?2 AND disabled = 0 AND deleted_at_us IS NULL AND declared_in IS NULL
          ORDER BY created_at_us, id",
         owner.kind.as_str()
     );
@@ -80,17 +80,14 @@ pub(crate) fn of_owner(connection: &Connection, owner: &Entry) -> rusqlite::Resu
 }
 
 /// The key with this id and the hash of its secret, if there is one.
-pub(crate) fn find(connection: &Connection, id: &str) -> rusqlite::Result<Option<(KeyInfo, SecretHash)>> {
+pub(crate) fn find(connection: &Connection, id: &str) -> db::Result<Option<(KeyInfo, SecretHash)>> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = ?1");
     connection.prepare_cached(&sql)?.query_row([id], |row| Ok((info_of(row)?, row.get(14)?))).optional()
 }
 
 /// Calls `seen` with organization, name and public id of every key that was not deleted. Names have no index: one look
 /// at all of them serves many questions.
-pub(crate) fn names(
-    connection: &Connection,
-    mut seen: impl FnMut(String, String, String),
-) -> rusqlite::Result<()> {
+pub(crate) fn names(connection: &Connection, mut seen: impl FnMut(String, String, String)) -> db::Result<()> {
     let mut statement = connection
         .prepare("SELECT organization, name, id FROM keys WHERE deleted_at_us IS NULL ORDER BY id")?;
     let mut rows = statement.query([])?;
@@ -101,7 +98,7 @@ pub(crate) fn names(
 }
 
 /// Every key that a file declares now.
-pub(crate) fn managed(connection: &Connection) -> rusqlite::Result<Vec<KeyInfo>> {
+pub(crate) fn managed(connection: &Connection) -> db::Result<Vec<KeyInfo>> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE managed IS NOT NULL ORDER BY created_at_us, id");
     connection.prepare(&sql)?.query_map([], info_of)?.collect()
 }
@@ -137,11 +134,11 @@ pub(crate) fn declare(
     hash: &SecretHash,
     new: &NewKey,
     file: &str,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     let models = new.models.as_ref().map(|models| serde_json::json!(models).to_string());
     transaction
         .execute(
-            "UPDATE keys SET secret_hash = ?2, name = ?3, managed = ?3, team = ?4, user = ?5, service_account = ?6,
+            "UPDATE keys SET secret_hash = ?2, name = ?3, managed = ?3, team = ?4, \"user\" = ?5, service_account = ?6,
                 project = ?7, metadata = ?8, models = ?9, expires_at_us = ?10, declared_in = ?11, disabled = 0,
                 previous_hash = NULL, previous_until_us = NULL
              WHERE id = ?1",
@@ -163,21 +160,21 @@ pub(crate) fn declare(
 }
 
 /// Frees the name that the key has in the file.
-pub(crate) fn release(transaction: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
+pub(crate) fn release(transaction: &Transaction<'_>, id: &str) -> db::Result<()> {
     transaction.execute("UPDATE keys SET managed = NULL WHERE id = ?1", [id]).map(drop)
 }
 
 /// All keys, oldest first; deleted ones only if asked for.
-pub(crate) fn list(connection: &Connection, with_deleted: bool) -> rusqlite::Result<Vec<KeyInfo>> {
+pub(crate) fn list(connection: &Connection, with_deleted: bool) -> db::Result<Vec<KeyInfo>> {
     let sql =
         format!("SELECT {COLUMNS} FROM keys WHERE ?1 OR deleted_at_us IS NULL ORDER BY created_at_us, id");
     let mut statement = connection.prepare(&sql)?;
-    let keys = statement.query_map([with_deleted], info_of)?.collect::<rusqlite::Result<Vec<KeyInfo>>>()?;
+    let keys = statement.query_map([with_deleted], info_of)?.collect::<db::Result<Vec<KeyInfo>>>()?;
     let blocked = Blocked::read(connection)?;
     Ok(keys.into_iter().map(|info| KeyInfo { blocked_by: blocked_by(&blocked, &info), ..info }).collect())
 }
 
-pub(crate) fn set_disabled(transaction: &Transaction<'_>, id: &str, disabled: bool) -> rusqlite::Result<()> {
+pub(crate) fn set_disabled(transaction: &Transaction<'_>, id: &str, disabled: bool) -> db::Result<()> {
     transaction.execute("UPDATE keys SET disabled = ?2 WHERE id = ?1", params![id, disabled]).map(drop)
 }
 
@@ -187,7 +184,7 @@ pub(crate) fn rotate(
     id: &str,
     hash: &SecretHash,
     previous_until_us: i64,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     transaction
         .execute(
             "UPDATE keys SET previous_hash = secret_hash, previous_until_us = ?3, secret_hash = ?2 WHERE id = ?1",
@@ -197,7 +194,7 @@ pub(crate) fn rotate(
 }
 
 /// Leaves a tombstone: the id keeps naming the owner of old records, the key itself is refused for good.
-pub(crate) fn delete(transaction: &Transaction<'_>, id: &str, now_us: i64) -> rusqlite::Result<()> {
+pub(crate) fn delete(transaction: &Transaction<'_>, id: &str, now_us: i64) -> db::Result<()> {
     transaction
         .execute(
             "UPDATE keys SET deleted_at_us = ?2, disabled = 1, previous_hash = NULL, previous_until_us = NULL
@@ -208,7 +205,7 @@ pub(crate) fn delete(transaction: &Transaction<'_>, id: &str, now_us: i64) -> ru
 }
 
 /// The store's count of changes to keys.
-pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn version(connection: &Connection) -> db::Result<i64> {
     connection
         .prepare_cached("SELECT value FROM meta WHERE name = 'keys_version'")?
         .query_row([], |row| row.get(0))
@@ -216,14 +213,14 @@ pub(crate) fn version(connection: &Connection) -> rusqlite::Result<i64> {
 
 /// Reads the whole ring in one consistent view. Callers that did not change are taken from `before`, so that
 /// their records keep sharing one allocation.
-pub(crate) fn load_ring(connection: &mut Connection, before: &KeyRing) -> rusqlite::Result<KeyRing> {
+pub(crate) fn load_ring(connection: &mut Connection, before: &KeyRing) -> db::Result<KeyRing> {
     let transaction = connection.transaction()?;
     let mut ring = KeyRing { version: version(&transaction)?, ..KeyRing::default() };
     let blocked = Blocked::read(&transaction)?;
     let mut statement = transaction.prepare(&format!("SELECT {COLUMNS} FROM keys"))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let info = info_of(row)?;
+        let info = info_of(&row)?;
         let Some(id) = PublicId::from_text(&info.id) else { continue };
         let previous: Option<SecretHash> = row.get(15)?;
         let caller = before.keys.get(&id).map(|entry| &entry.caller);
@@ -258,7 +255,7 @@ fn shared_caller(info: KeyInfo, before: Option<&Arc<Caller>>) -> Arc<Caller> {
     }
 }
 
-fn info_of(row: &Row<'_>) -> rusqlite::Result<KeyInfo> {
+fn info_of(row: &Row<'_>) -> db::Result<KeyInfo> {
     Ok(KeyInfo {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -280,9 +277,9 @@ fn info_of(row: &Row<'_>) -> rusqlite::Result<KeyInfo> {
     })
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> db::Result<Option<T>> {
     let text: Option<String> = row.get(column)?;
-    text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
-    })
+    text.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(|error| db::Error::conversion(column, error.to_string()))
 }

@@ -1,8 +1,8 @@
 //! Numbered migrations, forward only. A store of the version before stays readable without migrating it.
 
+use crate::db::{self, Connection, TransactionBehavior, params};
 use crate::error::LedgerError;
 use crate::now_us;
-use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
 /// The migrations in order; the position, counted from one, is the schema version they lead to.
@@ -32,7 +32,7 @@ pub(crate) const WITH_SPENDING: u32 = 7;
 pub(crate) const WITH_REPORTS: u32 = 9;
 
 /// The schema version of the file; 0 when it is empty.
-pub(crate) fn version(connection: &Connection) -> rusqlite::Result<u32> {
+pub(crate) fn version(connection: &Connection) -> db::Result<u32> {
     let known: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'schema_version')",
         [],

@@ -12,8 +12,9 @@ pub(crate) mod objects;
 pub(crate) mod records;
 pub(crate) mod spending;
 
+use crate::db::{self, Connection};
 use crate::error::LedgerError;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,16 +52,16 @@ fn keep_private(path: &Path) {
 }
 
 /// Opens a further connection for writing to a store that was opened before.
-pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> db::Result<Connection> {
     // Every connection stays with one thread at a time, so SQLite's own mutexes would only cost.
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = rusqlite::Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(busy_timeout)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    Ok(connection)
+    Ok(Connection::Sqlite(connection))
 }
 
 /// Opens the store for reading, beside whoever writes it.
@@ -70,8 +71,12 @@ pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<(Connec
     }
     let named = |source| LedgerError::at_open(path, busy_timeout.as_millis(), source);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(named)?;
-    connection.busy_timeout(busy_timeout).map_err(named)?;
+    let open = || -> db::Result<Connection> {
+        let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(busy_timeout)?;
+        Ok(Connection::Sqlite(connection))
+    };
+    let connection = open().map_err(named)?;
     check_owner(&connection, path).map_err(named)??;
     let found = migrate::version(&connection).map_err(named)?;
     if found == 0 {
@@ -82,29 +87,37 @@ pub(crate) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<(Connec
 }
 
 /// A file with tables that are not ours is somebody else's.
-fn check_owner(connection: &Connection, path: &Path) -> rusqlite::Result<Result<(), LedgerError>> {
+fn check_owner(connection: &Connection, path: &Path) -> db::Result<Result<(), LedgerError>> {
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let owner: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let owner: i32 = connection.sqlite().pragma_query_value(None, "application_id", |row| row.get(0))?;
     let ours = owner == APPLICATION_ID || (owner == 0 && tables == 0);
     Ok(if ours { Ok(()) } else { Err(LedgerError::NotAStore { path: path.to_path_buf() }) })
 }
 
 /// Settings that live in the file. They take effect on an empty file and change nothing later.
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    let owner: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+fn prepare(connection: &Connection) -> db::Result<()> {
+    let owner: i32 = connection.sqlite().pragma_query_value(None, "application_id", |row| row.get(0))?;
     if owner != APPLICATION_ID {
-        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.sqlite().pragma_update(None, "page_size", PAGE_BYTES)?;
+        connection.sqlite().pragma_update(None, "application_id", APPLICATION_ID)?;
     }
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_row| Ok(()))
+    Ok(connection.sqlite().pragma_update_and_check(None, "journal_mode", "WAL", |_row| Ok(()))?)
 }
 
 /// Waits until everything committed so far is on the disk. A commit at `synchronous = FULL` syncs the log, and with it
 /// all earlier commits, whatever readers are doing.
-pub(crate) fn sync(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    let synced =
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('synced_at_us', ?1)", [crate::now_us()]);
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+pub(crate) fn sync(connection: &Connection) -> db::Result<()> {
+    connection.sqlite().pragma_update(None, "synchronous", "FULL")?;
+    let synced = connection.execute(
+        "INSERT INTO meta VALUES ('synced_at_us', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [crate::now_us()],
+    );
+    connection.sqlite().pragma_update(None, "synchronous", "NORMAL")?;
     synced.map(drop)
+}
+
+/// A number that is another one whenever another connection may have changed keys. `PRAGMA data_version` changes with any
+/// commit of another connection and costs no more than a look at shared memory.
+pub(crate) fn changes_seen(connection: &Connection) -> db::Result<i64> {
+    Ok(connection.sqlite().pragma_query_value(None, "data_version", |row| row.get(0))?)
 }

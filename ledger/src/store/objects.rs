@@ -1,14 +1,14 @@
 //! Bindings of stored objects in the store.
 
+use crate::db::{self, Connection, TransactionBehavior, params};
 use crate::objects::{Change, Object, Owner, scope};
-use rusqlite::{Connection, TransactionBehavior, params};
 use std::sync::Arc;
 
 /// Ended bindings that are removed at once; more wait for the next time.
 const SWEEP_ROWS: i64 = 5_000;
 
 /// Every object with this id, of whichever provider.
-pub(crate) fn load(connection: &Connection, id: &str) -> rusqlite::Result<Vec<Object>> {
+pub(crate) fn load(connection: &Connection, id: &str) -> db::Result<Vec<Object>> {
     let mut statement = connection.prepare_cached(
         "SELECT provider, kind, organization, scope, holder, created_at_us, expires_at_us
          FROM objects WHERE id = ?1",
@@ -35,7 +35,7 @@ pub(crate) fn write(
     connection: &mut Connection,
     changes: &[Change],
     now_us: i64,
-) -> rusqlite::Result<Vec<Arc<Object>>> {
+) -> db::Result<Vec<Arc<Object>>> {
     let mut refuted = Vec::new();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for change in changes {
@@ -56,7 +56,7 @@ pub(crate) fn write(
     Ok(refuted)
 }
 
-fn bind(connection: &Connection, object: &Object, now_us: i64) -> rusqlite::Result<bool> {
+fn bind(connection: &Connection, object: &Object, now_us: i64) -> db::Result<bool> {
     let Object { id, provider, kind, owner, created_at_us, expires_at_us } = object;
     let changed = connection
         .prepare_cached(
@@ -83,7 +83,7 @@ fn bind(connection: &Connection, object: &Object, now_us: i64) -> rusqlite::Resu
 }
 
 /// Removes bindings that have ended, so that the table does not grow for ever.
-pub(crate) fn sweep(connection: &Connection, now_us: i64) -> rusqlite::Result<()> {
+pub(crate) fn sweep(connection: &Connection, now_us: i64) -> db::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM objects WHERE (id, provider) IN

@@ -1,10 +1,10 @@
 //! One batch to the store: a segment and the sums it changes, all in one transaction or not at all.
 
 use super::{classes, decisions, spending};
+use crate::db::{self, Connection, OptionalExtension, TransactionBehavior, ValueRef, params};
 use crate::rollup::{GroupKey, Overflow, SUMS, Sums, hour_of};
 use crate::segment::{cut, pack::Packed, unpack::unpack};
 use crate::spending::Charges;
-use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, params};
 use std::collections::HashMap;
 
 /// Most group ids remembered.
@@ -60,7 +60,7 @@ impl BatchWriter {
         connection: &mut Connection,
         batch: &Batch<'_>,
         roll_up: RollUp,
-    ) -> rusqlite::Result<()> {
+    ) -> db::Result<()> {
         let packed = &batch.packed;
         let result = self.try_write(connection, batch, roll_up);
         // A rolled-back transaction takes new group ids with it.
@@ -80,7 +80,7 @@ impl BatchWriter {
         connection: &mut Connection,
         batch: &Batch<'_>,
         roll_up: RollUp,
-    ) -> rusqlite::Result<()> {
+    ) -> db::Result<()> {
         let Batch { packed, charges, overflow } = batch;
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if packed.count > 0 {
@@ -123,7 +123,7 @@ impl BatchWriter {
 
     /// Stores the sums. What was added up in memory is right only if it is about exactly the segments that are due:
     /// after a crash, or with another process writing the same file, the segments themselves are asked.
-    fn roll_up(&mut self, connection: &Connection, packed: &Packed<'_>) -> rusqlite::Result<()> {
+    fn roll_up(&mut self, connection: &Connection, packed: &Packed<'_>) -> db::Result<()> {
         let done = rolled_up_to(connection)?;
         let (due, last): (i64, Option<i64>) = connection
             .prepare_cached("SELECT count(*), max(id) FROM segments WHERE id > ?1")?
@@ -139,7 +139,9 @@ impl BatchWriter {
         }
         if let Some(last) = last {
             connection
-                .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('rolled_up_to', ?1)")?
+                .prepare_cached(
+                    "INSERT INTO meta VALUES ('rolled_up_to', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                )?
                 .execute([last])?;
         }
         Ok(())
@@ -152,7 +154,7 @@ impl BatchWriter {
         group: &GroupKey,
         overflow: bool,
         sums: &Sums,
-    ) -> rusqlite::Result<()> {
+    ) -> db::Result<()> {
         let id = match self.ids.get(group) {
             Some(id) => *id,
             None => {
@@ -161,29 +163,25 @@ impl BatchWriter {
                 id
             }
         };
-        let mut statement = connection.prepare_cached(&self.upsert)?;
-        statement.raw_bind_parameter(1, hour)?;
-        statement.raw_bind_parameter(2, id)?;
-        statement.raw_bind_parameter(3, overflow)?;
-        for (place, figure) in (4_usize..).zip(sums.to_array()) {
-            statement.raw_bind_parameter(place, i64::try_from(figure).unwrap_or(i64::MAX))?;
+        let mut values = [ValueRef::Null; 3 + SUMS];
+        let place = [hour, id, i64::from(overflow)];
+        let figures = sums.to_array().map(|figure| i64::try_from(figure).unwrap_or(i64::MAX));
+        for (value, number) in values.iter_mut().zip(place.into_iter().chain(figures)) {
+            *value = ValueRef::Integer(number);
         }
-        statement.raw_execute().map(drop)
+        connection.prepare_cached(&self.upsert)?.execute(values.as_slice()).map(drop)
     }
 }
 
 /// The last segment whose sums are stored; 0 when there is none.
-pub(crate) fn rolled_up_to(connection: &Connection) -> rusqlite::Result<i64> {
+pub(crate) fn rolled_up_to(connection: &Connection) -> db::Result<i64> {
     connection
         .prepare_cached("SELECT coalesce((SELECT value FROM meta WHERE name = 'rolled_up_to'), 0)")?
         .query_row([], |row| row.get(0))
 }
 
 /// The sums of the segments after `done`. A damaged segment adds nothing: `verify` reports it.
-pub(crate) fn unrolled(
-    connection: &Connection,
-    done: i64,
-) -> rusqlite::Result<HashMap<(i64, GroupKey), Sums>> {
+pub(crate) fn unrolled(connection: &Connection, done: i64) -> db::Result<HashMap<(i64, GroupKey), Sums>> {
     let mut groups: HashMap<(i64, GroupKey), Sums> = HashMap::new();
     let mut statement = connection.prepare_cached("SELECT records, body FROM segments WHERE id > ?1")?;
     let mut rows = statement.query([done])?;
@@ -205,14 +203,14 @@ fn upsert_sql() -> String {
         .iter()
         .map(|column| {
             format!(
-                "{column} = CASE WHEN {column} > {max} - excluded.{column} THEN {max} \
-                 ELSE {column} + excluded.{column} END",
+                "{column} = CASE WHEN rollups.{column} > {max} - excluded.{column} THEN {max} \
+                 ELSE rollups.{column} + excluded.{column} END",
                 max = i64::MAX
             )
         })
         .collect();
     format!(
-        "INSERT INTO rollups (hour, group_id, overflow, {}) VALUES ({}) ON CONFLICT DO UPDATE SET {}",
+        "INSERT INTO rollups (hour, group_id, overflow, {}) VALUES ({}) ON CONFLICT (hour, group_id, overflow) DO UPDATE SET {}",
         Sums::COLUMNS.join(", "),
         places.join(", "),
         additions.join(", ")
@@ -239,12 +237,12 @@ pub(crate) fn names_of(group: &GroupKey) -> [&str; GROUP_COLUMNS] {
     .map(cut)
 }
 
-fn group_id(connection: &Connection, group: &GroupKey) -> rusqlite::Result<i64> {
+fn group_id(connection: &Connection, group: &GroupKey) -> db::Result<i64> {
     let names = names_of(group);
-    let names = names.each_ref().map(|name| name as &dyn ToSql);
+    let names = names.map(ValueRef::Text);
     let known = connection
         .prepare_cached(
-            "SELECT id FROM groups WHERE organization = ?1 AND team = ?2 AND user = ?3 AND service_account = ?4
+            "SELECT id FROM groups WHERE organization = ?1 AND team = ?2 AND \"user\" = ?3 AND service_account = ?4
                 AND project = ?5 AND key_id = ?6 AND provider = ?7 AND model = ?8 AND dialect = ?9 AND client = ?10
                 AND reason = ?11 AND origin = ?12",
         )?
@@ -254,10 +252,10 @@ fn group_id(connection: &Connection, group: &GroupKey) -> rusqlite::Result<i64> 
         Some(id) => Ok(id),
         None => connection
             .prepare_cached(
-                "INSERT INTO groups (organization, team, user, service_account, project, key_id, provider, model,
+                "INSERT INTO groups (organization, team, \"user\", service_account, project, key_id, provider, model,
                                      dialect, client, reason, origin)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING id",
             )?
-            .insert(names.as_slice()),
+            .query_row(names.as_slice(), |row| row.get(0)),
     }
 }

@@ -1,20 +1,24 @@
 //! What was charged to budgets, in the store.
 
+use crate::db::{self, Connection, params};
 use crate::spending::{Charges, CounterName, KEPT_QUARTERS, QUARTER_US, Spent, SpentRow};
-use rusqlite::{Connection, params};
 use std::sync::Arc;
 
 /// Adds charges to those that are stored. Part of the transaction that stores the records they are about.
-pub(crate) fn add(connection: &Connection, charges: &Charges) -> rusqlite::Result<()> {
+pub(crate) fn add(connection: &Connection, charges: &Charges) -> db::Result<()> {
     // Sums stop before SQLite would turn them into floats.
     let mut statement = connection.prepare_cached(
         "INSERT INTO spending (quarter, budget, scope, requests, tokens, cost_nanousd, unpriced)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT DO UPDATE SET
-            requests = min(requests, 9223372036854775807 - excluded.requests) + excluded.requests,
-            tokens = min(tokens, 9223372036854775807 - excluded.tokens) + excluded.tokens,
-            cost_nanousd = min(cost_nanousd, 9223372036854775807 - excluded.cost_nanousd) + excluded.cost_nanousd,
-            unpriced = min(unpriced, 9223372036854775807 - excluded.unpriced) + excluded.unpriced",
+         ON CONFLICT (quarter, budget, scope) DO UPDATE SET
+            requests = CASE WHEN spending.requests > 9223372036854775807 - excluded.requests THEN 9223372036854775807
+                ELSE spending.requests + excluded.requests END,
+            tokens = CASE WHEN spending.tokens > 9223372036854775807 - excluded.tokens THEN 9223372036854775807
+                ELSE spending.tokens + excluded.tokens END,
+            cost_nanousd = CASE WHEN spending.cost_nanousd > 9223372036854775807 - excluded.cost_nanousd THEN 9223372036854775807
+                ELSE spending.cost_nanousd + excluded.cost_nanousd END,
+            unpriced = CASE WHEN spending.unpriced > 9223372036854775807 - excluded.unpriced THEN 9223372036854775807
+                ELSE spending.unpriced + excluded.unpriced END",
     )?;
     for (quarter, counter, spent) in charges.iter() {
         let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
@@ -32,17 +36,13 @@ pub(crate) fn add(connection: &Connection, charges: &Charges) -> rusqlite::Resul
 }
 
 /// Removes charges that no window reaches back to.
-pub(crate) fn sweep(connection: &Connection, now_us: i64) -> rusqlite::Result<usize> {
+pub(crate) fn sweep(connection: &Connection, now_us: i64) -> db::Result<usize> {
     let oldest = now_us.div_euclid(QUARTER_US).saturating_sub(KEPT_QUARTERS);
     connection.prepare_cached("DELETE FROM spending WHERE quarter < ?1")?.execute([oldest])
 }
 
 /// Hands on what was charged since `from_us`, the quarter it falls in included, oldest first.
-pub(crate) fn read(
-    connection: &Connection,
-    from_us: i64,
-    take: &mut dyn FnMut(SpentRow),
-) -> rusqlite::Result<()> {
+pub(crate) fn read(connection: &Connection, from_us: i64, take: &mut dyn FnMut(SpentRow)) -> db::Result<()> {
     let mut statement = connection.prepare(
         "SELECT quarter, budget, scope, requests, tokens, cost_nanousd, unpriced FROM spending WHERE quarter >= ?1",
     )?;
