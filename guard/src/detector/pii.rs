@@ -28,6 +28,7 @@ mod network;
 mod phone;
 mod scan;
 mod settings;
+mod surroundings;
 mod text;
 mod us;
 mod vehicle;
@@ -55,7 +56,7 @@ pub fn may_continue(byte: u8) -> bool {
 }
 
 /// Counts up with every change of what is found.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// The entities that parsers of their own find, in this order, before all others.
 const PARSED: [&Entity; 12] = [

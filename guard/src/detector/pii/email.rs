@@ -65,6 +65,7 @@ const ATTRIBUTIONS: &[&[u8]] = &[
     b"reported-by",
     b"tested-by",
     b"written by",
+    b"thanks to ",
     b"(c) ",
     b"\xC2\xA9 ",
 ];
@@ -80,6 +81,8 @@ const MACHINES: &[&str] = &[
     "donotreply",
     "do-not-reply",
     "mailer-daemon",
+    "dependabot",
+    "github-actions",
     "nobody",
     "root",
     "this",
@@ -156,8 +159,14 @@ const PLACEHOLDERS: &[&str] = &[
     "your_email",
 ];
 
+/// Words that make a local part one of documentation where the domain is reserved for it.
+const DOCUMENTED: &[&str] = &["example", "user", "test", "admin", "sample", "demo"];
+
 /// Local parts that are nobody's, whatever the domain.
 const NOBODY: &[&str] = &[
+    "pass",
+    "passwd",
+    "password",
     "user",
     "username",
     "test-user",
@@ -178,10 +187,38 @@ const NOBODY: &[&str] = &[
 
 /// Labels and domains of mailing lists: an address there is a list's, and no person's.
 const LISTS: &[&str] = &["lists", "list", "listserv", "mailman"];
-const LIST_DOMAINS: &[&str] = &["vger.kernel.org", "googlegroups.com", "freelists.org", "groups.io"];
+const LIST_DOMAINS: &[&str] = &[
+    "vger.kernel.org",
+    "googlegroups.com",
+    "freelists.org",
+    "groups.io",
+    "packages.debian.org",
+    "bugs.debian.org",
+    "rt.cpan.org",
+];
+
+/// How the local parts of mailing lists, and of the addresses that manage them, end and begin.
+const LIST_ENDS: &[&str] = &[
+    "-announce",
+    "-bugs",
+    "-commits",
+    "-devel",
+    "-dev",
+    "-discuss",
+    "-list",
+    "-lists",
+    "-patches",
+    "-people",
+    "-porters",
+    "-request",
+    "-subscribe",
+    "-unsubscribe",
+    "-users",
+];
+const LIST_STARTS: &[&str] = &["bug-", "bugs-"];
 
 /// What ends the domain of a machine's account.
-const ACCOUNTS: &[&str] = &[".gserviceaccount.com"];
+const ACCOUNTS: &[&str] = &[".gserviceaccount.com", ".compute.amazonaws.com", ".compute.internal"];
 
 /// Names of domains that are reserved for documentation (RFC 2606) or used so.
 const DOCUMENTATION: &[&str] = &[
@@ -229,12 +266,14 @@ impl Domains {
         let local = std::str::from_utf8(text.get(start..at)?).ok()?.to_lowercase();
         let domain = std::str::from_utf8(text.get(at + 1..end)?).ok()?.to_lowercase();
         let documented = domain.rsplit('.').skip(1).take(2).any(|label| DOCUMENTATION.contains(&label))
-            && PLACEHOLDERS.contains(&local.as_str());
+            && is_documented(&local);
         let named = message_id(&local)
+            || names_message(text, start)
+            || escapes(&local) > 1
             || MACHINES.contains(&local.as_str())
             || NOBODY.contains(&local.as_str())
-            || domain.split('.').any(|label| LISTS.contains(&label))
-            || LIST_DOMAINS.contains(&domain.as_str())
+            || is_list(&local, &domain)
+            || in_archive(text, start)
             || ACCOUNTS.iter().any(|account| domain.ends_with(account))
             || NAMES.iter().any(|name| domain == *name);
         let called = text::at(text, end) == b'(' || text::at(text, end) == b'@';
@@ -261,11 +300,56 @@ impl Domains {
     }
 }
 
-/// Whether a local part is the name of a message, which begins with a time or a hash.
+/// Whether documentation writes a local part at a domain that is reserved for it.
+fn is_documented(local: &str) -> bool {
+    local.len() == 1
+        || PLACEHOLDERS.contains(&local)
+        || DOCUMENTED.iter().any(|word| local.contains(word))
+        || local.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether an address is a mailing list's, or one that manages it or takes reports.
+fn is_list(local: &str, domain: &str) -> bool {
+    domain.split('.').any(|label| LISTS.contains(&label))
+        || LIST_DOMAINS.contains(&domain)
+        || LIST_ENDS.iter().any(|end| local.ends_with(end))
+        || LIST_STARTS.iter().any(|start| local.starts_with(start))
+}
+
+/// How many percent escapes a local part has: more than one make it a part of a URL.
+fn escapes(local: &str) -> usize {
+    let escape = |bytes: &&[u8]| matches!(bytes, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    local.as_bytes().windows(3).filter(escape).count()
+}
+
+/// Whether a local part is the name of a message, which begins with a time or a hash, is numbers alone, or ends as Gnus
+/// ends it.
 fn message_id(local: &str) -> bool {
+    let digits = local.bytes().filter(u8::is_ascii_digit).count();
+    let uuid = local.bytes().take_while(|byte| byte.is_ascii_hexdigit() || *byte == b'-').count();
     local.bytes().take_while(u8::is_ascii_digit).count() >= MESSAGE_DIGITS
         || local.bytes().take_while(u8::is_ascii_hexdigit).count() >= MESSAGE_HASH
+        || uuid >= MESSAGE_UUID
+        || local.ends_with(".fsf")
+        || digits >= MESSAGE_DIGITS && local.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
+
+/// Fields of a message's header that name messages (RFC 5322 section 3.6.4), in lower case.
+const MESSAGE_FIELDS: &[&[u8]] = &[b"message-id:", b"in-reply-to:", b"references:", b"content-id:"];
+
+/// Whether what begins at a place stands in a field that names messages.
+fn names_message(text: &[u8], start: usize) -> bool {
+    if text::before(text, start) != b'<' {
+        return false;
+    }
+    let before = text.get(start.saturating_sub(HEADING_MAX)..start).unwrap_or_default();
+    let line = memchr::memrchr(b'\n', before).map_or(before, |end| before.get(end + 1..).unwrap_or_default());
+    let line = line.trim_ascii_start().to_ascii_lowercase();
+    MESSAGE_FIELDS.iter().any(|field| line.starts_with(field))
+}
+
+/// Bytes of a UUID that names a message.
+const MESSAGE_UUID: usize = 36;
 
 /// Hexadecimal digits of a hash that names a message.
 const MESSAGE_HASH: usize = 20;
@@ -283,32 +367,100 @@ pub(super) fn attributed(text: &[u8], start: usize) -> bool {
 /// Longest line before an address that may head an entry of a changelog, in bytes.
 const HEADING_MAX: usize = 120;
 
-/// Whether the address that begins at a place stands in the heading or trailer of a changelog's entry: a name and the
-/// address in angle brackets, behind a date (GNU: `2021-08-10  Jane Roe  <…>`) or two dashes (Debian: ` -- Jane Roe <…>`).
+/// Whether the address that begins at a place stands where a work names who made it: a name and the address in brackets,
+/// in the heading or trailer of a changelog's entry, behind the years of a copyright, in a list of names below such a
+/// line, or in a comment of source code.
 fn signs_change(text: &[u8], start: usize) -> bool {
     let before = text.get(start.saturating_sub(HEADING_MAX)..start).unwrap_or_default();
     let Some(line) = memchr::memrchr(b'\n', before).and_then(|end| before.get(end + 1..)) else {
         return false;
     };
-    let Some(line) = line.strip_suffix(b"<") else { return false };
-    let name = match line.strip_prefix(b" -- ") {
-        Some(name) => name,
-        None => match line.get(..10) {
-            Some([y @ .., b'-', m1, m2, b'-', d1, d2])
-                if [m1, m2, d1, d2].into_iter().chain(y).all(u8::is_ascii_digit) =>
-            {
-                line.get(10..).unwrap_or_default()
-            }
-            _ => return false,
-        },
+    let line_start = start - line.len();
+    let Some((bracket, line)) = line.split_last().filter(|(last, _)| matches!(last, b'<' | b'(')) else {
+        return false;
     };
-    // A time may stand between the two.
-    let is_named = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
+    let angle = *bracket == b'<';
+    heading(line).is_some_and(|name| is_name(name, angle))
+        || comment(line).is_some_and(|name| is_name(name, false) && credits(name))
+        || indented(line).is_some_and(|name| is_name(name, false)) && angle && continues(text, line_start)
+}
+
+/// What follows the date of a changelog's entry (GNU: `2021-08-10  Jane Roe  <…>`, or `Wed Oct  6 13:28:59 1999  Jane Roe
+/// <…>`), its trailer's dashes (Debian: ` -- Jane Roe <…>`), its group (` [ Jane Roe <…> ]`), or the years of a copyright
+/// (`   1994, 1996-1998 Jane Roe (…)`).
+fn heading(line: &[u8]) -> Option<&[u8]> {
+    if let Some(name) = line.strip_prefix(b" -- ").or_else(|| line.strip_prefix(b"  [ ")) {
+        return Some(name);
+    }
+    let digits = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_digit);
+    if let [y @ .., b'-', m1, m2, b'-', d1, d2] = line.get(..10)?
+        && digits(y)
+        && digits(&[*m1, *m2, *d1, *d2])
+    {
+        return line.get(10..);
+    }
+    let (day, rest) = line.split_at_checked(4)?;
+    if DAYS.contains(&day) && rest.get(..4).is_some_and(|month| MONTHS.contains(&month)) {
+        return rest.get(4..);
+    }
+    let years = line.trim_ascii_start();
+    let len = years.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'-' | b' ')).count();
+    let century = years.starts_with(b"19") || years.starts_with(b"20");
+    (century && line.first() == Some(&b' ') && len > 4).then(|| years.get(len..)).flatten()
+}
+
+const DAYS: &[&[u8]] = &[b"Mon ", b"Tue ", b"Wed ", b"Thu ", b"Fri ", b"Sat ", b"Sun "];
+const MONTHS: &[&[u8]] = &[
+    b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ", b"Dec ",
+];
+
+/// How a line of comment begins in source code and manual pages.
+const COMMENTS: &[&[u8]] = &[b"#", b"//", b".\\\"", b"\" ", b";;", b"rem ", b"dnl "];
+
+/// What a comment says, without its marks.
+fn comment(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii_start();
+    let mark = COMMENTS.iter().find(|mark| line.starts_with(mark))?;
+    // Two of them and more are a heading of Markdown.
+    let rest = line.get(mark.len()..)?;
+    (!rest.starts_with(b"#")).then(|| rest.trim_ascii_start())
+}
+
+/// Columns by which a list below a line of attribution is indented at least; a tab counts as that many.
+const INDENT: usize = 8;
+
+/// What a line says that is indented as such a list is.
+fn indented(line: &[u8]) -> Option<&[u8]> {
+    let blanks = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let (indent, name) = line.split_at_checked(blanks)?;
+    (blanks >= INDENT || indent.contains(&b'\t')).then_some(name)
+}
+
+/// Whether the line before the one that begins at a place ends with an address in brackets too.
+fn continues(text: &[u8], line_start: usize) -> bool {
+    let before = text.get(line_start.saturating_sub(HEADING_MAX)..line_start).unwrap_or_default();
+    let Some(before) = before.strip_suffix(b"\n") else { return false };
+    let line = memchr::memrchr(b'\n', before).map_or(before, |end| before.get(end + 1..).unwrap_or_default());
+    let Some(at) = memchr::memrchr(b'@', line) else { return false };
+    line.ends_with(b">") && line.get(..at).is_some_and(|local| local.contains(&b'<'))
+}
+
+/// Whether what stands before an address is a name, and maybe the time of a changelog's entry before it.
+fn is_name(name: &[u8], timed: bool) -> bool {
+    let fits = |byte: &u8| {
+        byte.is_ascii_alphabetic()
             || !byte.is_ascii()
-            || matches!(byte, b' ' | b'\t' | b'.' | b'\'' | b'-' | b':' | b'(' | b')')
+            || matches!(byte, b' ' | b'\t' | b'.' | b'\'' | b'-')
+            || timed && (byte.is_ascii_digit() || matches!(byte, b':' | b'(' | b')' | b'+'))
     };
-    name.iter().all(is_named) && name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
+    name.iter().all(fits) && name.iter().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii())
+}
+
+/// Whether a comment names someone: by a name of two words and more and nothing else, or behind the word `by`.
+fn credits(comment: &[u8]) -> bool {
+    let mut words = comment.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let named = |word: &[u8]| word.first().is_some_and(|first| first.is_ascii_uppercase() || !first.is_ascii());
+    words.clone().any(|word| word.eq_ignore_ascii_case(b"by")) || words.clone().count() > 1 && words.all(named)
 }
 
 /// Whether a byte may stand in a domain's label: letters, digits, and bytes of letters beyond ASCII.
@@ -379,16 +531,31 @@ fn local(text: &[u8], at: usize) -> Option<usize> {
     (!value.is_empty() && !dots).then_some(start)
 }
 
-/// Whether what begins at a place is the user information of a URL, `scheme://user:password@host`.
-fn in_url(text: &[u8], start: usize) -> bool {
-    let from = start.saturating_sub(URL_REACH);
-    let Some(before) = text.get(from..start) else { return false };
+/// What the word before a place says, up to the last blank, quote or bracket.
+fn word_before(text: &[u8], start: usize) -> &[u8] {
+    let before = text.get(start.saturating_sub(URL_REACH)..start).unwrap_or_default();
     let word = before
         .iter()
         .rposition(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'"' | b'\'' | b'<' | b'(' | b','));
-    let before = word.map_or(before, |place| before.get(place + 1..).unwrap_or_default());
+    word.map_or(before, |place| before.get(place + 1..).unwrap_or_default())
+}
+
+/// Whether what begins at a place is the user information of a URL, `scheme://user:password@host`.
+fn in_url(text: &[u8], start: usize) -> bool {
+    let before = word_before(text, start);
     let Some(scheme) = before.windows(3).rposition(|bytes| bytes == b"://") else { return false };
     before.get(scheme + 3..).is_some_and(|rest| !rest.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#')))
+}
+
+/// Hosts of archives of mailing lists.
+const ARCHIVES: &[&[u8]] = &[b"://lists.", b"://lore.", b"mail-archive.com/", b"://marc.info"];
+
+/// Whether what begins at a place is a part of the path of a mailing list's archive.
+fn in_archive(text: &[u8], start: usize) -> bool {
+    text::before(text, start) == b'/' && {
+        let before = word_before(text, start);
+        ARCHIVES.iter().any(|host| memchr::memmem::find(before, host).is_some())
+    }
 }
 
 #[cfg(test)]
@@ -414,6 +581,11 @@ mod tests {
             "ivan@xn--bcher-kva.xn--p1ai",
             "A@B.CO",
             "jane.roe@example.com",
+            "develyn@corp.com",
+            "jane-devlin@corp.com",
+            "100%25off@corp.com",
+            "4155552671@txt.corp.com",
+            "j.userman@corp.com",
         ] {
             for text in [
                 format!("write to {address}."),
@@ -423,6 +595,7 @@ mod tests {
                 format!("mailto:{address}?subject=x"),
                 format!("a,{address},b"),
                 format!("https://h.com/?e={address}&x=1"),
+                format!("https://h.com/users/{address}/orders"),
                 format!("({address})"),
                 format!("邮箱{address}。"),
                 address.to_owned(),
@@ -468,6 +641,22 @@ mod tests {
             "netdev@vger.kernel.org",
             "foo@gmail.com",
             "deploy@project-1.iam.gserviceaccount.com",
+            "hadoop@ec2-52-52-41-150.us-west-2.compute.amazonaws.com",
+            "github-actions@github.com",
+            "https://lists.iana.org/hyperkitty/list/tz-announce@iana.org/thread/X",
+            "https://www.mail-archive.com/asn1@asn1.org/msg00460.html",
+            "https://lore.kernel.org/x/e8ce1146-3952-6977-1d0e-a22758e58914@intel.com/",
+            "http://a/b:c/d@foo.com/",
+            "perl5-porters@perl.org",
+            "bug-module-loaded@rt.cpan.org",
+            "dpkg@packages.debian.org",
+            "15265.9482.641338.555352@python.org",
+            "7vtzf77wjp.fsf@gitster.siamese.dyndns.org",
+            "In-Reply-To: <abc.jane.x@mail.corp.com>",
+            "7F%C2%80%C3%89@corp.net",
+            "exampleUser2@example.net",
+            "1337@example.org",
+            "User:Password@host.com:080",
         ] {
             assert_eq!(found(text), [] as [&str; 0], "{text}");
         }
@@ -480,6 +669,14 @@ mod tests {
             "  * More.\n\n -- Jan Mojžíš <j@corp.com>  Sat, 18 Jul 2026",
             "\n2021-08-10  Jane Roe  <j@corp.com>\n",
             "\n2015-11-10  23:25  Jane Q. Roe-Doe  <j@corp.com>\n",
+            "\nWed Oct  6 13:28:59 PDT 1999  Jane Roe  <j@corp.com>\n",
+            "x.\n\n  [ Jane Roe <j@corp.com> ]\n",
+            "\n           1994,1996-1998 Jane Roe (j@corp.com)\n",
+            "\n   2010 Jane Roe <j@corp.com>\n",
+            "\n   Max Doe <m@corp.com>\n\t    Jane Roe  <j@corp.com>\n",
+            "\n# Jane Q. Roe <j@corp.com> moved it",
+            "\n// Inspired by Jane Roe (j@corp.com)",
+            "\n.\\\" Modified by Jane Roe (j@corp.com)",
         ] {
             assert!(signs(text), "{text}");
         }
@@ -491,6 +688,20 @@ mod tests {
             "\n2021-08-10 <j@corp.com>",
             "\n -- <j@corp.com>",
             "2021-08-10  Jane Roe  <j@corp.com>",
+            "\nWed, 6 Oct 1999 from Jane Roe <j@corp.com>",
+            "\nWed Oct invoice=7 Jane <j@corp.com>",
+            "\n[ Jane Roe <j@corp.com> ]",
+            "\n2010 Jane Roe <j@corp.com>",
+            "\n   210 Jane Roe <j@corp.com>",
+            "\nTo: Max Doe <m@corp.com>,\n\t    Jane Roe  <j@corp.com>\n",
+            "\n\t    Jane Roe  <j@corp.com>\n",
+            "\n    Max Doe <m@corp.com>\n    Jane Roe <j@corp.com>\n",
+            "\n# Jane <j@corp.com>",
+            "\n## Jane Roe <j@corp.com>",
+            "\n# id=7, Jane Roe <j@corp.com>",
+            "\n# customer Jane Roe <j@corp.com>",
+            "\n- Jane Roe <j@corp.com>",
+            "\n* Jane Roe (j@corp.com)",
             &format!("\n -- {} <j@corp.com>", "Jane ".repeat(30)),
         ] {
             assert!(!signs(text), "{text}");

@@ -82,6 +82,8 @@ pub(super) struct Layout {
     /// Whether it is digits alone: whatever its bucket holds has its shape.
     plain: bool,
     parenthesis: bool,
+    /// Whether there are dots between its groups.
+    dotted: bool,
     body: Box<[u8]>,
     /// Bytes of the first and last group where the layout has blanks, otherwise 0.
     groups: (usize, usize),
@@ -102,7 +104,8 @@ impl Layout {
         let body: Box<[u8]> = body.as_bytes().into();
         let whole = body.iter().all(u8::is_ascii_alphanumeric);
         let plain = body.iter().all(|class| *class == b'9') && body.len() < LENGTHS - 1;
-        Layout { rule, tier: form.tier, check: form.check, whole, plain, parenthesis, body, groups }
+        let dotted = body.contains(&b'.');
+        Layout { rule, tier: form.tier, check: form.check, whole, plain, parenthesis, dotted, body, groups }
     }
 
     /// Whether the run of letters and digits at a place, and what follows it, have the layout; `Some(true)` if a letter of a
@@ -131,6 +134,16 @@ impl Layout {
         (!self.parenthesis || text::before(text, start) == b'(').then_some(lower)
     }
 
+    /// Whether it is one run without separators.
+    pub(super) fn is_run(&self) -> bool {
+        self.whole
+    }
+
+    /// Whether it is groups of four digits with blanks between them.
+    pub(super) fn in_fours(&self) -> bool {
+        self.groups == (4, 4)
+    }
+
     /// The value with this layout of which the first run of letters and digits begins at a place.
     pub(super) fn range(&self, start: usize) -> Range<usize> {
         start - usize::from(self.parenthesis)..start + self.body.len()
@@ -138,6 +151,10 @@ impl Layout {
 
     /// Whether the value in a range is no part of something longer.
     pub(super) fn alone(&self, text: &[u8], range: &Range<usize>) -> bool {
+        // A list of numbers with dots between them, `.4300.0020.0011.0002`, goes on to the left whatever stands there.
+        if text::before(text, range.start) == b'.' && self.dotted {
+            return false;
+        }
         let left = text::joined_left(text, range.start, self.groups.0);
         let right = text::joined_right(text, range.end, self.groups.1);
         if !left && !right {

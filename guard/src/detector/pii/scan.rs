@@ -9,6 +9,7 @@ use super::entity::Proof;
 use super::form::Layout;
 use super::network::{self, Reach};
 use super::phone;
+use super::surroundings;
 use super::text::{self, DIGIT, LETTER};
 use super::{Mode, PARSED, Pii, anchors};
 use crate::Tier;
@@ -164,8 +165,23 @@ impl Scan<'_> {
         if layout.alone(self.text, &range)
             && self.wanted(rule, &range, tier)
             && layout.valid(self.text, &range)
+            && !self.elsewhere(layout, rule, &range)
         {
             self.report(rule, range.start, range.end, tier);
+        }
+    }
+
+    /// Whether what is valid is a part of a table or of code. A word nearby outweighs that a card's number stands among
+    /// constants.
+    fn elsewhere(&mut self, layout: &Layout, rule: usize, range: &Range<usize>) -> bool {
+        match rule {
+            rule::PHONE => surroundings::no_telephone(self.text, range),
+            _ if layout.is_run() => {
+                surroundings::date(self.text.get(range.clone()).unwrap_or_default())
+                    || surroundings::constants(self.text, range)
+                        && !self.context.near(range.start, range.end).contains(rule)
+            }
+            _ => layout.in_fours() && surroundings::code_points(self.text, range),
         }
     }
 
@@ -173,11 +189,13 @@ impl Scan<'_> {
     fn digits(&mut self, start: usize, len: usize, next: u8) {
         if text::before(self.text, start) == b'+'
             && let Some(range) = self.pii.plans.international(self.text, start - 1)
+            && !surroundings::no_telephone(self.text, &range)
         {
             self.report(rule::PHONE, range.start, range.end, Tier::A);
         }
         if phone::begins(self.text, start, len, next)
             && let Some((range, tier)) = phone::national(self.text, start)
+            && !surroundings::no_telephone(self.text, &range)
         {
             self.report(rule::PHONE, range.start, range.end, tier);
         }
