@@ -318,7 +318,8 @@ fn is_list(local: &str, domain: &str) -> bool {
 
 /// How many percent escapes a local part has: more than one make it a part of a URL.
 fn escapes(local: &str) -> usize {
-    let escape = |bytes: &&[u8]| matches!(bytes, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    let escape =
+        |bytes: &&[u8]| matches!(bytes, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
     local.as_bytes().windows(3).filter(escape).count()
 }
 
@@ -404,14 +405,16 @@ fn heading(line: &[u8]) -> Option<&[u8]> {
         return rest.get(4..);
     }
     let years = line.trim_ascii_start();
-    let len = years.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'-' | b' ')).count();
+    let len =
+        years.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b',' | b'-' | b' ')).count();
     let century = years.starts_with(b"19") || years.starts_with(b"20");
     (century && line.first() == Some(&b' ') && len > 4).then(|| years.get(len..)).flatten()
 }
 
 const DAYS: &[&[u8]] = &[b"Mon ", b"Tue ", b"Wed ", b"Thu ", b"Fri ", b"Sat ", b"Sun "];
 const MONTHS: &[&[u8]] = &[
-    b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ", b"Dec ",
+    b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ",
+    b"Dec ",
 ];
 
 /// How a line of comment begins in source code and manual pages.
@@ -459,8 +462,10 @@ fn is_name(name: &[u8], timed: bool) -> bool {
 /// Whether a comment names someone: by a name of two words and more and nothing else, or behind the word `by`.
 fn credits(comment: &[u8]) -> bool {
     let mut words = comment.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let named = |word: &[u8]| word.first().is_some_and(|first| first.is_ascii_uppercase() || !first.is_ascii());
-    words.clone().any(|word| word.eq_ignore_ascii_case(b"by")) || words.clone().count() > 1 && words.all(named)
+    let named =
+        |word: &[u8]| word.first().is_some_and(|first| first.is_ascii_uppercase() || !first.is_ascii());
+    words.clone().any(|word| word.eq_ignore_ascii_case(b"by"))
+        || words.clone().count() > 1 && words.all(named)
 }
 
 /// Whether a byte may stand in a domain's label: letters, digits, and bytes of letters beyond ASCII.

@@ -73,9 +73,8 @@ fn beside_code_points(text: &[u8], value: &Range<usize>) -> bool {
 
 /// Whether a number stands beside one that is too long for anything but a constant, as in tests of arithmetic.
 pub(super) fn constants(text: &[u8], value: &Range<usize>) -> bool {
-    let holds = |part: &[u8]| {
-        part.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() == CONSTANT_DIGITS)
-    };
+    let holds =
+        |part: &[u8]| part.split(|byte| !byte.is_ascii_digit()).any(|digits| digits.len() == CONSTANT_DIGITS);
     holds(part(text, value.start.saturating_sub(CONSTANT_REACH)..value.start))
         || holds(part(text, value.end..(value.end + CONSTANT_REACH).min(text.len())))
 }
@@ -94,7 +93,10 @@ pub(super) fn key_of_row(text: &[u8], value: &Range<usize>) -> bool {
     }
     let key = |line: &[u8]| {
         let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        (digits > 0 && line.get(digits) == Some(&separator)).then(|| line.get(..digits)).flatten().map(<[u8]>::to_vec)
+        (digits > 0 && line.get(digits) == Some(&separator))
+            .then(|| line.get(..digits))
+            .flatten()
+            .map(<[u8]>::to_vec)
     };
     let before = part(text, value.start.saturating_sub(ROWS_REACH)..value.start.saturating_sub(1));
     let behind = part(text, value.end..(value.end + ROWS_REACH).min(text.len()));
@@ -113,7 +115,8 @@ pub(super) fn key_of_row(text: &[u8], value: &Range<usize>) -> bool {
 pub(super) fn hexadecimal(text: &[u8], start: usize) -> bool {
     let before = part(text, start.saturating_sub(FUNCTION_REACH)..start);
     let quote = before.iter().rposition(|byte| !matches!(byte, b'"' | b'\'' | b'b' | b'&' | b'`'));
-    let Some(name) = quote.and_then(|last| before.get(..=last)).and_then(|name| name.strip_suffix(b"(")) else {
+    let Some(name) = quote.and_then(|last| before.get(..=last)).and_then(|name| name.strip_suffix(b"("))
+    else {
         return false;
     };
     let name = name.strip_suffix(b"!").unwrap_or(name).to_ascii_lowercase();
@@ -148,7 +151,9 @@ const WHOLE_DIGITS: usize = 6;
 /// Whether a value is a number with a sign and decimals, `+35236450.6`.
 fn decimal(value: &[u8]) -> bool {
     let mut groups = value.strip_prefix(b"+").unwrap_or(value).split(|byte| *byte == b'.');
-    let (Some(whole), Some(decimals), None) = (groups.next(), groups.next(), groups.next()) else { return false };
+    let (Some(whole), Some(decimals), None) = (groups.next(), groups.next(), groups.next()) else {
+        return false;
+    };
     whole.len() >= WHOLE_DIGITS
         && whole.iter().chain(decimals).all(u8::is_ascii_digit)
         && decimals.len() < whole.len()
@@ -163,7 +168,8 @@ fn dotted_date(value: &[u8]) -> bool {
 /// Whether a number ends a name in a URL, `https://…#comment-515575677`.
 fn named(text: &[u8], start: usize) -> bool {
     let before = part(text, start.saturating_sub(super::email::URL_REACH)..start);
-    let blank = before.iter().rposition(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'"' | b'\'' | b'<' | b'('));
+    let blank =
+        before.iter().rposition(|byte| matches!(byte, b' ' | b'\n' | b'\t' | b'"' | b'\'' | b'<' | b'('));
     let word = blank.map_or(before, |at| before.get(at + 1..).unwrap_or_default());
     word.ends_with(b"-") && memchr::memmem::find(word, b"://").is_some()
 }
@@ -232,7 +238,10 @@ mod tests {
     fn keys_of_a_table_are_told_by_their_neighbours() {
         let key = |text: &str, value: &str| key_of_row(text.as_bytes(), &place(text, value));
         assert!(key("467012|SPINBOX\n46701332|EU Tel\n46701334|EU Tel", "46701332"));
-        assert!(key("26269303|SFR\n26269304|SFR\n", "26269304") && key("26269303|SFR\n26269304|SFR\n", "26269303"));
+        assert!(
+            key("26269303|SFR\n26269304|SFR\n", "26269304")
+                && key("26269303|SFR\n26269304|SFR\n", "26269303")
+        );
         assert!(key("1,a\n2,b\n46701332,c", "46701332"));
         assert!(key("553399979|Telemig\n55339998|Telemig\n", "55339998"));
         for (text, value) in [
@@ -279,7 +288,8 @@ mod tests {
 
     #[test]
     fn limits_and_dates() {
-        for digits in ["2147483647", "2147483648", "4294967295", "4294967296", "037777777777", "01000000000"] {
+        for digits in ["2147483647", "2147483648", "4294967295", "4294967296", "037777777777", "01000000000"]
+        {
             assert!(limit(digits.as_bytes()), "{digits}");
         }
         for digits in ["2147483649", "4155552671", "0377777772", "0171777777"] {

@@ -59,7 +59,7 @@ pub(super) fn pem_open(value: &[u8]) -> bool {
 }
 
 fn is_dummy_body(body: &[u8]) -> bool {
-    memchr::memmem::find(body, b"...").is_some() || memchr::memmem::find(body, b"xxxxxxxx").is_some()
+    [&b"..."[..], b"xxxxxxxx", b"EXAMPLE"].iter().any(|mark| memchr::memmem::find(body, mark).is_some())
 }
 
 /// Base64 of an armoured private key.

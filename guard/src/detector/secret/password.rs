@@ -150,11 +150,27 @@ fn is_reference(value: &[u8]) -> bool {
     starts || calls || path || value.ends_with(b"}") || value.ends_with(b"%") || value.ends_with(b"...")
 }
 
-/// Whether documentation would write this instead of a password.
+/// Whether documentation would write this instead of a password; it may have percent escapes.
 fn is_common(value: &[u8]) -> bool {
+    let is_listed = |value: &[u8]| COMMON.binary_search(&plain(value).as_str()).is_ok();
     is_reference(value)
         || placeholder::is_placeholder(value)
-        || COMMON.binary_search(&plain(value).as_str()).is_ok()
+        || is_listed(value)
+        || is_listed(&unescaped(value))
+}
+
+/// A host and a port, `www.host.org:8080`.
+fn is_host(value: &[u8]) -> bool {
+    let Some((host, port)) = memchr::memchr(b':', value).map(|at| (&value[..at], &value[at + 1..])) else {
+        return false;
+    };
+    let label = |label: &[u8]| {
+        !label.is_empty() && label.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-')
+    };
+    !port.is_empty()
+        && port.iter().all(u8::is_ascii_digit)
+        && host.contains(&b'.')
+        && host.split(|byte| *byte == b'.').all(label)
 }
 
 struct Kinds {
@@ -194,7 +210,14 @@ pub(super) fn database_password(value: &[u8]) -> bool {
 
 /// A password after nothing but a word for one: three kinds of characters and eight bytes, or a random string.
 pub(super) fn strict_password(value: &[u8]) -> bool {
-    if value.len() < 8 || is_common(value) || placeholder::is_test_word(value) || is_number(value) {
+    let is_user = memchr::memmem::find(&value.to_ascii_lowercase(), b"user").is_some();
+    if value.len() < 8
+        || is_common(value)
+        || placeholder::is_test_word(value)
+        || is_user
+        || is_number(value)
+        || is_host(value)
+    {
         return false;
     }
     let Kinds { digit, lower, upper, sign } = kinds(value);
@@ -282,12 +305,19 @@ mod tests {
             "postgres",
             "getPassword()",
             "pass",
+            "pass%5B%7F",
         ] {
             assert!(!password(value.as_bytes()), "{value}");
             assert!(!strict_password(value.as_bytes()), "{value}");
         }
         for value in ["kT9$wq-Zr2!x", "Vb7sXnR4yKdH"] {
             assert!(password(value.as_bytes()), "{value}");
+            assert!(strict_password(value.as_bytes()), "{value}");
+        }
+        for value in ["www.host.org:8080", "User+1:a+b", "www.python.org:080"] {
+            assert!(!strict_password(value.as_bytes()), "{value}");
+        }
+        for value in ["www.h9St.org:8080", "kT9.wq-Zr2:8080", "wq.zr.kd9:80a", "kT9%24wq-Zr2"] {
             assert!(strict_password(value.as_bytes()), "{value}");
         }
         assert!(password(b"b3rgamot"));

@@ -77,6 +77,16 @@ const WORDS: &[&[u8]] = &[
     b"baadf00d",
     b"0123456789",
     b"1234567890",
+    b"12345678",
+    b"...",
+    b"a1b2c3d4",
+    b"b1c2d3e4",
+    b"1234-5678",
+    b"1a2b3c4d",
+    b"abcd1234",
+    b"abcd-1234",
+    b"1234abcd",
+    b"1234-abcd",
     b"abcdefgh",
     b"ghijkl",
     b"config.",
@@ -133,7 +143,6 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
     holds(&lower, WORDS)
         || is_digest(&lower)
         || is_published(value)
-        || lower.ends_with(b"...")
         || is_run(&lower)
         || is_counting(&lower)
         || is_periodic(&lower)
@@ -145,7 +154,8 @@ fn is_digest(value: &[u8]) -> bool {
         && value.iter().take(8).any(|byte| matches!(byte, b'=' | b'-' | b':'))
 }
 
-/// Values that specifications print as examples, and whole libraries repeat (RFC 6749, RFC 6750, RFC 7617).
+/// Values that specifications and manuals print as examples, and whole libraries repeat (RFC 6749, RFC 6750, RFC 7009, RFC
+/// 7617; systemd.netdev).
 const PUBLISHED: &[&[u8]] = &[
     b"gX1fBat3bV",
     b"7Fjfp0ZBr1KtDRbnfVdmIw",
@@ -157,6 +167,8 @@ const PUBLISHED: &[&[u8]] = &[
     b"n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg",
     b"h480djs93hd8",
     b"137131200",
+    b"45ghiukldjahdnhzdauz",
+    b"EEGlnEPYJV//kbvvIqxKkQwOiS+UENyPncC4bF46ong=",
 ];
 
 fn is_published(value: &[u8]) -> bool {
@@ -211,6 +223,10 @@ mod tests {
             "************",
             "sk-....abcd",
             "00000000-0000-0000-0000-000000000000",
+            "st-b1c2d3e4f5g6a",
+            "us-west-2_abcd_1234-5678",
+            "AbCdE12345...long.string...54321EdCbA",
+            "abcd1234-abcd-1234-a123-ab1234a1b234",
         ] {
             assert!(is_placeholder(value.as_bytes()), "{value}");
         }

@@ -1,5 +1,6 @@
 //! Whether a value looks drawn at random, rather than written by a person.
 
+use super::base64::decode;
 use super::placeholder;
 
 /// Longest prefix of a value that is looked at, in bytes: longer values are judged by it.
@@ -133,6 +134,7 @@ pub(super) fn opaque_strict(value: &[u8]) -> bool {
         || placeholder::is_test_word(value)
         || is_number(value)
         || is_name(value)
+        || is_encoded_text(value)
     {
         return false;
     }
@@ -174,6 +176,16 @@ fn is_name(value: &[u8]) -> bool {
         || memchr::memmem::find(value, b"::").is_some()
         || memchr::memmem::find(value, b"//").is_some_and(|at| at > 0 && value[at - 1] == b':')
         || value.len() < MIN_HEXADECIMAL_SECRET && value.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Fewest bytes of text that Base64 of text holds.
+const MIN_ENCODED_TEXT: usize = 8;
+
+/// Base64 of words in small letters, or of a JSON object that is a placeholder: made to look like a token by tests.
+fn is_encoded_text(value: &[u8]) -> bool {
+    let Some(text) = decode(value).filter(|text| text.len() >= MIN_ENCODED_TEXT) else { return false };
+    let is_words = text.iter().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b' ' | b'-' | b'_'));
+    is_words || text.starts_with(b"{\"") && placeholder::is_placeholder(&text)
 }
 
 /// Letters that read like no words, where a shape allows letters only.
@@ -247,6 +259,17 @@ mod tests {
         }
         for key in ["kq3vx8_zj1wd0f_hp7", "ABCX12_QZKV34_TR", "PKCS12_saFEBxQ3"] {
             assert!(opaque_strict(key.as_bytes()), "{key}");
+        }
+    }
+
+    #[test]
+    fn encoded_words_are_no_tokens() {
+        // "inner-list-parameters" and {"oid":"12345678-9abc-def0"}, then the same with a digit and without the counting.
+        for text in ["aW5uZXItbGlzdC1wYXJhbWV0ZXJz", "eyJvaWQiOiIxMjM0NTY3OC05YWJjLWRlZjAifQ=="] {
+            assert!(opaque(text.as_bytes()) && !opaque_strict(text.as_bytes()), "{text}");
+        }
+        for text in ["aW5uZXItbGlzdC1wYXJhNzV0ZXJz", "eyJvaWQiOiI3M2MxOTAyZi1iZTQxLTk4ZjAifQ=="] {
+            assert!(opaque_strict(text.as_bytes()), "{text}");
         }
     }
 
