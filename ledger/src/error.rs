@@ -3,6 +3,7 @@
 use crate::db::Error as DatabaseError;
 use crate::directory::{EntryKind, EntryState, InvalidEntry};
 use crate::key::InvalidKey;
+use crate::limits::LimitKind;
 use std::path::{Path, PathBuf};
 
 /// A failure of the store.
@@ -122,6 +123,38 @@ pub enum LedgerError {
     /// An entry of the directory cannot be as asked.
     #[error(transparent)]
     InvalidEntry(#[from] InvalidEntry),
+    /// The store has no such budget or rate limit.
+    #[error("the store has no {} `{name}`; those of a configuration file are changed there", kind.noun())]
+    LimitNotFound {
+        /// What was looked for.
+        kind: LimitKind,
+        /// Its name.
+        name: String,
+    },
+    /// A budget or rate limit is not in the version that a change was meant for.
+    #[error("the {} `{name}` {}", kind.noun(), version.map_or("is not there".to_owned(), |version| format!("is in version {version}")))]
+    LimitChanged {
+        /// What was to be changed.
+        kind: LimitKind,
+        /// Its name.
+        name: String,
+        /// The version it is in, if it is there.
+        version: Option<u64>,
+    },
+    /// A store holds so many and no more.
+    #[error("the store holds {limit} {}s already; `per` gives each team or user a counter of its own", kind.noun())]
+    TooManyLimits {
+        /// Of what.
+        kind: LimitKind,
+        /// Most that it holds.
+        limit: usize,
+    },
+    /// A document that is longer than one may be.
+    #[error("a budget or rate limit is at most {limit} bytes long")]
+    LimitTooLong {
+        /// In bytes.
+        limit: usize,
+    },
     /// No entry of the directory has this id.
     #[error("no {} has the id `{id}`; `narrows {} list` shows all", kind.noun(), kind.plural())]
     EntryNotFound {

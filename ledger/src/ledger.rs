@@ -9,6 +9,7 @@ use crate::directory::{Entry, EntryChange, EntryFilter, EntryKind, EntryPage, Ne
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::keystore::{KeyStore, Refresher};
+use crate::limits::{Expected, LimitKind, StoredLimit};
 use crate::objects::Objects;
 use crate::once::Begun;
 use crate::options::LedgerOptions;
@@ -252,6 +253,59 @@ impl Ledger {
     /// Whether they may.
     pub fn requires_known_owners(&self) -> bool {
         self.keys.owners_known()
+    }
+
+    /// Counts changes of keys, tokens, the directory, budgets and rate limits, by whatever process. One atomic read; what
+    /// other processes change shows within `LedgerOptions::key_poll`.
+    pub fn changes(&self) -> i64 {
+        self.keys.ring().version
+    }
+
+    /// The budgets and rate limits that are in the store, by kind and name.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn limits(&self) -> Result<Vec<StoredLimit>, LedgerError> {
+        self.keys.limits()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`LedgerError::LimitNotFound`], or a failure of the store.
+    pub fn limit(&self, kind: LimitKind, name: &str) -> Result<StoredLimit, LedgerError> {
+        self.keys.limit(kind, name)
+    }
+
+    /// Writes a budget or a rate limit. One that says the same already is left as it is. `actor` says who did it, in the trail
+    /// of changes.
+    ///
+    /// # Errors
+    /// [`LedgerError::LimitChanged`] when it is not in the version `expected`; [`LedgerError::TooManyLimits`] and
+    /// [`LedgerError::LimitTooLong`]; a failure of the store.
+    pub fn put_limit(
+        &self,
+        kind: LimitKind,
+        name: &str,
+        document: &str,
+        expected: Expected,
+        actor: &str,
+    ) -> Result<StoredLimit, LedgerError> {
+        self.keys.put_limit(kind, name, document, expected, actor)
+    }
+
+    /// Deletes a budget or a rate limit, and gives what it was.
+    ///
+    /// # Errors
+    /// [`LedgerError::LimitNotFound`], [`LedgerError::LimitChanged`], or a failure of the store.
+    pub fn delete_limit(
+        &self,
+        kind: LimitKind,
+        name: &str,
+        expected: Expected,
+        actor: &str,
+    ) -> Result<StoredLimit, LedgerError> {
+        self.keys.delete_limit(kind, name, expected, actor)
     }
 
     /// Adds an entry to the directory. `actor` says who did it, in the trail of changes.

@@ -41,6 +41,7 @@ mod credentials;
 mod declared;
 mod entries;
 mod keystore;
+pub mod limits;
 mod once;
 mod writer;
 
@@ -76,6 +77,7 @@ pub use inspection::{Detail, FINDINGS_MAX, Finding, Inspection, Inspections, RUL
 pub use json::{read_time, time};
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
 pub use ledger::{Ledger, LedgerStats};
+pub use limits::{Expected, LIMIT_DOCUMENT_BYTES_MAX, LimitKind, STORED_LIMITS_MAX, StoredLimit};
 pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scope};
 pub use once::{Begun, ONCE_LIFETIME, ONCE_MAX};
 pub use options::{JsonLines, LedgerOptions};

@@ -10,6 +10,7 @@ pub use search::{Decided, Search};
 use crate::audit::{AUDIT_PAGE_LIMIT, AuditFilter, AuditPage};
 use crate::db::Connection;
 use crate::error::LedgerError;
+use crate::limits::StoredLimit;
 use crate::options::BUSY_TIMEOUT;
 use crate::record::Record;
 use crate::rollup::Sums;
@@ -292,6 +293,17 @@ impl Reader {
             return Ok(());
         }
         Ok(store::spending::read(&self.connection, from_us, take)?)
+    }
+
+    /// The budgets and rate limits that are in the store. None for a store whose schema is older than that.
+    ///
+    /// # Errors
+    /// A failure of the store.
+    pub fn limits(&self) -> Result<Vec<StoredLimit>, LedgerError> {
+        if self.version < store::migrate::WITH_LIMITS {
+            return Ok(Vec::new());
+        }
+        Ok(store::limits::list(&self.connection)?)
     }
 
     /// The trail of administration, the newest first; `before` is the `next` of the page before. Empty for a store

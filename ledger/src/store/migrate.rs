@@ -16,10 +16,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0007_spending.sql"),
     include_str!("0008_directory.sql"),
     include_str!("0009_reports.sql"),
+    include_str!("0010_limits.sql"),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 9;
+pub(crate) const LATEST: u32 = 10;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.
@@ -30,6 +31,8 @@ pub(crate) const WITH_ALERTS: u32 = 6;
 pub(crate) const WITH_SPENDING: u32 = 7;
 /// The first schema that holds the directory, sums by class, and indices for searching.
 pub(crate) const WITH_REPORTS: u32 = 9;
+/// The first schema that holds budgets and rate limits.
+pub(crate) const WITH_LIMITS: u32 = 10;
 
 /// The schema version of the file; 0 when it is empty.
 pub(crate) fn version(connection: &Connection) -> db::Result<u32> {

@@ -7,6 +7,7 @@ pub(crate) mod classes;
 pub(crate) mod decisions;
 pub(crate) mod directory;
 pub(crate) mod keys;
+pub(crate) mod limits;
 pub(crate) mod migrate;
 pub(crate) mod objects;
 pub(crate) mod records;
