@@ -2,13 +2,13 @@
 //! they have a name, a version and whoever wrote them.
 
 use crate::audit::AuditEntry;
+use crate::db::Connection;
 use crate::error::LedgerError;
 use crate::keystore::{KeyStore, leave};
 use crate::store::limits;
-use rusqlite::Connection;
 
-/// Most budgets, and most rate limits, that a store holds beside those of a file.
-pub const STORED_LIMITS_MAX: usize = 1_024;
+/// Most budgets, and most rate limits, that a store holds beside those of a file: a request looks at each of them.
+pub const STORED_LIMITS_MAX: usize = 256;
 /// Longest document of one, in bytes.
 pub const LIMIT_DOCUMENT_BYTES_MAX: usize = 16 * 1024;
 

@@ -18,6 +18,8 @@ pub(crate) enum Trigger {
     Api,
     /// A credential that comes from elsewhere has changed.
     Credentials,
+    /// Budgets or rate limits of the store have changed.
+    Limits,
 }
 
 impl Trigger {
@@ -28,6 +30,7 @@ impl Trigger {
             Trigger::Signal => "signal",
             Trigger::Api => "api",
             Trigger::Credentials => "credentials",
+            Trigger::Limits => "limits",
         }
     }
 }

@@ -183,6 +183,7 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
     credentials
         .fill(&mut settings, None, &ledger, true)
         .map_err(|missing| credentials::describe(&missing))?;
+    reload::limits::fill(&mut settings, &ledger).map_err(|missed| Problems::new(missed.problems()))?;
     if let Some(loaded) = &mut loaded {
         loaded.settings = settings.clone();
     }

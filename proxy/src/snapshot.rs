@@ -248,7 +248,7 @@ impl Snapshot {
             entry.providers.iter().map(|name| (Arc::clone(name), Arc::clone(&entry.caller)))
         });
         Ok(Snapshot {
-            hash: settings.snapshot,
+            hash: settings.snapshot ^ settings.stored_limits.hash,
             alerts: Arc::new(Plan::new(&settings.alerts)?),
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),

@@ -1,28 +1,23 @@
 //! Budgets and rate limits in the store.
 
+use crate::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 use crate::limits::{LimitKind, StoredLimit};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 const COLUMNS: &str = "kind, name, document, version, created_at_us, updated_at_us, updated_by";
 
 /// All of them, by kind and name.
-pub(crate) fn list(connection: &Connection) -> rusqlite::Result<Vec<StoredLimit>> {
+pub(crate) fn list(connection: &Connection) -> db::Result<Vec<StoredLimit>> {
     let sql = format!("SELECT {COLUMNS} FROM limits ORDER BY kind, name");
     connection.prepare_cached(&sql)?.query_map([], limit_of)?.collect()
 }
 
-pub(crate) fn get(
-    connection: &Connection,
-    kind: LimitKind,
-    name: &str,
-) -> rusqlite::Result<Option<StoredLimit>> {
+pub(crate) fn get(connection: &Connection, kind: LimitKind, name: &str) -> db::Result<Option<StoredLimit>> {
     let sql = format!("SELECT {COLUMNS} FROM limits WHERE kind = ?1 AND name = ?2");
     connection.prepare_cached(&sql)?.query_row(params![kind.as_str(), name], limit_of).optional()
 }
 
 /// How many of a kind there are.
-pub(crate) fn count(connection: &Connection, kind: LimitKind) -> rusqlite::Result<usize> {
+pub(crate) fn count(connection: &Connection, kind: LimitKind) -> db::Result<usize> {
     connection
         .prepare_cached("SELECT count(*) FROM limits WHERE kind = ?1")?
         .query_row([kind.as_str()], |row| row.get::<_, i64>(0))
@@ -30,7 +25,7 @@ pub(crate) fn count(connection: &Connection, kind: LimitKind) -> rusqlite::Resul
 }
 
 /// Writes one, in the place of an earlier version if there is one.
-pub(crate) fn put(transaction: &Transaction<'_>, limit: &StoredLimit) -> rusqlite::Result<()> {
+pub(crate) fn put(transaction: &Transaction<'_>, limit: &StoredLimit) -> db::Result<()> {
     transaction
         .prepare_cached(
             "INSERT INTO limits (kind, name, document, version, created_at_us, updated_at_us, updated_by)
@@ -50,18 +45,17 @@ pub(crate) fn put(transaction: &Transaction<'_>, limit: &StoredLimit) -> rusqlit
         .map(drop)
 }
 
-pub(crate) fn delete(transaction: &Transaction<'_>, kind: LimitKind, name: &str) -> rusqlite::Result<()> {
+pub(crate) fn delete(transaction: &Transaction<'_>, kind: LimitKind, name: &str) -> db::Result<()> {
     transaction
         .prepare_cached("DELETE FROM limits WHERE kind = ?1 AND name = ?2")?
         .execute(params![kind.as_str(), name])
         .map(drop)
 }
 
-fn limit_of(row: &Row<'_>) -> rusqlite::Result<StoredLimit> {
+fn limit_of(row: &Row<'_>) -> db::Result<StoredLimit> {
     let word: String = row.get(0)?;
-    let kind = LimitKind::from_word(&word).ok_or_else(|| {
-        rusqlite::Error::FromSqlConversionFailure(0, Type::Text, format!("no kind of limit: {word}").into())
-    })?;
+    let kind = LimitKind::from_word(&word)
+        .ok_or_else(|| db::Error::conversion(0, format!("an unknown kind of limit, `{word}`")))?;
     Ok(StoredLimit {
         kind,
         name: row.get(1)?,

@@ -226,7 +226,7 @@ fn answer(status: StatusCode, entry: &Entry) -> Response {
 }
 
 /// The version that a change is meant for: that of `if-match` (RFC 9110 §13.1.1), where `*` is any.
-fn seen(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+pub(super) fn seen(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let mut tags = headers.get_all(header::IF_MATCH).iter();
     let Some(tag) = tags.next() else { return Ok(None) };
     let tag = tag.to_str().unwrap_or_default().trim();

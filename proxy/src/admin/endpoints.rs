@@ -3,9 +3,10 @@
 
 use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
 use super::directory::{self, Organizations, Projects, ServiceAccounts, Teams, Users};
+use super::stored_limits::{Budgets, RateLimits};
 use super::{
     Context, alerts, audit, bulk, config, coverage, exchanges, keys, limits, openapi, prices, reports,
-    status, targets, tokens,
+    status, stored_limits, targets, tokens,
 };
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
@@ -108,7 +109,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/config" LOOK_AT_ALL config::show,
     post "/config/reload" CHANGE_ALL config::reload,
     get "/budgets" LOOK_AT_ALL limits::budgets,
+    get "/budgets/{name}" LOOK_AT_ALL stored_limits::show::<Budgets>,
+    put "/budgets/{name}" CHANGE_ALL stored_limits::put::<Budgets>,
+    delete "/budgets/{name}" CHANGE_ALL stored_limits::delete::<Budgets>,
     get "/limits" LOOK_AT_ALL limits::rate_limits,
+    get "/limits/{name}" LOOK_AT_ALL stored_limits::show::<RateLimits>,
+    put "/limits/{name}" CHANGE_ALL stored_limits::put::<RateLimits>,
+    delete "/limits/{name}" CHANGE_ALL stored_limits::delete::<RateLimits>,
     get "/prices" LOOK_AT_ALL prices::prices,
     get "/targets" LOOK_AT_ALL targets::list,
     get "/targets/{id}" LOOK_AT_ALL targets::show,

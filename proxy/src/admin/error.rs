@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use narrows_ledger::{AdminFault, EntryKind, LedgerError};
+use narrows_ledger::{AdminFault, EntryKind, LedgerError, LimitKind};
 use serde_json::json;
 
 /// A refusal.
@@ -83,6 +83,15 @@ impl From<LedgerError> for ApiError {
             LedgerError::EntryDeleted { .. } => (StatusCode::CONFLICT, "entry_deleted"),
             LedgerError::EntryInUse { .. } => (StatusCode::CONFLICT, "entry_in_use"),
             LedgerError::EntryChanged { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+            LedgerError::LimitNotFound { kind: LimitKind::Budget, .. } => {
+                (StatusCode::NOT_FOUND, "budget_not_found")
+            }
+            LedgerError::LimitNotFound { kind: LimitKind::RateLimit, .. } => {
+                (StatusCode::NOT_FOUND, "rate_limit_not_found")
+            }
+            LedgerError::LimitChanged { .. } => (StatusCode::PRECONDITION_FAILED, "version_mismatch"),
+            LedgerError::LimitTooLong { .. } => (StatusCode::BAD_REQUEST, "too_long"),
+            LedgerError::TooManyLimits { .. } => (StatusCode::CONFLICT, "too_many_limits"),
             LedgerError::TooManyOnce { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_idempotency_keys"),
             LedgerError::TooManyMembers { .. } => (StatusCode::BAD_REQUEST, "too_many_members"),
             LedgerError::OwnerUnknown { .. } => (StatusCode::BAD_REQUEST, "owner_unknown"),

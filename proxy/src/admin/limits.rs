@@ -1,11 +1,12 @@
 //! Budgets and rate limits, and how their counters stand.
 
 use super::Context;
+use crate::config::limits::stored::is_in_file;
 use crate::config::limits::{BudgetRule, RateRule, Unit};
 use crate::limits::{Line, LineKind, Rule, window};
 use axum::Json;
 use axum::extract::State;
-use narrows_ledger::time;
+use narrows_ledger::{LimitKind, time};
 use narrows_meter::Window;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -17,13 +18,12 @@ const COUNTERS_MAX: usize = 1_000;
 pub(super) async fn budgets(State(context): State<Arc<Context>>) -> Json<Value> {
     let snapshot = context.gateway.snapshot();
     let lines = context.gateway.limits.lines("budget");
+    let in_file = in_file(&context);
     let budgets: Vec<Value> = snapshot
         .rules
         .iter()
-        .filter_map(|rule| match &**rule {
-            Rule::Budget(budget) => Some(budget_view(budget, &of(&lines, rule))),
-            Rule::Rate(_) => None,
-        })
+        .filter(|rule| matches!(***rule, Rule::Budget(_)))
+        .map(|rule| view(&in_file, rule, &lines))
         .collect();
     Json(json!({"budgets": budgets}))
 }
@@ -31,15 +31,45 @@ pub(super) async fn budgets(State(context): State<Arc<Context>>) -> Json<Value> 
 pub(super) async fn rate_limits(State(context): State<Arc<Context>>) -> Json<Value> {
     let snapshot = context.gateway.snapshot();
     let lines = context.gateway.limits.lines("rate_limit");
+    let in_file = in_file(&context);
     let limits: Vec<Value> = snapshot
         .rules
         .iter()
-        .filter_map(|rule| match &**rule {
-            Rule::Rate(limit) => Some(rate_view(limit, &of(&lines, rule))),
-            Rule::Budget(_) => None,
-        })
+        .filter(|rule| matches!(***rule, Rule::Rate(_)))
+        .map(|rule| view(&in_file, rule, &lines))
         .collect();
     Json(json!({"rate_limits": limits}))
+}
+
+/// One of them, as the lists show it.
+pub(super) fn one(context: &Context, kind: LimitKind, name: &str) -> Option<Value> {
+    let snapshot = context.gateway.snapshot();
+    let rule = snapshot.rules.find(kind.as_str(), name)?;
+    let lines = context.gateway.limits.lines(kind.as_str());
+    Some(view(&in_file(context), rule, &lines))
+}
+
+fn view(in_file: &impl Fn(&Rule) -> bool, rule: &Rule, lines: &[Line]) -> Value {
+    let mut view = match rule {
+        Rule::Budget(budget) => budget_view(budget, &of(lines, rule)),
+        Rule::Rate(limit) => rate_view(limit, &of(lines, rule)),
+    };
+    view["source"] = json!(if in_file(rule) { "file" } else { "store" });
+    view
+}
+
+/// Tells rules of the configuration's file from those of the store.
+fn in_file(context: &Context) -> impl Fn(&Rule) -> bool {
+    let running = context.gateway.configuration.running();
+    move |rule| {
+        running.as_ref().is_none_or(|running| {
+            let kind = match rule {
+                Rule::Budget(_) => LimitKind::Budget,
+                Rule::Rate(_) => LimitKind::RateLimit,
+            };
+            is_in_file(&running.settings, kind, rule.name())
+        })
+    }
 }
 
 /// The counters of a rule.

@@ -25,6 +25,7 @@ mod openapi;
 mod prices;
 mod reports;
 mod status;
+mod stored_limits;
 mod targets;
 mod tokens;
 

@@ -391,15 +391,44 @@ pub(crate) struct TargetsArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  narrows budgets\n  narrows budgets --json --admin https://gateway.example:9465"
+    after_help = "Examples:\n  narrows budgets\n  narrows budgets --json --admin https://gateway.example:9465\n  \
+                  narrows budgets set each-team '{\"usd\": 500, \"window\": \"month\", \"per\": \"team\"}'\n  \
+                  narrows budgets set each-key '{\"requests\": 60, \"per\": \"key\"}' --rate-limit\n  \
+                  narrows budgets delete each-team"
 )]
 pub(crate) struct BudgetsArguments {
     /// The gateway.
     #[command(flatten)]
     pub(crate) remote: RemoteArguments,
     /// Print JSON, one object per line.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Option<BudgetsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BudgetsCommand {
+    /// List them; this is what happens without a command.
+    List,
+    /// Make a budget of the gateway's store, or change it. What it has spent stays.
+    Set {
+        /// Its name.
+        name: String,
+        /// What the configuration's file would say of it, as JSON.
+        document: String,
+        /// A rate limit, and not a budget.
+        #[arg(long)]
+        rate_limit: bool,
+    },
+    /// Delete a budget of the gateway's store.
+    Delete {
+        /// Its name.
+        name: String,
+        /// A rate limit, and not a budget.
+        #[arg(long)]
+        rate_limit: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,21 +1,60 @@
 //! `narrows budgets`: budgets and rate limits of a running gateway, and how much of them is used.
 
-use super::args::BudgetsArguments;
+use super::args::{BudgetsArguments, BudgetsCommand};
 use super::remote::Remote;
 use super::table::{self, ABSENT, number};
 use super::{Console, Outcome};
 use crate::config::limits::usd;
-use anyhow::Result;
+use crate::fetch::encode;
+use anyhow::{Context, Result};
 use serde_json::Value as Json;
 
-/// Lists them.
+/// Lists them, or changes one of the store.
 pub(crate) fn budgets(arguments: &BudgetsArguments, console: &mut Console<'_>) -> Result<Outcome> {
     let remote = Remote::running(&arguments.remote)?;
+    match &arguments.command {
+        None | Some(BudgetsCommand::List) => list(&remote, arguments.json, console),
+        Some(BudgetsCommand::Set { name, document, rate_limit }) => {
+            let document: Json = serde_json::from_str(document).context(
+                "the document is JSON, as {\"usd\": 500, \"window\": \"month\", \"per\": \"team\"}",
+            )?;
+            let now: Json = remote.put(&path(name, *rate_limit), &document)?;
+            changed(&now, "in force", arguments.json, console)
+        }
+        Some(BudgetsCommand::Delete { name, rate_limit }) => {
+            let gone: Json = remote.delete(&path(name, *rate_limit))?;
+            changed(&gone, "deleted", arguments.json, console)
+        }
+    }
+}
+
+/// A name is part of a path; one that would not be is refused by the gateway, and never another path.
+fn path(name: &str, rate_limit: bool) -> String {
+    let list = if rate_limit { "limits" } else { "budgets" };
+    format!("/{list}/{}", encode(name))
+}
+
+fn changed(view: &Json, verb: &str, json: bool, console: &mut Console<'_>) -> Result<Outcome> {
+    if json {
+        writeln!(console.out, "{view}")?;
+    } else {
+        writeln!(
+            console.out,
+            "{} (version {}) {verb}: {}",
+            text(&view["name"]),
+            view["version"],
+            view["document"]
+        )?;
+    }
+    Ok(Outcome::Fine)
+}
+
+fn list(remote: &Remote, json: bool, console: &mut Console<'_>) -> Result<Outcome> {
     let budgets = remote.get::<Json>("/budgets")?;
     let limits = remote.get::<Json>("/limits")?;
-    let list = |answer: &Json, name: &str| answer[name].as_array().cloned().unwrap_or_default();
-    let (budgets, limits) = (list(&budgets, "budgets"), list(&limits, "rate_limits"));
-    if arguments.json {
+    let all = |answer: &Json, name: &str| answer[name].as_array().cloned().unwrap_or_default();
+    let (budgets, limits) = (all(&budgets, "budgets"), all(&limits, "rate_limits"));
+    if json {
         for one in budgets.iter().chain(&limits) {
             writeln!(console.out, "{one}")?;
         }

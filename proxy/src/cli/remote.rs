@@ -82,6 +82,11 @@ impl Remote {
         self.call(Method::PATCH, path, Some(body))
     }
 
+    /// Puts `body` at `path`.
+    pub(crate) fn put<T: DeserializeOwned>(&self, path: &str, body: &Json) -> Result<T> {
+        self.call(Method::PUT, path, Some(body))
+    }
+
     /// Deletes what is at `path`.
     pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         self.call(Method::DELETE, path, None)

@@ -3,7 +3,8 @@
 use super::args::{StoreArguments, VerifyArguments};
 use super::table::{self, number};
 use super::{Console, Outcome, health, store};
-use crate::config;
+use crate::config::limits::StoredLimits;
+use crate::config::{self, Problems};
 use crate::exchange::charged;
 use crate::limits::{Rule, Rules};
 use anyhow::{Context, Result, anyhow, bail};
@@ -78,7 +79,7 @@ pub(crate) fn verify(
     }
     let reader = store::reader(&store::locate(from)?)?;
     let mut checks = vec![sums(&reader)?];
-    match configuration(from)? {
+    match configuration(from, &reader)? {
         Some(rules) => checks.extend(budgets(&reader, &rules)?),
         None => checks.push(Check {
             name: "budgets".to_owned(),
@@ -165,15 +166,17 @@ fn figures(sums: &Sums) -> [(&'static str, u64); 6] {
 }
 
 /// The budgets of the configuration, if one is named or stands here.
-fn configuration(from: &StoreArguments) -> Result<Option<Rules>> {
+fn configuration(from: &StoreArguments, reader: &Reader) -> Result<Option<Rules>> {
     let default = Path::new("narrows.yaml");
     let file = match (&from.config, &from.store) {
         (Some(file), _) => file.as_path(),
         (None, None) => default,
         (None, Some(_)) => return Ok(None),
     };
-    let loaded = config::load(file).map_err(|problems| anyhow!("{problems}"))?;
-    Ok(Some(Rules::new(&loaded.settings)))
+    let mut settings = config::load(file).map_err(|problems| anyhow!("{problems}"))?.settings;
+    settings.stored_limits = StoredLimits::read(&settings, &reader.limits()?)
+        .map_err(|problems| anyhow!("{}", Problems::new(problems)))?;
+    Ok(Some(Rules::new(&settings)))
 }
 
 /// What one budget ought to have been charged at least, and whether that is all of it.

@@ -1,6 +1,7 @@
 //! Budgets and rate limits: what may be spent, and how fast.
 
 mod forms;
+pub(crate) mod stored;
 
 use super::document::Document;
 use super::forms::{Count, Map};
@@ -16,6 +17,7 @@ use narrows_policy::Dimension;
 use narrows_policy::names::Names;
 use std::sync::Arc;
 use std::time::Duration;
+pub use stored::StoredLimits;
 
 /// Most budgets, and most rate limits.
 const RULES_MAX: usize = 256;

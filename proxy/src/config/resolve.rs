@@ -7,6 +7,7 @@ use super::files;
 use super::form::Reader;
 use super::forms::folder;
 use super::kinds;
+use super::limits::StoredLimits;
 use super::network::Network;
 use super::path::Path;
 use super::settings::{Egress, Http2, JsonRecords, NoProxy, Provider, Settings, Streams, Timeouts, TlsFiles};
@@ -70,6 +71,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         anonymous,
         budgets,
         rate_limits,
+        stored_limits: StoredLimits::default(),
         prices,
         guard: document.guard.clone(),
         detection,

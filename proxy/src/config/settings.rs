@@ -6,7 +6,7 @@ use super::credential::ApiKey;
 pub use super::egress::{NoProxy, ProxyUrl};
 use super::forms::{Count, Grace, Size, Switch};
 pub use super::guard::{Detection, External, Guard, Policies};
-pub use super::limits::{BudgetRule, RateRule};
+pub use super::limits::{BudgetRule, RateRule, StoredLimits};
 use super::macros::{settings, words};
 use super::network::Network;
 use super::paths::PathRule;
@@ -81,6 +81,8 @@ pub struct Settings {
     pub budgets: Vec<BudgetRule>,
     /// How fast, in the order of the file.
     pub rate_limits: Vec<RateRule>,
+    /// Those of the store; none until a gateway fills them in.
+    pub stored_limits: StoredLimits,
     /// What models cost.
     pub prices: PriceSettings,
     /// Our own detectors: what is written about them.

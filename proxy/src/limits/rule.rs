@@ -198,8 +198,9 @@ pub(crate) struct Rules {
 impl Rules {
     /// Those of `settings`.
     pub(crate) fn new(settings: &Settings) -> Rules {
-        let budgets = settings.budgets.iter().cloned().map(Rule::Budget);
-        let rates = settings.rate_limits.iter().cloned().map(Rule::Rate);
+        let stored = &settings.stored_limits;
+        let budgets = settings.budgets.iter().chain(&stored.budgets).cloned().map(Rule::Budget);
+        let rates = settings.rate_limits.iter().chain(&stored.rate_limits).cloned().map(Rule::Rate);
         // Rates first: they refuse what comes too fast before budgets are asked.
         Rules { all: rates.chain(budgets).map(Arc::new).collect() }
     }

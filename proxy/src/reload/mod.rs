@@ -2,6 +2,7 @@
 //! snapshot they began with; what cannot be taken changes nothing and is told everywhere.
 
 mod keys;
+pub(crate) mod limits;
 mod watch;
 
 pub(crate) use keys::reconcile;
@@ -52,7 +53,10 @@ pub(crate) fn reload(gateway: &Gateway, trigger: Trigger) -> Outcome {
     let filled = outcome.and_then(|mut loaded| {
         // The file may have changed in between.
         let fresh = asked_for.is_none_or(|settings| settings != loaded.settings);
-        match fill(gateway, &mut loaded, &running, fresh) {
+        let filled = fill(gateway, &mut loaded, &running, fresh).and_then(|()| {
+            limits::fill(&mut loaded.settings, &gateway.ledger).map_err(limits::Missed::problems)
+        });
+        match filled {
             Ok(()) => Ok(loaded),
             Err(problems) => Err(Problems::new(problems)),
         }
@@ -100,10 +104,12 @@ fn fill(gateway: &Gateway, loaded: &mut Loaded, running: &Loaded, fresh: bool) -
     })
 }
 
-/// Looks again and again whether credentials that come from elsewhere have changed.
+/// Looks again and again whether credentials that come from elsewhere have changed, and what the store limits.
 pub(crate) async fn refresh(gateway: Gateway) {
+    let mut seen = None;
     loop {
         tokio::time::sleep(REFRESH_EVERY).await;
+        limits::watch_once(&gateway, &mut seen).await;
         let elsewhere = gateway
             .configuration
             .running()

@@ -10,6 +10,7 @@ mod agents;
 mod bad_input;
 mod balancers;
 mod budgets;
+mod budgets_stored;
 mod canary;
 mod certificates;
 mod connect;
