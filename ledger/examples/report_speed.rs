@@ -215,6 +215,7 @@ fn record(number: u64, at_us: i64, callers: &[Arc<Caller>], texts: &[Arc<str>; 4
         }],
         client_address: None,
         inspections: Inspections::default(),
+        content: narrows_ledger::ContentStates::default(),
         snapshot: 0x5eed_0000_dead_beef,
     }
 }

@@ -12,25 +12,34 @@ use std::sync::atomic::{AtomicI64, Ordering};
 pub const USE_NOTED_EVERY_US: i64 = 60_000_000;
 
 /// What a token may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Look.
     Read,
     /// Look and change.
     Write,
+    /// Look, also at prompts and answers where they are kept, and decide what becomes of those; change nothing else.
+    Content,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 2] = [Role::Read, Role::Write];
+    pub const ALL: [Role; 3] = [Role::Read, Role::Write, Role::Content];
 
     /// The stable word.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Read => "read",
             Role::Write => "write",
+            Role::Content => "content",
         }
+    }
+
+    /// Whether one with this role may do what takes `needed`. Everybody may look; nobody may both change the gateway and read
+    /// what is said through it.
+    pub fn may(self, needed: Role) -> bool {
+        needed == Role::Read || needed == self
     }
 
     /// The role with this word.

@@ -278,6 +278,36 @@ pub enum LedgerError {
         /// What does not fit.
         cause: &'static str,
     },
+    /// Content cannot be sealed or opened.
+    #[error("{0}")]
+    ContentKey(String),
+    /// What is to be erased is held.
+    #[error(
+        "nothing was erased: it is under the legal hold {}; release that first, and ask again",
+        holds.join(", ")
+    )]
+    ContentHeld {
+        /// Public ids of the holds.
+        holds: Vec<String>,
+    },
+    /// No hold has this id.
+    #[error("no hold has the id `{id}`; `narrows content holds` shows all")]
+    HoldNotFound {
+        /// The id that was asked for.
+        id: String,
+    },
+    /// The hold was released before.
+    #[error("the hold `{id}` was released before")]
+    HoldReleased {
+        /// The hold's id.
+        id: String,
+    },
+    /// There are more holds than may be.
+    #[error("there are {limit} holds, the most there may be; release some")]
+    TooManyHolds {
+        /// The most there may be.
+        limit: usize,
+    },
     /// A cursor or filter makes no sense.
     #[error("{0}")]
     BadQuery(&'static str),

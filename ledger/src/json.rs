@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// Fields of a record, `schema` included.
-const FIELDS: usize = 52;
+const FIELDS: usize = 53;
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -49,6 +49,8 @@ impl Serialize for Record {
         out.serialize_field("attempts", &self.attempts)?;
         out.serialize_field("snapshot", &Text(format_args!("{:016x}", self.snapshot)))?;
         out.serialize_field("decisions", &self.inspections)?;
+        let content = Some(self.content).filter(|states| !states.is_none());
+        out.serialize_field("content", &content)?;
         out.end()
     }
 }

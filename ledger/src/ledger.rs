@@ -2,6 +2,7 @@
 
 use crate::admin::{AdminInfo, CreatedAdmin, NewAdminToken};
 use crate::audit::{AuditEntry, AuditFilter, AuditPage};
+use crate::content::Keeper;
 use crate::coverage::{CoverageQuestion, CoverageReport};
 use crate::credentials::SealedCredential;
 use crate::declared::{DeclaredKey, Reconciliation};
@@ -55,6 +56,7 @@ pub struct Ledger {
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) queue: Arc<Queue>,
     objects: Arc<Objects>,
+    pub(crate) keeper: Keeper,
     writer: Writer,
     _refresher: Refresher,
 }
@@ -68,19 +70,22 @@ impl Ledger {
     pub fn open(path: &Path, options: LedgerOptions) -> Result<Ledger, LedgerError> {
         let ledger = Ledger::open_idle(path, &options)?;
         ledger.writer.start(&ledger.queue, &ledger.objects)?;
+        ledger.keeper.start()?;
         Ok(ledger)
     }
 
     /// Opens the store without starting the writer.
     fn open_idle(path: &Path, options: &LedgerOptions) -> Result<Ledger, LedgerError> {
         let connection = store::open(path, options.busy_timeout)?;
+        store::overwrite_deleted(&connection)?;
         let keys = Arc::new(KeyStore::new(connection)?);
         let refresher = Refresher::start(Arc::clone(&keys), path, options.key_poll, options.busy_timeout)?;
         let (queue, receiver) = Queue::new(options.queue_limit);
         let writer = Writer::new(store::connect(path, options.busy_timeout)?, receiver, options)?;
         let queue = Arc::new(queue);
         let objects = Arc::new(Objects::new(path, options.busy_timeout, Arc::clone(&queue)));
-        Ok(Ledger { path: path.to_path_buf(), keys, queue, objects, writer, _refresher: refresher })
+        let keeper = Keeper::new(path, options.busy_timeout);
+        Ok(Ledger { path: path.to_path_buf(), keys, queue, objects, keeper, writer, _refresher: refresher })
     }
 
     /// Hands a record to the writer. Never blocks and never fails: without room in the queue the record is folded
@@ -142,6 +147,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::NotFlushed`] when it took longer.
     pub fn flush(&self, patience: Duration) -> Result<(), LedgerError> {
+        self.keeper.flush(patience)?;
         self.writer.flush(&self.queue, patience)
     }
 
@@ -151,7 +157,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::NotFlushed`] when not everything could be written in time.
     pub fn close(&self, patience: Duration) -> Result<(), LedgerError> {
-        self.writer.close(&self.queue, patience)
+        // Records first: they are small, and there is no later for either.
+        let written = self.writer.close(&self.queue, patience);
+        self.keeper.close(patience).and(written)
     }
 
     /// The keys as of now: an immutable snapshot, one atomic load away.
@@ -589,7 +597,7 @@ impl Ledger {
 impl Drop for Ledger {
     /// Whoever needs to know that everything was written calls [`Ledger::close`] before.
     fn drop(&mut self) {
-        drop(self.writer.close(&self.queue, DROP_PATIENCE));
+        drop(self.close(DROP_PATIENCE));
     }
 }
 

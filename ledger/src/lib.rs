@@ -37,6 +37,8 @@ mod store;
 pub mod objects;
 
 mod bulk;
+pub mod content;
+mod contents;
 mod credentials;
 mod declared;
 mod entries;
@@ -61,6 +63,10 @@ pub use alert::{
 };
 pub use audit::{AUDIT_PAGE_LIMIT, AuditEntry, AuditEvent, AuditFilter, AuditPage};
 pub use bulk::KEYS_AT_ONCE_MAX;
+pub use content::{
+    Content, ContentFilter, ContentState, ContentStates, ContentStats, Erasure, ErasureSubject, Hold,
+    KeyWrap, NewContent, NewHold, NewSide, Pending, ScanLimits, Scanned, Side,
+};
 pub use coverage::{
     COVERAGE_ROWS_MAX, ClassCoverage, CoverageQuestion, CoverageReport, SeenClient, SeenName, UnseenEntry,
     UnusedKey,

@@ -1,5 +1,6 @@
 //! The record: one vocabulary for model calls, endpoint traffic and tool calls. Exactly one per exchange.
 
+use crate::content::ContentStates;
 use crate::inspection::Inspections;
 use narrows_meter::{Cost, Mode, Origin, Usage};
 use narrows_policy::{Caller, CapabilitySet, Reason, Surface, TrafficClass};
@@ -42,7 +43,7 @@ pub struct Used {
     pub cost: Cost,
 }
 
-/// What is kept of one exchange. Holds no prompt, no answer and no secret.
+/// What is kept of one exchange. Holds no prompt, no answer and no secret; it says whether those are kept elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// UUIDv7 of the exchange; also sent to the client as `x-request-id`.
@@ -109,6 +110,8 @@ pub struct Record {
     pub client_address: Option<IpAddr>,
     /// What was inspected, and what came of it.
     pub inspections: Inspections,
+    /// Whether prompt and answer are kept.
+    pub content: ContentStates,
 }
 
 impl Record {

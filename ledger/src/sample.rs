@@ -1,7 +1,7 @@
 //! Records for tests, inside the crate and outside: varied, and the same for the same number.
 #![allow(unreachable_pub, reason = "public to the integration tests that include this file")]
 
-use super::{Attempt, Detail, Finding, Inspection, Inspections, Record, Used};
+use super::{Attempt, ContentState, ContentStates, Detail, Finding, Inspection, Inspections, Record, Used};
 use narrows_meter::{Cost, Mode as Tier, Origin, Usage};
 use narrows_policy::{
     Action, Caller, Capability, CapabilitySet, Coverage, Gap, Mode, Reason, Stage, Surface, TrafficClass,
@@ -88,6 +88,15 @@ pub fn record(number: u64) -> Record {
             _ => None,
         },
         inspections: inspections(number),
+        content: content(number),
+    }
+}
+
+fn content(number: u64) -> ContentStates {
+    match number % 6 {
+        0 => ContentStates { request: ContentState::Stored, answer: ContentState::Cut },
+        1 => ContentStates { request: ContentState::None, answer: ContentState::Dropped },
+        _ => ContentStates::default(),
     }
 }
 

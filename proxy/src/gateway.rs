@@ -14,7 +14,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::tokens::Tokens;
 use arc_swap::ArcSwap;
 use futures_util::task::AtomicWaker;
-use narrows_ledger::Ledger;
+use narrows_ledger::{KeyWrap, Ledger};
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
@@ -83,6 +83,9 @@ impl Gateway {
     ) -> Gateway {
         let buffers = Buffers::new(snapshot.limits.buffered_bodies);
         let room = Room::new(snapshot.limits.connections);
+        if let Some(master) = snapshot.content.master() {
+            ledger.wrap_content(Arc::clone(master) as Arc<dyn KeyWrap>);
+        }
         Gateway(Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(snapshot),
             credentials: Credentials::default(),
@@ -166,6 +169,9 @@ impl Shared {
         let snapshot = Arc::new(snapshot);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
         before.retire(&snapshot);
+        if let Some(master) = snapshot.content.master() {
+            self.ledger.wrap_content(Arc::clone(master) as Arc<dyn KeyWrap>);
+        }
         self.buffers.set_limit(snapshot.limits.buffered_bodies);
         self.room.set_limit(snapshot.limits.connections);
         before

@@ -23,6 +23,7 @@ pub(crate) mod fetch;
 pub(crate) mod targets;
 
 pub(crate) mod alerts;
+pub(crate) mod content;
 pub(crate) mod credentials;
 pub(crate) mod guard;
 pub(crate) mod limits;

@@ -11,6 +11,7 @@ use crate::config::settings::{
     self, AskForUsage, ClientCredentials, Http2, Limits, Objects, OnClientGone, PriceSettings, Settings,
     Timeouts,
 };
+use crate::content::Keeping;
 use crate::guard::Guard;
 use crate::limits::Rules;
 use crate::targets::budget::Budget;
@@ -171,6 +172,8 @@ pub(crate) struct Snapshot {
     pub(crate) timeouts: Timeouts,
     /// Detectors and policies.
     pub(crate) guard: Arc<Guard>,
+    /// Whose prompts and answers are kept.
+    pub(crate) content: Arc<Keeping>,
     /// Budgets and rate limits.
     pub(crate) rules: Rules,
     /// Who may reach stored objects.
@@ -253,6 +256,7 @@ impl Snapshot {
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
             guard: Arc::new(guard.asking(settings, &dns, known.map(|known| &*known.guard))?),
+            content: Arc::new(Keeping::new(settings)?),
             rules: Rules::new(settings),
             objects: settings.objects.clone(),
             keeps_objects: settings.providers.iter().any(|provider| !provider.paths.is_empty()),

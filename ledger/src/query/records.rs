@@ -8,7 +8,8 @@ use crate::record::Record;
 use crate::rollup::hour_of;
 use crate::segment::unpack::unpack;
 use crate::segment::{PRINT_BYTES, print_of};
-use crate::store::migrate::{WITH_RECORDS, WITH_REPORTS};
+use crate::store;
+use crate::store::migrate::{WITH_CONTENT, WITH_RECORDS, WITH_REPORTS};
 use crate::store::records::rolled_up_to;
 use std::collections::BTreeSet;
 
@@ -113,7 +114,7 @@ impl Reader {
                 }
                 scanned += 1;
                 if search.matches(&record) {
-                    found.records.push(record);
+                    found.records.push(self.with_content(record)?);
                 }
             }
         }
@@ -175,7 +176,7 @@ impl Reader {
             return Ok(None);
         }
         if let Some(record) = self.record_by_time(id)? {
-            return Ok(Some(record));
+            return self.with_content(record).map(Some);
         }
         let wanted = print_of(id).to_le_bytes();
         // The prints stand before the body in a row, so SQLite reads only them.
@@ -186,10 +187,18 @@ impl Reader {
             if prints.chunks_exact(PRINT_BYTES).any(|print| print == wanted)
                 && let Some(record) = self.record_in(row.get(0)?, id)?
             {
-                return Ok(Some(record));
+                return self.with_content(record).map(Some);
             }
         }
         Ok(None)
+    }
+
+    /// The record as it is now: content that it says is kept may have gone since.
+    fn with_content(&self, mut record: Record) -> Result<Record, LedgerError> {
+        if self.version >= WITH_CONTENT {
+            record.content = store::content::now(&self.connection, record.id, record.content)?;
+        }
+        Ok(record)
     }
 
     /// The record with this id among those that began when its id says: the first 48 bits of a UUIDv7 are milliseconds since

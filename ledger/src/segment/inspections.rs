@@ -245,9 +245,10 @@ mod tests {
         let mut record = with(Inspections::default());
         (record.usage.web_searches, record.prices) = (None, 0);
         (record.mode, record.also_used) = (None, Vec::new());
+        record.content = crate::ContentStates::default();
         let mut body = pack(std::slice::from_ref(&record));
         // What came with later formats is at the end.
-        body.truncate(body.len() - 4);
+        body.truncate(body.len() - 5);
         assert_eq!((body[0], body.pop()), (FORMAT, Some(0)), "nothing inspected is one byte");
         body[0] = FORMAT_INSPECTIONS - 1;
         assert_eq!(unpack(&body, 1).unwrap(), [record]);

@@ -17,10 +17,10 @@ mod varint;
 /// The first byte of every segment that is written. 2 added the model of an attempt, in a flag that was 0 before, so
 /// that segments of format 1 are read by the same lines; 3 the client's address, at the end of a record; 4 what was
 /// inspected, after it; 5 web searches and the version of prices, after that; 6 the mode, and what was used of other
-/// providers and models.
-pub(crate) const FORMAT: u8 = 6;
+/// providers and models; 7 what became of its content.
+pub(crate) const FORMAT: u8 = 7;
 /// The first bytes of segments that are read.
-pub(crate) const FORMATS: [u8; 6] = [1, 2, 3, 4, 5, FORMAT];
+pub(crate) const FORMATS: [u8; 7] = [1, 2, 3, 4, 5, 6, FORMAT];
 /// The first format whose records have the client's address.
 pub(crate) const FORMAT_ADDRESS: u8 = 3;
 /// The first format whose records say what was inspected.
@@ -29,6 +29,8 @@ pub(crate) const FORMAT_INSPECTIONS: u8 = 4;
 pub(crate) const FORMAT_PRICES: u8 = 5;
 /// The first format whose records have a mode, and what was used of other providers and models.
 pub(crate) const FORMAT_ALSO: u8 = 6;
+/// The first format whose records say what became of their content.
+pub(crate) const FORMAT_CONTENT: u8 = 7;
 /// In an attempt's flags: a pooled connection was used.
 pub(crate) const ATTEMPT_REUSED: u8 = 1;
 /// In an attempt's flags: a model of its own follows.

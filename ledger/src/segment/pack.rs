@@ -236,6 +236,7 @@ impl Packer {
         let mode = record.mode.map_or(0, |mode| self.static_word(mode.as_str()));
         self.put(u64::from(mode));
         self.also_used(&record.also_used);
+        self.body.push(record.content.to_byte());
     }
 
     fn also_used(&mut self, all: &[Used]) {

@@ -44,10 +44,15 @@ fn segments_of_the_formats_before_are_read() {
     record.prices = 0;
     record.mode = None;
     record.also_used = Vec::new();
+    record.content = crate::ContentStates::default();
     let (_, mut body) = pack(std::slice::from_ref(&record));
-    // They are the same but for the last bytes, which say: ordinary, nothing else used; no prices, no searches; nothing was inspected; no address.
+    // They are the same but for the last bytes, which say: no content; ordinary, nothing else used; no prices, no searches; nothing was inspected; no address.
     let read = |body: &[u8]| unpack(body, 1).map(|read| read == std::slice::from_ref(&record));
-    assert_eq!((body[0], body.pop(), body.pop()), (FORMAT, Some(0), Some(0)));
+    assert_eq!((body[0], body.pop()), (FORMAT, Some(0)));
+    assert!(read(&body).is_err());
+    body[0] = 6;
+    assert_eq!(read(&body), Ok(true));
+    assert_eq!((body.pop(), body.pop()), (Some(0), Some(0)));
     assert!(read(&body).is_err());
     body[0] = 5;
     assert_eq!(read(&body), Ok(true));

@@ -3,8 +3,9 @@
 use super::varint::{take, unzigzag};
 use super::{
     ALSO_USED_MAX, ATTEMPT_MODEL, ATTEMPT_REUSED, ATTEMPTS_MAX, FORMAT, FORMAT_ADDRESS, FORMAT_ALSO,
-    FORMAT_PRICES, FORMATS,
+    FORMAT_CONTENT, FORMAT_PRICES, FORMATS,
 };
+use crate::content::ContentStates;
 use crate::record::{Attempt, Record, Used};
 use narrows_meter::usage::BUCKETS;
 use narrows_meter::{Cost, Mode, Origin, Usage};
@@ -83,6 +84,7 @@ impl<'a> Segment<'a> {
         let inspections = self.inspections()?;
         let (web_searches, prices) = self.prices()?;
         let (mode, also_used) = self.also_used()?;
+        let content = self.content()?;
         Ok(Record {
             id,
             started_at_us,
@@ -116,7 +118,16 @@ impl<'a> Segment<'a> {
             snapshot,
             client_address,
             inspections,
+            content,
         })
+    }
+
+    /// What became of its content.
+    fn content(&mut self) -> Result<ContentStates, Fault> {
+        if self.format < FORMAT_CONTENT {
+            return Ok(ContentStates::default());
+        }
+        ContentStates::from_byte(self.byte()?).ok_or("what became of its content is damaged")
     }
 
     fn address(&mut self) -> Result<Option<IpAddr>, Fault> {

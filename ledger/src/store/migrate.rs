@@ -17,10 +17,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0008_directory.sql"),
     include_str!("0009_reports.sql"),
     include_str!("0010_limits.sql"),
+    include_str!("0011_content.sql"),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 10;
+pub(crate) const LATEST: u32 = 11;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.
@@ -33,6 +34,8 @@ pub(crate) const WITH_SPENDING: u32 = 7;
 pub(crate) const WITH_REPORTS: u32 = 9;
 /// The first schema that holds budgets and rate limits.
 pub(crate) const WITH_LIMITS: u32 = 10;
+/// The first schema that holds prompts and answers.
+pub(crate) const WITH_CONTENT: u32 = 11;
 
 /// The schema version of the file; 0 when it is empty.
 pub(crate) fn version(connection: &Connection) -> db::Result<u32> {

@@ -4,6 +4,7 @@ pub(crate) mod admins;
 pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod classes;
+pub(crate) mod content;
 pub(crate) mod decisions;
 pub(crate) mod directory;
 pub(crate) mod keys;
@@ -63,6 +64,24 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> db::Result<Connect
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     Ok(Connection::Sqlite(connection))
+}
+
+/// As [`connect`], for a connection that removes what must not be found again: what it deletes is overwritten.
+pub(crate) fn connect_erasing(path: &Path, busy_timeout: Duration) -> db::Result<Connection> {
+    let connection = connect(path, busy_timeout)?;
+    overwrite_deleted(&connection)?;
+    Ok(connection)
+}
+
+/// From now on what this connection deletes is overwritten.
+pub(crate) fn overwrite_deleted(connection: &Connection) -> db::Result<()> {
+    Ok(connection.sqlite().pragma_update_and_check(None, "secure_delete", "ON", |_row| Ok(()))?)
+}
+
+/// Carries what was written over into the file and empties the log, so that what was erased stands in neither. As far as
+/// readers let it.
+pub(crate) fn carry_over(connection: &Connection) -> db::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()))
 }
 
 /// Opens the store for reading, beside whoever writes it.

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use narrows_ledger::{AdminEntry, AdminFault};
+use narrows_ledger::{AdminEntry, AdminFault, Role};
 use std::sync::Arc;
 
 /// The admin token that made a request.
@@ -24,6 +24,11 @@ impl Actor {
     /// The one organization it is for; `None` is every one.
     pub(super) fn organization(&self) -> Option<&str> {
         self.0.organization.as_deref()
+    }
+
+    /// Whether it may do what takes this role.
+    pub(super) fn may(&self, role: Role) -> bool {
+        self.0.role.may(role)
     }
 
     /// Whether what belongs to `organization` is there for it.
@@ -79,9 +84,9 @@ pub(super) async fn permit(
     let needs = endpoint.needs;
     let refused = match request.extensions().get::<Actor>() {
         None => Some(ApiError::unauthorized(AdminFault::Unknown)),
-        Some(actor) if actor.0.role < needs.role => {
+        Some(actor) if !actor.0.role.may(needs.role) => {
             let message = format!(
-                "this admin token may {} only; {} {} needs one with the role `{}`",
+                "this admin token has the role `{}`; {} {} needs one with the role `{}`",
                 actor.0.role.as_str(),
                 endpoint.method.to_ascii_uppercase(),
                 endpoint.path,

@@ -10,7 +10,6 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use narrows_ledger::Role;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
     for endpoint in ENDPOINTS {
         let permitted = from_fn_with_state(endpoint, actor::permit);
         let limited = (endpoint.route)().layer(DefaultBodyLimit::max(endpoint.needs.body_max));
-        let route = if endpoint.needs.role == Role::Write {
+        let route = if endpoint.method != "get" {
             limited.route_layer(from_fn_with_state((Arc::clone(&context), endpoint), idempotency::once))
         } else {
             limited

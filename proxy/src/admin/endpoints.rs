@@ -5,8 +5,8 @@ use super::api::{BODY_BYTES_MAX, BULK_BYTES_MAX};
 use super::directory::{self, Organizations, Projects, ServiceAccounts, Teams, Users};
 use super::stored_limits::{Budgets, RateLimits};
 use super::{
-    Context, alerts, audit, bulk, config, coverage, exchanges, keys, limits, openapi, prices, reports,
-    status, stored_limits, targets, tokens,
+    Context, alerts, audit, bulk, config, content, coverage, exchanges, keys, limits, openapi, prices,
+    reports, status, stored_limits, targets, tokens,
 };
 use axum::routing::{self, MethodRouter};
 use narrows_ledger::Role;
@@ -33,6 +33,9 @@ const CHANGE_MANY: Needs = Needs { body_max: BULK_BYTES_MAX, ..CHANGE };
 const LOOK_AT_ALL: Needs = Needs { role: Role::Read, whole: true, body_max: BODY_BYTES_MAX };
 /// Changes the gateway as a whole.
 const CHANGE_ALL: Needs = Needs { role: Role::Write, whole: true, body_max: BODY_BYTES_MAX };
+
+/// Looks at prompts and answers, or decides what becomes of them, within the token's organization.
+const CONTENT: Needs = Needs { role: Role::Content, whole: false, body_max: BODY_BYTES_MAX };
 
 /// A method of a path.
 pub(super) struct Endpoint {
@@ -98,6 +101,14 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/usage" LOOK reports::usage,
     get "/records" LOOK reports::records,
     get "/records/{id}" LOOK reports::record,
+    get "/records/{id}/content" CONTENT content::show,
+    get "/content" CONTENT content::search,
+    get "/content/export" CONTENT content::export,
+    post "/content/erasures" CONTENT content::erase,
+    get "/content/holds" CONTENT content::holds,
+    post "/content/holds" CONTENT content::hold,
+    get "/content/holds/{id}" CONTENT content::show_hold,
+    post "/content/holds/{id}/release" CONTENT content::release,
     get "/coverage" LOOK coverage::show,
     get "/exchanges" LOOK exchanges::list,
     get "/alerts" LOOK alerts::list,

@@ -101,6 +101,11 @@ impl From<LedgerError> for ApiError {
             LedgerError::KeyNameTaken { .. } | LedgerError::KeyNameTwice { .. } => {
                 (StatusCode::CONFLICT, "key_name_taken")
             }
+            LedgerError::ContentHeld { .. } => (StatusCode::CONFLICT, "content_held"),
+            LedgerError::ContentKey(_) => (StatusCode::CONFLICT, "content_sealed"),
+            LedgerError::HoldNotFound { .. } => (StatusCode::NOT_FOUND, "hold_not_found"),
+            LedgerError::HoldReleased { .. } => (StatusCode::CONFLICT, "hold_released"),
+            LedgerError::TooManyHolds { .. } => (StatusCode::CONFLICT, "too_many_holds"),
             LedgerError::TooManyKeys { .. } => (StatusCode::BAD_REQUEST, "too_many_keys"),
             LedgerError::InvalidKey(_) => (StatusCode::BAD_REQUEST, "invalid_key"),
             LedgerError::BadQuery(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),

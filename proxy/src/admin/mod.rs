@@ -11,6 +11,7 @@ mod audit;
 mod bulk;
 mod config;
 mod connection;
+mod content;
 mod coverage;
 mod directory;
 mod endpoints;

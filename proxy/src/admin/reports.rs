@@ -4,21 +4,26 @@ use super::Context;
 use super::actor::Actor;
 use super::api::{Who, store};
 use super::audit::{Deed, audit};
+use super::content;
 use super::error::ApiError;
 use super::input::{self, Parameters, TIME_FORMS, point_us};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use narrows_ledger::query::PAGE_LIMIT;
 use narrows_ledger::{
-    Cursor, Decided, Dimension, Filter, Ledger, PageRequest, PriceUse, Record, Search, UsageRow,
+    Cursor, Decided, Dimension, Filter, Ledger, PageRequest, PriceUse, Record, Role, Search, UsageRow,
 };
 use narrows_policy::{Reason, TrafficClass};
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 
 /// Records on a page, unless another number is asked for.
 const PAGE_DEFAULT: usize = 100;
+/// Most records on a page that shows what was said.
+const CONTENT_PAGE_LIMIT: usize = 100;
 
 /// Sums, with their names in the order of records; a `Value` would sort them.
 #[derive(Serialize)]
@@ -124,7 +129,7 @@ pub(super) async fn records(
     State(context): State<Arc<Context>>,
     Extension(actor): Who,
     RawQuery(query): RawQuery,
-) -> Result<Json<Records>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
     let search = search(&mut parameters, &actor)?;
     let accepted = format!("a number from 1 to {PAGE_LIMIT}");
@@ -132,19 +137,40 @@ pub(super) async fn records(
     let limit = parameters.take_as("limit", &accepted, in_range)?.unwrap_or(PAGE_DEFAULT);
     let read = |text: &str| text.parse::<Cursor>().ok();
     let cursor = parameters.take_as("cursor", "the `next` of a page before", read)?;
+    let include = |text: &str| (text == "content").then_some(());
+    let with_content = parameters.take_as("include", "`content`", include)?.is_some();
+    let purpose = with_content.then(|| content_asked(&mut parameters, &actor, limit)).transpose()?;
     parameters.end()?;
     let organization = search.filter.organization.clone();
     let page = store(&context, move |ledger| ledger.search(&search, PageRequest { limit, cursor })).await?;
     let deed = Deed {
         action: "records_read",
         target: "records".to_owned(),
-        organization,
+        organization: organization.clone(),
         detail: query,
         rows: Some(page.records.len()),
     };
     audit(&context, &actor, deed).await?;
     let next = page.next.map(|cursor| cursor.to_string());
-    Ok(Json(Records { records: page.records, next }))
+    let Some(purpose) = purpose else {
+        return Ok(Json(Records { records: page.records, next }).into_response());
+    };
+    let records = content::with_records(&context, &actor, page.records, purpose, organization).await?;
+    Ok(Json(json!({"records": records, "next": next})).into_response())
+}
+
+/// Whether records may be shown with what was said, and why somebody wants that.
+fn content_asked(parameters: &mut Parameters, actor: &Actor, limit: usize) -> Result<String, ApiError> {
+    if !actor.may(Role::Content) {
+        let message = "`include=content` needs an admin token with the role `content`";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "role_refused", message));
+    }
+    if limit > CONTENT_PAGE_LIMIT {
+        return Err(ApiError::query(format!(
+            "with content a page has at most {CONTENT_PAGE_LIMIT} records: `limit=…`"
+        )));
+    }
+    content::purpose(parameters)
 }
 
 /// One record, by the id that its caller saw as `x-narrows-request-id`.

@@ -57,6 +57,11 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     let asked: Asked = input::object(body)?;
+    if asked.role == Some(Role::Content) {
+        // Whoever may change the gateway is not thereby one who may read what is said through it.
+        let message = "a token that may read content is made where the store is: `narrows tokens create --role content`";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "role_refused", message));
+    }
     let new = NewAdminToken {
         name: asked.name,
         // A token of one organization makes tokens of that one only.

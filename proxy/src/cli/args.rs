@@ -1,12 +1,14 @@
 //! What can be typed.
 
 mod alerts;
+mod content;
 mod directory;
 mod keys;
 mod prices;
 mod reports;
 
 pub(crate) use alerts::{AlertFilterArguments, AlertsArguments, AlertsCommand, SumsArguments};
+pub(crate) use content::{ContentArguments, ContentCommand, ContentFilterArguments, HoldArguments, Whose};
 pub(crate) use directory::{DirectoryArguments, DirectoryCommand, EntryArguments, EntryUpdate};
 pub(crate) use keys::{CreateArguments, CreateCommand, KeysArguments, KeysCommand};
 pub(crate) use prices::{DiffArguments, ImportArguments, PricesArguments, PricesCommand, ShowArguments};
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Connect(Box<ConnectArguments>),
     /// Keep credentials of providers in the store, sealed with a master key.
     Credentials(CredentialsArguments),
+    /// Read, search, export, hold and erase prompts and answers that were kept.
+    Content(Box<ContentArguments>),
     /// Show the providers and targets of a running gateway, and take them out of use.
     Targets(TargetsArguments),
     /// Show the budgets and rate limits of a running gateway, and how much of them is used.
@@ -323,7 +327,7 @@ pub(crate) enum CredentialsCommand {
         #[arg(long)]
         organization: Option<String>,
     },
-    /// Wrap all credentials with a new master key; all or none.
+    /// Wrap all credentials, and the keys of kept content, with a new master key; all of each, or none.
     Rewrap {
         /// File with the master key from before.
         #[arg(long, value_name = "FILE")]

@@ -47,7 +47,11 @@ pub(crate) fn credentials(arguments: &CredentialsArguments, console: &mut Consol
         }
         CredentialsCommand::Rewrap { old_key_file, new_key_file } => {
             let (old, new) = (read_master(old_key_file)?, read_master(new_key_file)?);
+            let keys = ledger.rewrap_content(&old, &new, store::ACTOR)?;
             let count = rewrap(&ledger, &old, &new)?;
+            if keys > 0 {
+                writeln!(console.out, "{keys} keys of content are now wrapped by it too.")?;
+            }
             writeln!(
                 console.out,
                 "{count} credential{} now wrapped by the master key {}.\nStart gateways with it from here on.",

@@ -9,6 +9,7 @@ mod budgets;
 mod bulk;
 mod config;
 mod connect;
+mod content;
 mod coverage;
 mod credentials;
 mod csv;
@@ -95,6 +96,7 @@ fn run(command: Command, console: &mut Console<'_>) -> Result<Outcome> {
         Command::Projects(arguments) => directory::directory(EntryKind::Project, &arguments, console),
         Command::Connect(arguments) => connect::connect(&arguments, console),
         Command::Credentials(arguments) => credentials::credentials(&arguments, console),
+        Command::Content(arguments) => content::content(&arguments, console),
         Command::Budgets(arguments) => budgets::budgets(&arguments, console),
         Command::Targets(arguments) => targets::targets(&arguments, console),
         Command::Tokens(arguments) => tokens::tokens(&arguments, console),

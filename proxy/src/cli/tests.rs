@@ -333,6 +333,7 @@ fn record(id: u128, model: &str, input: Option<u64>) -> narrows_ledger::Record {
         attempts: Vec::new(),
         client_address: None,
         inspections: narrows_ledger::Inspections::default(),
+        content: narrows_ledger::ContentStates::default(),
         snapshot: 0,
     }
 }

@@ -1,5 +1,6 @@
 //! The document: every key of the file, with its meaning and default, before references are resolved.
 
+use super::content::Content as Kept;
 use super::counters::Counters;
 use super::credential::ApiKey;
 use super::form::{Form, Reader, Shape};
@@ -69,6 +70,8 @@ settings! {
         pub(super) store: Store = "{}",
         /// How records are kept.
         pub(super) records: Records = "{}",
+        /// Prompts and answers: whose are kept. Nobody's, unless this says so.
+        pub(super) content: Kept = "{}",
         /// The log on standard error.
         pub(super) log: Log = "{}",
         /// When the configuration is read again while the gateway runs.
@@ -100,7 +103,7 @@ settings! {
         pub(super) models: Vec<(String, AliasDocument)> as Map<AliasDocument> = "{}",
         /// The secrets store that `vault:…` credentials are read from.
         pub(super) vault: Option<Vault> = optional,
-        /// The key that seals credentials in the store, 64 hexadecimal digits, as `${VARIABLE}` or `file:/path`.
+        /// The key that seals credentials and content in the store, 64 hexadecimal digits, as `${VARIABLE}` or `file:/path`.
         /// Without it: the variable `NARROWS_MASTER_KEY`. Never shown.
         pub(super) master_key: Option<Secret> = optional,
         /// Virtual keys that a file declares.

@@ -6,6 +6,7 @@
 
 mod addresses;
 pub mod alerts;
+pub mod content;
 pub mod counters;
 pub mod credential;
 mod declared;

@@ -39,6 +39,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         .collect();
     check.vault(document);
     check.alerts(&document.alerts);
+    check.content(&document.content);
     let aliases = check.aliases(&document.models, &names);
     let routes = check.routes(document, &providers);
     let guardrails = check.guardrails(document, egress.as_ref());
@@ -56,6 +57,7 @@ pub(super) fn resolve(document: &Document, root: &Node, reader: &mut Reader<'_>)
         counters: document.counters.clone(),
         store: document.store.clone(),
         records: document.records.clone(),
+        content: document.content.clone(),
         log: document.log.clone(),
         reload: document.reload.clone(),
         limits: document.limits.clone(),

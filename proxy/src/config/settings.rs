@@ -1,6 +1,7 @@
 //! The settings a gateway runs with: validated, defaults filled in, references resolved.
 
 pub use super::alerts::{AlertWebhook, Alerts, LeastSeverity};
+pub use super::content::{Content, KeepRule, Sides};
 use super::counters::Counters;
 use super::credential::ApiKey;
 pub use super::egress::{NoProxy, ProxyUrl};
@@ -41,6 +42,8 @@ pub struct Settings {
     pub store: Store,
     /// How records are kept.
     pub records: Records,
+    /// Whose prompts and answers are kept.
+    pub content: Content,
     /// The log on standard error.
     pub log: Log,
     /// When the file is read again.
@@ -69,7 +72,7 @@ pub struct Settings {
     pub alerts: Alerts,
     /// The secrets store that credentials are read from, if there is one.
     pub vault: Option<Vault>,
-    /// The key that seals credentials in the store, if the configuration says where it is.
+    /// The key that seals credentials and content in the store, if the configuration says where it is.
     pub master_key: Option<Secret>,
     /// The virtual keys that a file declares, if there is such a file.
     pub keys: Option<DeclaredKeys>,

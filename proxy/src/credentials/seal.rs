@@ -2,8 +2,9 @@
 //! are bound to both, so that no row of the store can take the place of another.
 
 use crate::config::Secret;
-use narrows_ledger::SealedCredential;
+use narrows_ledger::{KeyWrap, SealedCredential};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::signature::Ed25519KeyPair;
 use sha2::{Digest, Sha256};
 
 /// Bytes of a key.
@@ -33,10 +34,12 @@ pub(crate) enum SealFault {
     Random,
 }
 
-/// The key that wraps the keys of credentials.
+/// The key that wraps the keys of credentials and of content.
 pub(crate) struct MasterKey {
     key: LessSafeKey,
     mark: String,
+    /// What exports of content are signed with: follows from the key, and says nothing about it.
+    signing_seed: [u8; KEY_LEN],
 }
 
 impl MasterKey {
@@ -55,7 +58,14 @@ impl MasterKey {
         }
         let mark = Sha256::new().chain_update(b"narrows master key\0").chain_update(bytes).finalize();
         let mark = mark.iter().take(MARK_LEN).map(|byte| format!("{byte:02x}")).collect();
-        Ok(MasterKey { key: key(&bytes)?, mark })
+        let signing_seed =
+            Sha256::new().chain_update(b"narrows content exports 1\0").chain_update(bytes).finalize();
+        Ok(MasterKey { key: key(&bytes)?, mark, signing_seed: signing_seed.into() })
+    }
+
+    /// What signs exports of content (Ed25519, RFC 8032).
+    pub(crate) fn signer(&self) -> Result<Ed25519KeyPair, SealFault> {
+        Ed25519KeyPair::from_seed_unchecked(&self.signing_seed).map_err(|_seed| SealFault::NotAKey)
     }
 
     /// A new one, as 64 hexadecimal digits.
@@ -88,7 +98,7 @@ impl MasterKey {
 
     /// Opens a value.
     pub(crate) fn open(&self, sealed: &SealedCredential) -> Result<Secret, SealFault> {
-        let data_key = self.unwrap(sealed)?;
+        let data_key = self.data_key(sealed)?;
         let bytes =
             open(&key(&data_key)?, &bound("value", &sealed.organization, &sealed.name), &sealed.sealed);
         let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
@@ -101,13 +111,13 @@ impl MasterKey {
         new: &MasterKey,
         sealed: &SealedCredential,
     ) -> Result<SealedCredential, SealFault> {
-        let data_key = self.unwrap(sealed)?;
+        let data_key = self.data_key(sealed)?;
         let bound = bound("key", &sealed.organization, &sealed.name);
         let wrapped_key = close(&new.key, &bound, &data_key)?;
         Ok(SealedCredential { master: new.mark.clone(), wrapped_key, ..sealed.clone() })
     }
 
-    fn unwrap(&self, sealed: &SealedCredential) -> Result<[u8; KEY_LEN], SealFault> {
+    fn data_key(&self, sealed: &SealedCredential) -> Result<[u8; KEY_LEN], SealFault> {
         if sealed.master != self.mark {
             return Err(SealFault::OtherKey {
                 name: sealed.name.clone(),
@@ -119,6 +129,24 @@ impl MasterKey {
         open(&self.key, &bound, &sealed.wrapped_key)
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| SealFault::Damaged { name: sealed.name.clone() })
+    }
+}
+
+/// The ledger's keys of content. A random nonce is safe: one is wrapped for each person and day.
+impl KeyWrap for MasterKey {
+    fn mark(&self) -> &str {
+        MasterKey::mark(self)
+    }
+
+    fn wrap(&self, bound: &[u8], key: &[u8; KEY_LEN]) -> Result<Vec<u8>, String> {
+        close(&self.key, bound, key).map_err(|fault| fault.to_string())
+    }
+
+    fn unwrap(&self, bound: &[u8], wrapped: &[u8]) -> Result<[u8; KEY_LEN], String> {
+        let key = open(&self.key, bound, wrapped).and_then(|bytes| bytes.try_into().ok());
+        key.ok_or_else(|| {
+            "a stored key of content does not open: the store was changed by somebody else".to_owned()
+        })
     }
 }
 
@@ -159,6 +187,7 @@ fn open(key: &LessSafeKey, bound: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ring::signature::KeyPair;
 
     fn master(byte: u8) -> MasterKey {
         MasterKey::parse(&Secret::new(format!("{byte:02x}").repeat(KEY_LEN))).unwrap()
@@ -204,6 +233,17 @@ mod tests {
         assert_eq!(moved.sealed, sealed.sealed);
         assert_eq!(new.open(&moved).unwrap().reveal(), "sk-canary");
         assert!(old.open(&moved).is_err() && new.rewrap(&old, &sealed).is_err());
+    }
+
+    #[test]
+    fn keys_of_content_open_where_they_were_bound_only() {
+        let (one, other) = (master(1), master(2));
+        let wrapped = one.wrap(b"here", &[7; KEY_LEN]).unwrap();
+        assert_eq!(one.unwrap(b"here", &wrapped), Ok([7; KEY_LEN]));
+        assert!(one.unwrap(b"there", &wrapped).is_err() && other.unwrap(b"here", &wrapped).is_err());
+        let public = |master: &MasterKey| master.signer().unwrap().public_key().as_ref().to_vec();
+        assert_eq!(public(&one), public(&master(1)));
+        assert_ne!(public(&one), public(&other));
     }
 
     #[test]

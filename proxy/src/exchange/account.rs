@@ -6,6 +6,7 @@ use super::inspect::Watch;
 use super::route::Target;
 use super::{admit, clients, cost, objects};
 use crate::config::settings::OnClientGone;
+use crate::content::Capture;
 use crate::downstream::forwarded;
 use crate::gateway::{CutSignal, Gateway, Shared};
 use crate::guard::{Guard, alert};
@@ -14,9 +15,11 @@ use crate::live::Entry;
 use crate::snapshot::{Provider, Snapshot};
 use crate::targets::rendezvous::stable_hash;
 use crate::upstream::head::Head;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
-use narrows_ledger::{Attempt, Charge, Inspection, Inspections, Record, Spent, Used};
+use narrows_ledger::{
+    Attempt, Charge, ContentState, ContentStates, Inspection, Inspections, Record, Spent, Used,
+};
 use narrows_llm::endpoint::Operation;
 use narrows_llm::request::Bounds;
 use narrows_llm::stream::Progress;
@@ -119,6 +122,8 @@ pub(crate) struct Account {
     pub(crate) watch: Option<Box<Watch>>,
     /// What was looked at, and what came of it.
     inspections: Inspections,
+    /// What is held on to of prompt and answer, where they are to be kept.
+    pub(crate) capture: Option<Box<Capture>>,
     pub(super) status: u16,
     settled: bool,
 }
@@ -179,6 +184,7 @@ impl Account {
             first_byte_us: None,
             watch: None,
             inspections: Inspections::default(),
+            capture: None,
             status: 0,
             settled: false,
         }
@@ -546,6 +552,31 @@ impl Account {
             snapshot: self.snapshot.hash,
             client_address: self.client_address,
             inspections: std::mem::take(&mut self.inspections),
+            content: self.hand_over(),
+        }
+    }
+
+    /// Begins to hold on to what goes to the provider and comes back, where the caller's is to be kept.
+    pub(crate) fn capture_request(&mut self, parts: &[Bytes]) {
+        let keeping = &self.snapshot.content;
+        let Some(scrubber) = keeping.scrubber() else { return };
+        let Some(terms) = keeping.terms(&self.caller) else { return };
+        let mut capture = Box::new(Capture::new(terms, Arc::clone(scrubber), self.gateway.buffers.share()));
+        capture.request(parts);
+        self.capture = Some(capture);
+    }
+
+    /// Hands what was held on to over to the ledger, and says what becomes of it.
+    fn hand_over(&mut self) -> ContentStates {
+        let Some(capture) = self.capture.take() else { return ContentStates::default() };
+        let states = capture.states();
+        if states.is_none() {
+            return states;
+        }
+        let captured = capture.of(self.id, Arc::clone(&self.caller), self.started_at_us);
+        match self.gateway.ledger.submit_content(captured) {
+            true => states,
+            false => states.gone(ContentState::Dropped),
         }
     }
 

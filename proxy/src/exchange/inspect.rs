@@ -93,6 +93,11 @@ pub(crate) async fn inspect(
     }
     let edited = !edits.is_empty();
     let segments = spliced(wire, &text, edits)?;
+    if !account.snapshot.content.is_idle() {
+        // As it reads: what goes on compressed is not edited.
+        let as_sent = if edited { segments.parts() } else { std::slice::from_ref(&text) };
+        account.capture_request(as_sent);
+    }
     Ok(Inspected { target, segments, compressed: compressed && !edited, share, choice })
 }
 

@@ -14,6 +14,7 @@ mod budgets_stored;
 mod canary;
 mod certificates;
 mod connect;
+mod content;
 mod counting;
 mod credentials;
 mod custom;

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 mod api;
 mod bulk;
+mod content;
 mod directory;
 mod health;
 mod idempotency;
@@ -46,11 +47,17 @@ impl House {
     }
 
     fn with_tls(tls: Option<Arc<rustls::ServerConfig>>) -> House {
+        House::with(tls, "")
+    }
+
+    /// With more in its configuration.
+    fn with(tls: Option<Arc<rustls::ServerConfig>>, more: &str) -> House {
         let folder = tempfile::tempdir().unwrap();
         let text = "version: 1\norganization: acme\ndns: {servers: [127.0.0.1]}\nproviders:\n  \
                     main: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: secret-credential}\n\
                     models: {smart: {targets: [{provider: main, model: org/m-1}, {provider: main, model: m-2}]}}\n";
-        let settings = config::parse("test.yaml", Path::new("."), text, &|_| None).unwrap().settings;
+        let text = format!("{text}{more}");
+        let settings = config::parse("test.yaml", Path::new("."), &text, &|_| None).unwrap().settings;
         let ledger =
             Arc::new(Ledger::open(&folder.path().join("narrows.db"), LedgerOptions::default()).unwrap());
         let token = ledger.ensure_admin_token().unwrap().unwrap().expose().to_owned();

@@ -24,6 +24,9 @@ enum Probe {
     Creates(&'static str, &'static str),
     /// It is about the gateway as a whole: not for a token of one organization.
     Whole,
+    /// It is about prompts and answers: not for a token that may change things; `tests/content.rs` asks the others. The text
+    /// is a body that fits.
+    Content(&'static str),
     /// It says the same to everybody, and nothing about anybody.
     Same,
 }
@@ -89,6 +92,14 @@ const PROBES: &[(&str, &str, Probe)] = &[
     ("get", "/admin/v1/usage", Probe::List),
     ("get", "/admin/v1/records", Probe::List),
     ("get", "/admin/v1/records/{id}", Probe::Object(World::record, "")),
+    ("get", "/admin/v1/records/{id}/content", Probe::Content("")),
+    ("get", "/admin/v1/content", Probe::Content("")),
+    ("get", "/admin/v1/content/export", Probe::Content("")),
+    ("post", "/admin/v1/content/erasures", Probe::Content(r#"{"user": "umbra-user", "reason": "x"}"#)),
+    ("get", "/admin/v1/content/holds", Probe::Content("")),
+    ("post", "/admin/v1/content/holds", Probe::Content(r#"{"reason": "x"}"#)),
+    ("get", "/admin/v1/content/holds/{id}", Probe::Content("")),
+    ("post", "/admin/v1/content/holds/{id}/release", Probe::Content(r#"{"reason": "x"}"#)),
     ("get", "/admin/v1/coverage", Probe::List),
     ("get", "/admin/v1/alerts", Probe::List),
     ("post", "/admin/v1/alerts/ack", Probe::Named(World::alert, r#"{"ids": ["{id}"]}"#)),
@@ -253,6 +264,7 @@ impl World {
             Probe::Object(id, body) => (path.replace("{id}", id(self)), (*body).to_owned()),
             Probe::Named(id, body) => (path, body.replace("{id}", id(self))),
             Probe::Creates(body, _) => (path, (*body).to_owned()),
+            Probe::Content(body) => (path.replace("{id}", self.record()), (*body).to_owned()),
             Probe::List | Probe::Whole | Probe::Same => (path, String::new()),
         }
     }
@@ -281,8 +293,12 @@ fn every_endpoint_has_a_probe() {
     for endpoint in ENDPOINTS {
         let whole = matches!(probe(endpoint), Probe::Whole);
         assert_eq!(endpoint.needs.whole, whole, "{} {}", endpoint.method, endpoint.path);
-        let looks = endpoint.method == "get";
-        assert_eq!(endpoint.needs.role == Role::Read, looks, "{} {}", endpoint.method, endpoint.path);
+        let role = match (probe(endpoint), endpoint.method) {
+            (Probe::Content(_), _) => Role::Content,
+            (_, "get") => Role::Read,
+            _ => Role::Write,
+        };
+        assert_eq!(endpoint.needs.role, role, "{} {}", endpoint.method, endpoint.path);
     }
 }
 
@@ -368,6 +384,7 @@ fn nothing_of_another_organization_is_read_or_changed() {
                 assert_eq!(refused.refusal(403).0, "organization_refused", "{path}");
             }
             Probe::Whole => assert_eq!(answer.refusal(403).0, "organization_refused", "{shown}"),
+            Probe::Content(_) => assert_eq!(answer.refusal(403).0, "role_refused", "{shown}"),
             Probe::Same => same.push((endpoint, answer.body)),
         }
     }
@@ -387,7 +404,7 @@ fn everything_of_ones_own_organization_is_there() {
     let world = World::new();
     for endpoint in ENDPOINTS {
         let probe = probe(endpoint);
-        if matches!(probe, Probe::Whole) {
+        if matches!(probe, Probe::Whole | Probe::Content(_)) {
             continue;
         }
         // What is deleted or revoked is gone for the rest: a world for each.

@@ -26,7 +26,10 @@ pub(super) async fn inspect(
     body: Bytes,
     text: Option<Bytes>,
 ) -> Result<Shown, Refusal> {
-    let Some(mut watch) = account.watch.take() else { return Ok(Shown { body, is_changed: false }) };
+    let Some(mut watch) = account.watch.take() else {
+        capture(account, text.as_ref());
+        return Ok(Shown { body, is_changed: false });
+    };
     let shown = shown(account, &mut watch, body, text).await;
     account.watch = Some(watch);
     shown
@@ -41,17 +44,27 @@ async fn shown(
     let Some(text) = text else {
         let (sight, nobody) = (Sight::none(Gap::Undecodable), Consulted::nobody());
         judge(account, watch, Stage::Response, &sight, Values::In(""), &nobody)?;
+        capture(account, None);
         return Ok(Shown { body, is_changed: false });
     };
     let otherwise = Otherwise::Text(Provenance::Assistant);
     let splices = look(account, watch, Stage::Response, &text, otherwise).await?;
     let masked = if splices.is_empty() { None } else { Some(Bytes::from(masked(&text, splices))) };
     let readable = masked.as_ref().unwrap_or(&text);
+    // Before anything that was masked is put back.
+    capture(account, Some(readable));
     let restored =
         watch.placeholders().and_then(|placeholders| watch.guard.put_back(readable, &placeholders));
     match restored.or(masked) {
         Some(body) => Ok(Shown { body, is_changed: true }),
         None => Ok(Shown { body, is_changed: false }),
+    }
+}
+
+/// Holds on to an answer that is passed on, where it is to be kept.
+fn capture(account: &mut Account, text: Option<&Bytes>) {
+    if let Some(capture) = &mut account.capture {
+        capture.answer(text);
     }
 }
 
@@ -107,6 +120,13 @@ pub(super) fn watchers(
     let is_changed = gate.is_some() || placeholders.is_some();
     let rewrite = is_changed.then(|| Box::new(Rewrite::new(target.dialect, placeholders, gate)));
     Ok(Watchers { tap, rewrite })
+}
+
+/// The gate that policies ask for, for a copy of the stream that is kept: it passes it without what is put back.
+pub(super) fn gate(account: &Account, is_readable: bool) -> Option<Gate> {
+    let watch = account.watch.as_ref().filter(|_| is_readable)?;
+    let needs = watch.guard.policies.needs(&watch.scope, Stage::Stream);
+    needs.hold.then(|| Gate::new(&watch.guard, watch.scope, &account.caller.organization))
 }
 
 /// What policies say to a stream that they cannot gate.

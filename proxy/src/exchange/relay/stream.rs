@@ -63,6 +63,12 @@ impl Stream {
         let boundary = if readable { Boundary::of_events() } else { Boundary::of_no_events() };
         let Watchers { tap, rewrite } = inspect::watchers(account, target, head, readable)?;
         let meter = Meter::new(account, target, head);
+        if account.capture.is_some() {
+            let gate = inspect::gate(account, readable);
+            if let Some(capture) = &mut account.capture {
+                capture.stream(target.dialect, head.content == Content::Events, head.coding, gate);
+            }
+        }
         Ok(Stream { upstream, meter, parts: Vec::new(), boundary, tap, rewrite, spent: None })
     }
 
@@ -97,7 +103,7 @@ impl Stream {
                     if let Some(progress) = progress {
                         in_flight.note(progress);
                     }
-                    self.seen();
+                    self.seen(account);
                     if self.rewrite.as_ref().is_some_and(|rewrite| rewrite.refuses()) {
                         return self.refused(session, account).await;
                     }
@@ -147,7 +153,10 @@ impl Stream {
     }
 
     /// The parts are what the provider said: so they are looked at. What the client gets of them stays.
-    fn seen(&mut self) {
+    fn seen(&mut self, account: &mut Account) {
+        if let Some(capture) = &mut account.capture {
+            self.parts.iter().for_each(|part| capture.push(part));
+        }
         if let Some(tap) = &mut self.tap {
             self.parts.iter().for_each(|part| tap.push(part));
         }
@@ -161,7 +170,7 @@ impl Stream {
     fn metered(&mut self, account: &mut Account) -> Option<StreamEnd> {
         let seen = std::mem::take(&mut self.parts);
         let end = self.meter.finish(account, &mut self.parts);
-        self.seen();
+        self.seen(account);
         self.parts.splice(0..0, seen);
         end
     }
@@ -193,6 +202,9 @@ impl Stream {
             // Nothing but its closing told that the answer has ended, and it has not.
             return self.stop(session, account, &Stop::Upstream(Fault::Cut)).await;
         }
+        if let Some(capture) = account.capture.as_mut().filter(|_| end != Some(StreamEnd::Cut)) {
+            capture.ended();
+        }
         let reason = match end {
             Some(StreamEnd::ErrorEvent { .. }) => Reason::ProviderErrorEvent,
             Some(StreamEnd::Cut) => Reason::ProviderCut,
@@ -204,6 +216,7 @@ impl Stream {
             debug_assert_eq!(rest.refuses, refusal.is_some(), "what waits is held back if it is refused");
             self.parts.extend([rest.events, rest.begun]);
             if let Some(refusal) = refusal {
+                forget(account);
                 return self.refuse(session, account, &refusal).await;
             }
         }
@@ -257,6 +270,7 @@ impl Stream {
     /// Policies have refused the stream: its client is told so, in its dialect, and it ends. The provider is left.
     async fn refused(mut self, session: &mut Session<'_>, account: &mut Account) -> Ending {
         self.metered(account);
+        forget(account);
         let seen = self.rewrite.take().and_then(|rewrite| rewrite.finish().seen);
         match gated(account, seen.as_ref()) {
             Some(refusal) => self.refuse(session, account, &refusal).await,
@@ -362,7 +376,7 @@ impl Stream {
                 Next::End => return,
             };
             self.meter.push(chunk, &mut self.parts);
-            self.seen();
+            self.seen(account);
             self.parts.clear();
             let has_room = !account.hold.ends_streams()
                 || self.meter.progress().is_none_or(|progress| admit::go_on(account, &progress).is_ok());
@@ -408,6 +422,13 @@ fn truncate(parts: &mut Vec<Bytes>, mut bytes: usize) {
         bytes -= part.len();
         !part.is_empty()
     });
+}
+
+/// What policies refuse is not kept.
+fn forget(account: &mut Account) {
+    if let Some(capture) = &mut account.capture {
+        capture.forget_answer();
+    }
 }
 
 /// What was seen of a gated stream is written down. Gives its refusal.

@@ -89,6 +89,9 @@ pub(super) async fn whole(
     account.take_prompt_if_asked(head.status.is_success());
     // What cannot be held cannot be inspected: policies that need it decide. It was asked for all the same.
     unread(account, Gap::TooLarge)?;
+    if let Some(capture) = &mut account.capture {
+        capture.answer(None);
+    }
     Ok(passing.run_from_held(session, account, head).await)
 }
 

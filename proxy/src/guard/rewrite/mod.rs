@@ -7,6 +7,7 @@
 mod gate;
 mod queue;
 mod restore;
+pub(crate) mod scrub;
 
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,13 @@ impl Metrics {
         samples.add(&table::STORE_FAILURES, ledger.failed_batches);
         samples.add(&table::STORE_FAILING, u8::from(ledger.failing));
         samples.add(&table::JSON_FAILURES, ledger.json_errors);
+        let content = shared.ledger.content_stats();
+        samples.add(&table::CONTENT_WAITING, content.waiting);
+        samples.add(&table::CONTENT_STORED, content.stored);
+        samples.add(&table::CONTENT_BYTES, content.stored_bytes);
+        samples.add(&table::CONTENT_DROPPED, content.dropped);
+        samples.add(&table::CONTENT_SWEPT, content.swept);
+        samples.add(&table::CONTENT_FAILED, content.failed);
         samples.add(&table::ALERTS_LOST, shared.ledger.alert_stats().dropped);
         let alerts = shared.alerts.backlog();
         samples.add(&table::ALERTS_OPEN, alerts.open);

@@ -262,6 +262,18 @@ metrics! {
     GUARDRAIL_REUSED = Scraped Kind::Counter, Count, "narrows_guardrail_connections_reused_total", &[&GUARDRAIL],
         "Times a connection to an external guardrail was used again since its settings were read.";
 
+    CONTENT_WAITING = Scraped Kind::Gauge, Count, "narrows_content_queue", &[],
+        "Exchanges whose prompts and answers wait to be stored, or are being stored.";
+    CONTENT_STORED = Scraped Kind::Counter, Count, "narrows_content_stored_total", &[],
+        "Exchanges whose prompts and answers were stored.";
+    CONTENT_BYTES = Scraped Kind::Counter, Bytes, "narrows_content_stored_bytes_total", &[],
+        "Bytes of prompts and answers that were stored, compressed and sealed.";
+    CONTENT_DROPPED = Scraped Kind::Counter, Count, "narrows_content_dropped_total", &[],
+        "Exchanges of which a prompt or an answer was to be kept and was not: too much waited, there was no room, or it could not be read.";
+    CONTENT_SWEPT = Scraped Kind::Counter, Count, "narrows_content_swept_total", &[],
+        "Exchanges whose prompts and answers went because their time was over.";
+    CONTENT_FAILED = Scraped Kind::Counter, Count, "narrows_content_failures_total", &[],
+        "Attempts to store or sweep prompts and answers that failed.";
     ALERTS_LOST = Scraped Kind::Counter, Count, "narrows_alerts_lost_total", &[],
         "Alerts that were counted and logged but not kept, because too many waited for the store.";
     ALERTS_OPEN = Scraped Kind::Gauge, Count, "narrows_alerts_open", &[],

@@ -54,6 +54,7 @@ pub(crate) fn record() -> Record {
         snapshot: 1,
         client_address: None,
         inspections: narrows_ledger::Inspections::default(),
+        content: narrows_ledger::ContentStates::default(),
     }
 }
 

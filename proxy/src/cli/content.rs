@@ -1,0 +1,374 @@
+//! `narrows content`: kept prompts and answers, where the store and its master key are.
+
+use super::args::{ContentArguments, ContentCommand, ContentFilterArguments, HoldArguments, Whose};
+use super::table::{self, ABSENT};
+use super::{Console, Outcome, store, time};
+use crate::config::StoreSettings;
+use crate::content::export::{self, Asked};
+use crate::content::view;
+use crate::credentials::master_key;
+use crate::credentials::seal::MasterKey;
+use anyhow::{Context, Result, anyhow, bail};
+use narrows_ledger::{AuditEntry, ContentFilter, ErasureSubject, Hold, KeyWrap, Ledger, NewHold};
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Runs the command that was given.
+pub(crate) fn content(arguments: &ContentArguments, console: &mut Console<'_>) -> Result<Outcome> {
+    if let ContentCommand::Verify { file, public_key } = &arguments.command {
+        return verify(console, file, public_key.as_deref());
+    }
+    if store::remote(&arguments.store)?.is_some() {
+        bail!(
+            "content is read where the store and its master key are, or over the administration API: leave out --admin"
+        );
+    }
+    let settings = store::locate(&arguments.store)?;
+    let ledger = store::open(&settings, false)?;
+    let place = Place { settings: &settings, ledger: &ledger, json: arguments.store.json };
+    match &arguments.command {
+        ContentCommand::Verify { .. } => {}
+        ContentCommand::Show { id, reason } => place.show(console, id, reason)?,
+        ContentCommand::Search { contains, filter, after, reason } => {
+            place.search(console, contains, filter, after.as_deref(), reason)?;
+        }
+        ContentCommand::Export { filter, to_file, reason } => {
+            place.export(console, filter, to_file, reason)?
+        }
+        ContentCommand::Erase { whose, organization, reason } => {
+            place.erase(console, whose, organization.as_deref(), reason)?;
+        }
+        ContentCommand::Hold { filter, reason } => place.hold(console, filter, reason)?,
+        ContentCommand::Holds { released } => place.holds(console, *released)?,
+        ContentCommand::Release { id, reason } => {
+            let hold = ledger.release_content(id, reason, store::ACTOR)?;
+            writeln!(console.out, "Hold {} is released; what is over goes within a minute.", hold.id)?;
+        }
+    }
+    Ok(Outcome::Fine)
+}
+
+struct Place<'a> {
+    settings: &'a StoreSettings,
+    ledger: &'a Ledger,
+    json: bool,
+}
+
+impl Place<'_> {
+    /// Has the ledger open content from here on.
+    fn unlock(&self) -> Result<Arc<MasterKey>> {
+        let master = master_key(self.settings.master_key.as_ref()).map_err(|cause| anyhow!(cause))?;
+        let master = Arc::new(master);
+        self.ledger.wrap_content(Arc::clone(&master) as Arc<dyn KeyWrap>);
+        Ok(master)
+    }
+
+    /// Writes into the trail what is about to be shown.
+    fn audit(&self, action: &str, target: &str, detail: String, rows: usize) -> Result<()> {
+        let entry = AuditEntry {
+            actor: store::ACTOR,
+            action,
+            target,
+            detail: Some(detail),
+            rows: Some(rows as u64),
+            ..AuditEntry::default()
+        };
+        Ok(self.ledger.audit(&entry)?)
+    }
+
+    fn show(&self, console: &mut Console<'_>, id: &str, reason: &str) -> Result<()> {
+        self.unlock()?;
+        let found = self.ledger.content(record_id(id)?)?;
+        self.audit("content_read", id, checked(reason)?, usize::from(found.is_some()))?;
+        let Some(found) = found else { bail!("no content was kept of {id}") };
+        if self.json {
+            writeln!(console.out, "{}", view::content(&found))?;
+            return Ok(());
+        }
+        for (name, side) in [("REQUEST", &found.request), ("ANSWER", &found.answer)] {
+            writeln!(console.out, "{name} ({}, {} bytes)", side.state.as_str(), side.whole_bytes)?;
+            if let Some(bytes) = &side.bytes {
+                writeln!(console.out, "{}", String::from_utf8_lossy(bytes))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn search(
+        &self,
+        console: &mut Console<'_>,
+        contains: &str,
+        filter: &ContentFilterArguments,
+        after: Option<&str>,
+        reason: &str,
+    ) -> Result<()> {
+        self.unlock()?;
+        let before = after.map(record_id).transpose()?;
+        let found = view::search(self.ledger, &read(filter)?, contains, before)?;
+        let detail = format!("{}; contains {contains}; {filter:?}", checked(reason)?);
+        self.audit("content_searched", "content", detail, found.found.len())?;
+        if self.json {
+            writeln!(console.out, "{}", found.json())?;
+            return Ok(());
+        }
+        for row in &found.found {
+            let text = |name: &str| row[name].as_str().unwrap_or(ABSENT);
+            let hit = &row["hits"][0];
+            let excerpt = hit["excerpt"].as_str().unwrap_or_default().replace(char::is_control, " ");
+            let side = hit["side"].as_str().unwrap_or_default();
+            writeln!(console.out, "{}  {}  {side}: {excerpt}", text("record"), text("user"))?;
+        }
+        let records = found.scanned.records;
+        match found.scanned.next {
+            None => writeln!(console.out, "{} found in all {records} exchanges.", found.found.len())?,
+            Some(next) => writeln!(
+                console.out,
+                "{} found in the newest {records} exchanges; there are more: --after {}",
+                found.found.len(),
+                view::id_text(next)
+            )?,
+        }
+        Ok(())
+    }
+
+    fn export(
+        &self,
+        console: &mut Console<'_>,
+        filter: &ContentFilterArguments,
+        to_file: &Path,
+        reason: &str,
+    ) -> Result<()> {
+        let master = self.unlock()?;
+        let (filter, reason) = (read(filter)?, checked(reason)?);
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(to_file).with_context(|| format!("cannot make {}", to_file.display()))?;
+        let (mut before, mut lines, mut parts) = (None, 0, 0);
+        loop {
+            let now_us = jiff::Timestamp::now().as_microsecond();
+            let asked = Asked { filter: &filter, before, reason: &reason, actor: store::ACTOR, now_us };
+            let part = export::part(self.ledger, &master, &asked)?;
+            self.audit("content_exported", "content", format!("{reason}; {filter:?}"), part.lines)?;
+            file.write_all(&part.text).with_context(|| format!("cannot write {}", to_file.display()))?;
+            lines += part.lines;
+            parts += 1;
+            before = part.next;
+            if before.is_none() {
+                break;
+            }
+        }
+        file.sync_all()?;
+        let key = export::public_key(&master)?;
+        writeln!(
+            console.out,
+            "{lines} exchanges in {parts} part{} written to {}.\nSigned with {key}.",
+            if parts == 1 { "" } else { "s" },
+            to_file.display()
+        )?;
+        Ok(())
+    }
+
+    fn erase(
+        &self,
+        console: &mut Console<'_>,
+        whose: &Whose,
+        organization: Option<&str>,
+        reason: &str,
+    ) -> Result<()> {
+        let subject = match whose {
+            Whose { user: Some(user), .. } => ErasureSubject::User(user.clone()),
+            Whose { service_account: Some(account), .. } => ErasureSubject::ServiceAccount(account.clone()),
+            Whose { record: Some(id), .. } => ErasureSubject::Record(record_id(id)?),
+            Whose { .. } => bail!("name one of --user, --service-account and --record"),
+        };
+        let organization = organization.unwrap_or(&self.settings.organization);
+        let erased = self.ledger.erase_content(organization, &subject, &checked(reason)?, store::ACTOR)?;
+        if self.json {
+            writeln!(console.out, "{}", serde_json::to_string(&erased)?)?;
+            return Ok(());
+        }
+        let (kind, name) = subject.describe();
+        writeln!(
+            console.out,
+            "The content of {} exchanges of the {} {name} is erased, and {} keys are destroyed.",
+            erased.records,
+            kind.replace('_', " "),
+            erased.keys
+        )?;
+        Ok(())
+    }
+
+    fn hold(&self, console: &mut Console<'_>, filter: &HoldArguments, reason: &str) -> Result<()> {
+        let organization = filter.organization.clone();
+        let held = NewHold {
+            organization: organization.unwrap_or_else(|| self.settings.organization.to_string()),
+            team: filter.team.clone(),
+            user: filter.user.clone(),
+            record: filter.record.as_deref().map(record_id).transpose()?,
+            from_us: point(filter.from.as_deref())?,
+            to_us: point(filter.to.as_deref())?,
+            reason: reason.to_owned(),
+        };
+        let hold = self.ledger.hold_content(&held, store::ACTOR)?;
+        match self.json {
+            true => writeln!(console.out, "{}", serde_json::to_string(&hold)?)?,
+            false => writeln!(console.out, "Hold {} is in force.", hold.id)?,
+        }
+        Ok(())
+    }
+
+    fn holds(&self, console: &mut Console<'_>, released: bool) -> Result<()> {
+        let holds = self.ledger.content_holds(None, released)?;
+        if self.json {
+            for hold in &holds {
+                writeln!(console.out, "{}", serde_json::to_string(hold)?)?;
+            }
+            return Ok(());
+        }
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| ABSENT.to_owned());
+        let row = |hold: &Hold| {
+            vec![
+                hold.id.clone(),
+                hold.held.organization.clone(),
+                text(&hold.held.team),
+                text(&hold.held.user),
+                time::show(hold.created_at_us),
+                hold.released_at_us.map_or_else(|| ABSENT.to_owned(), time::show),
+                hold.held.reason.clone(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = holds.iter().map(row).collect();
+        let heads = ["ID", "ORGANIZATION", "TEAM", "USER", "SINCE", "RELEASED", "REASON"];
+        table::write(console.out, &heads, &[], &rows)?;
+        Ok(())
+    }
+}
+
+fn verify(console: &mut Console<'_>, file: &Path, key: Option<&str>) -> Result<Outcome> {
+    let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    match export::verify(BufReader::new(opened), key) {
+        Ok(verified) => {
+            let end = if verified.complete { "complete" } else { "more parts are to follow" };
+            let (lines, parts) = (verified.lines, verified.parts);
+            writeln!(console.out, "{lines} lines in {parts} parts are as they were exported; {end}.")?;
+            writeln!(console.out, "Signed with {}.", verified.public_key)?;
+            if key.is_none() {
+                writeln!(
+                    console.err,
+                    "note: compare the key with that of the exporter, or give --public-key"
+                )?;
+            }
+            Ok(Outcome::Fine)
+        }
+        Err(flaw) => {
+            writeln!(console.err, "error: {}: {flaw}", file.display())?;
+            Ok(Outcome::Failed)
+        }
+    }
+}
+
+fn checked(reason: &str) -> Result<String> {
+    if reason.trim().is_empty() || reason.len() > narrows_ledger::content::HOLD_TEXT_MAX {
+        bail!("--reason has 1 to {} bytes", narrows_ledger::content::HOLD_TEXT_MAX);
+    }
+    Ok(reason.to_owned())
+}
+
+fn record_id(id: &str) -> Result<u128> {
+    let number = uuid::Uuid::try_parse(id).map(|id| id.as_u128());
+    number.map_err(|_malformed| {
+        anyhow!("`{id}` is not a record's id; it is a UUID, the x-narrows-request-id of an answer")
+    })
+}
+
+fn point(text: Option<&str>) -> Result<Option<i64>> {
+    text.map(|text| time::point_us(text, -1, time::now_us())).transpose()
+}
+
+fn read(filter: &ContentFilterArguments) -> Result<ContentFilter> {
+    Ok(ContentFilter {
+        organization: filter.organization.clone(),
+        team: filter.team.clone(),
+        user: filter.user.clone(),
+        service_account: filter.service_account.clone(),
+        from_us: point(filter.from.as_deref())?,
+        to_us: point(filter.to.as_deref())?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::narrows;
+    use crate::config::Secret;
+    use crate::credentials::seal::MasterKey;
+    use narrows_ledger::{ContentState, Ledger, LedgerOptions, NewContent, NewSide};
+    use narrows_policy::Caller;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn content_is_shown_exported_held_and_erased_where_the_store_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (config, export) = (path("n.yaml"), path("export.jsonl"));
+        let master = "5a".repeat(32);
+        std::fs::write(
+            &config,
+            format!("version: 1\norganization: acme\nstore: {{path: n.db}}\nmaster_key: '{master}'\nproviders: {{}}\n"),
+        )
+        .unwrap();
+        let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+        ledger.wrap_content(Arc::new(MasterKey::parse(&Secret::new(master)).unwrap()));
+        let side = |text: &str| NewSide {
+            state: ContentState::Stored,
+            whole_bytes: text.len() as u64,
+            bytes: text.as_bytes().to_vec(),
+        };
+        let caller = Caller { organization: "acme".into(), user: Some("ada".into()), ..Caller::default() };
+        assert!(ledger.submit_content(Box::new(NewContent {
+            record: 7,
+            caller: Arc::new(caller),
+            at_us: 4_000_000_000_000_000,
+            retention: Duration::from_secs(3_600),
+            request: side("a question"),
+            answer: side("an answer"),
+        })));
+        ledger.close(PATIENCE).unwrap();
+        let run = |arguments: &[&str]| narrows(&[&["content", "--config", &config], arguments].concat());
+        let id = "00000000-0000-0000-0000-000000000007";
+        let (code, out, err) = run(&["show", id, "--reason", "case 7"]);
+        assert!(code == 0 && out.contains("a question") && out.contains("an answer"), "{out}{err}");
+        let (code, out, _) = run(&["search", "--contains", "QUESTION", "--reason", "case 7"]);
+        assert!(code == 0 && out.contains(id) && out.contains("1 found in all 1"), "{out}");
+        let (code, out, err) = run(&["export", "--to-file", &export, "--reason", "case 7"]);
+        assert!(code == 0 && out.contains("1 exchanges in 1 part"), "{out}{err}");
+        let key = out.trim_end().rsplit_once("Signed with ").unwrap().1.trim_end_matches('.').to_owned();
+        let (code, out, _) = narrows(&["content", "verify", &export, "--public-key", &key]);
+        assert!(code == 0 && out.contains("1 lines in 1 parts are as they were exported; complete"), "{out}");
+        let changed = std::fs::read_to_string(&export).unwrap().replace("a question", "another");
+        std::fs::write(&export, changed).unwrap();
+        let (code, _, err) = narrows(&["content", "verify", &export]);
+        assert!(code == 1 && err.contains("was changed"), "{err}");
+        let (_, out, _) = run(&["hold", "--user", "ada", "--reason", "case 7"]);
+        let hold = out.split(' ').nth(1).unwrap().to_owned();
+        let (code, _, err) = run(&["erase", "--user", "ada", "--reason", "asked"]);
+        assert!(code == 1 && err.contains(&hold), "{err}");
+        assert!(run(&["holds"]).1.contains("case 7"));
+        assert_eq!(run(&["release", &hold, "--reason", "over"]).0, 0);
+        let (code, out, _) = run(&["erase", "--user", "ada", "--reason", "asked"]);
+        assert!(code == 0 && out.contains("content of 1 exchanges of the user ada"), "{out}");
+        assert!(run(&["show", id, "--reason", "case 7"]).1.contains("erased"));
+        let trail = narrows(&["audit", "--config", &config]).1;
+        for action in
+            ["content_read", "content_searched", "content_exported", "content_held", "content_erased"]
+        {
+            assert!(trail.contains(action), "{action}: {trail}");
+        }
+    }
+}
