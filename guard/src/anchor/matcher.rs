@@ -73,15 +73,13 @@ impl Place {
             is_last: false,
         }
     }
+}
 
-    /// Whether the literal may stand where its gram stands at `at`.
-    #[inline(always)]
-    fn may_stand(&self, text: &[u8], at: usize) -> bool {
-        let more = at.wrapping_add_signed(isize::from(self.more_at));
-        let bytes = text.get(more..).and_then(|rest| rest.first_chunk::<4>());
-        // At the end of the text the literal itself is compared.
-        bytes.is_none_or(|bytes| (u32::from_le_bytes(*bytes) | FOLD) & self.mask == self.more)
-    }
+/// The folded four bytes that begin so far from `at`; none at the ends of the text, where the literal itself is compared.
+#[inline(always)]
+fn folded_at(text: &[u8], at: usize, offset: i8) -> Option<u32> {
+    let bytes = text.get(at.wrapping_add_signed(isize::from(offset))..)?.first_chunk::<4>()?;
+    Some(u32::from_le_bytes(*bytes) | FOLD)
 }
 
 /// All literals.
@@ -143,7 +141,9 @@ impl Matcher {
             places: Vec::new(),
         };
         let mut alone = HashMap::new();
-        for (gram, places) in sorted {
+        for (gram, mut places) in sorted {
+            // Places that look at the same bytes stand together, so that the bytes are read once.
+            places.sort_by_key(|place| place.more_at);
             matcher.enter(gram, &places, &mut alone);
         }
         matcher
@@ -253,9 +253,15 @@ impl Matcher {
         while !self.slots[slot].is_free() {
             if self.slots[slot].gram == gram {
                 let first = self.slots[slot].first as usize - 1;
+                let mut more_at = 0;
+                let mut more = folded_at(text, at, more_at);
                 for place in &self.places[first..] {
-                    if let Some(start) = at.checked_add_signed(-isize::from(place.offset))
-                        && place.may_stand(text, at)
+                    if place.more_at != more_at {
+                        more_at = place.more_at;
+                        more = folded_at(text, at, more_at);
+                    }
+                    if more.is_none_or(|more| more & place.mask == place.more)
+                        && let Some(start) = at.checked_add_signed(-isize::from(place.offset))
                         && self.literals[place.literal as usize].stands(text, start)
                     {
                         found(place.literal, start);

@@ -10,7 +10,7 @@ pub(super) const BEFORE: usize = 80;
 /// Bytes after a value in which a word of context counts.
 pub(super) const AFTER: usize = 40;
 
-/// Bytes that are read beyond what is asked for.
+/// Bytes that are read beyond what is asked for, in lists of values.
 const AHEAD: usize = 256;
 
 /// Bytes of the longest word of context.
@@ -113,11 +113,14 @@ impl<'t> Context<'t> {
         found
     }
 
-    /// Makes sure that the words in a range are known. Reads ahead, so that the bytes of a list of numbers are read once.
+    /// Makes sure that the words in a range are known. Reads ahead where values follow each other, so that the bytes of a
+    /// list of numbers are read once, and no farther than it must around a value that stands alone.
     fn read(&mut self, from: usize, to: usize) {
+        let mut ahead = AHEAD;
         if from < self.read.start || from > self.read.end {
             self.seen.clear();
             self.read = from..from;
+            ahead = 0;
         } else if from > self.read.start + 4 * (BEFORE + AFTER) {
             self.seen.retain(|word| word.start >= from);
             self.read.start = from;
@@ -125,7 +128,7 @@ impl<'t> Context<'t> {
         if to <= self.read.end {
             return;
         }
-        let to = to.saturating_add(AHEAD).min(self.text.len());
+        let to = to.saturating_add(ahead).min(self.text.len());
         let again = self.read.end.saturating_sub(MAX_WORD).max(self.read.start);
         let (Some(automaton), Some(part)) = (&self.words.automaton, self.text.get(again..to)) else { return };
         for hit in automaton.find_overlapping_iter(part) {

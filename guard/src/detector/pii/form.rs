@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::context::Entities;
-use super::text::{self, DIGIT, LETTER, WORD};
+use super::text::{self, DIGIT, Kinds, LETTER, WORD};
 use crate::Tier;
 
 /// Whether a value is valid. It gets the letters and digits of the value, letters as capitals.
@@ -84,6 +84,9 @@ pub(super) struct Layout {
     parenthesis: bool,
     /// Whether there are dots between its groups.
     dotted: bool,
+    /// Where it has digits and where letters or digits, and of how many bytes these say something.
+    kinds: Kinds,
+    used: u32,
     body: Box<[u8]>,
     /// Bytes of the first and last group where the layout has blanks, otherwise 0.
     groups: (usize, usize),
@@ -105,15 +108,24 @@ impl Layout {
         let whole = body.iter().all(u8::is_ascii_alphanumeric);
         let plain = body.iter().all(|class| *class == b'9') && body.len() < LENGTHS - 1;
         let dotted = body.contains(&b'.');
-        Layout { rule, tier: form.tier, check: form.check, whole, plain, parenthesis, dotted, body, groups }
+        let used = u32::MAX.unbounded_shr(32_u32.saturating_sub(u32::try_from(body.len()).unwrap_or(u32::MAX)));
+        let kinds = body.iter().take(32).zip(0u32..).fold(Kinds::default(), |kinds, (&class, at)| Kinds {
+            digits: kinds.digits | u32::from(class.is_ascii_digit()) << at,
+            words: kinds.words | u32::from(class.is_ascii_alphanumeric()) << at,
+        });
+        let (tier, check) = (form.tier, form.check);
+        Layout { rule, tier, check, whole, plain, parenthesis, dotted, kinds, used, body, groups }
     }
 
-    /// Whether the run of letters and digits at a place, and what follows it, have the layout; `Some(true)` if a letter of a
+    /// Whether the run of letters and digits at a place, and what follows it, of these kinds, have the layout; `Some(true)` if a letter of a
     /// class (not a fixed one) is small: such values are written with capitals.
     #[inline]
-    pub(super) fn shape(&self, text: &[u8], start: usize) -> Option<bool> {
+    pub(super) fn shape(&self, text: &[u8], start: usize, kinds: Kinds) -> Option<bool> {
         if self.plain {
             return Some(false);
+        }
+        if kinds.words & self.used != self.kinds.words || kinds.digits & self.kinds.digits != self.kinds.digits {
+            return None;
         }
         let value = text.get(start..start.checked_add(self.body.len())?)?;
         let mut lower = false;
@@ -298,7 +310,7 @@ mod tests {
         let (forms, text) = (Forms::new([(0, form, true)].into_iter()), text.as_bytes());
         let (end, seen) = text::run(text, start);
         forms.candidates(end - start, seen, text::at(text, end))?.first.iter().find_map(|layout| {
-            let lower = layout.shape(text, start)?;
+            let lower = layout.shape(text, start, text::kinds_from(text, start))?;
             let range = layout.range(start);
             (layout.alone(text, &range) && layout.valid(text, &range)).then_some((
                 range.start,

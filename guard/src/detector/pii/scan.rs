@@ -10,7 +10,7 @@ use super::form::Layout;
 use super::network::{self, Reach};
 use super::phone;
 use super::surroundings;
-use super::text::{self, DIGIT, LETTER};
+use super::text::{self, DIGIT, Kinds, LETTER};
 use super::{Mode, PARSED, Pii, anchors};
 use crate::Tier;
 
@@ -137,14 +137,18 @@ impl Scan<'_> {
         let next = text::at(self.text, end);
         let pii = self.pii;
         if let Some(bucket) = pii.forms.candidates(len, seen, next) {
-            bucket.first.iter().for_each(|layout| self.layout(layout, start));
+            let kinds = match bucket.first.is_empty() && bucket.whole.is_empty() {
+                true => Kinds::default(),
+                false => text::kinds_from(self.text, start),
+            };
+            bucket.first.iter().for_each(|layout| self.layout(layout, start, kinds));
             // Words are looked for once for all layouts that are this run, and spare most of their checks.
             if !bucket.whole.is_empty()
                 && bucket.whole.first().is_some_and(|layout| layout.alone(self.text, &(start..end)))
-                && bucket.whole.iter().any(|layout| layout.shape(self.text, start).is_some())
+                && bucket.whole.iter().any(|layout| layout.shape(self.text, start, kinds).is_some())
                 && self.context.near(start, end).intersects(&bucket.rules)
             {
-                bucket.whole.iter().for_each(|layout| self.layout(layout, start));
+                bucket.whole.iter().for_each(|layout| self.layout(layout, start, kinds));
             }
         }
         if seen == DIGIT {
@@ -157,8 +161,8 @@ impl Scan<'_> {
 
     /// Looks for a value with a layout.
     #[inline]
-    fn layout(&mut self, layout: &Layout, start: usize) {
-        let Some(lower) = layout.shape(self.text, start) else { return };
+    fn layout(&mut self, layout: &Layout, start: usize, kinds: Kinds) {
+        let Some(lower) = layout.shape(self.text, start, kinds) else { return };
         let range = layout.range(start);
         let tier = if lower { layout.tier.max(Tier::B) } else { layout.tier };
         let rule = usize::from(layout.rule);

@@ -79,6 +79,27 @@ pub(super) fn run_back(text: &[u8], end: usize) -> (usize, u8) {
     (start, seen)
 }
 
+/// What the bytes from a place on are, as sets of bits: bit `i` stands for byte `i`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Kinds {
+    /// Digits.
+    pub(super) digits: u32,
+    /// Letters and digits.
+    pub(super) words: u32,
+}
+
+/// The kinds of the 32 bytes from a place on; beyond the end of the text there is nothing.
+pub(super) fn kinds_from(text: &[u8], start: usize) -> Kinds {
+    let bytes = text.get(start..).unwrap_or_default();
+    bytes.iter().take(32).zip(0u32..).fold(Kinds::default(), |kinds, (&byte, at)| {
+        let kind = kind(byte);
+        Kinds {
+            digits: kinds.digits | u32::from(kind & DIGIT) << at,
+            words: kinds.words | u32::from(kind != 0) << at,
+        }
+    })
+}
+
 /// Whether a place follows an escape of source code, such as the two characters `\\n`: its letter is not a part of a value.
 pub(super) fn escape(text: &[u8], place: usize) -> bool {
     matches!(before(text, place), b'n' | b'r' | b't')
