@@ -221,23 +221,40 @@ mod tests {
         }
     }
 
-    /// A private key in PEM of about so many bytes.
-    fn pem(bytes: usize) -> String {
+    /// Lines of so many letters and digits, of about so many bytes together.
+    fn lines(bytes: usize, long: usize, letters: &[u8; 64]) -> String {
         let mut state = 0x9E37_79B9_u32;
         let mut next = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[(state >> 26) as usize]
-                as char
+            letters[(state >> 26) as usize] as char
         };
-        let lines = (0..bytes / 65).map(|_| (0..64).map(|_| next()).chain(['\n']).collect::<String>());
-        format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----", lines.collect::<String>())
+        (0..bytes / (long + 1)).map(|_| (0..long).map(|_| next()).chain(['\n']).collect::<String>()).collect()
+    }
+
+    const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const HEXADECIMAL: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// A private key of about so many bytes: in PEM, of PuTTY, of OpenVPN.
+    fn key(kind: usize, bytes: usize) -> String {
+        let frame = |label: &str, body: &str| format!("-----BEGIN {label}-----\n{body}-----END {label}-----");
+        match kind {
+            0 => frame("PRIVATE KEY", &lines(bytes, 64, BASE64)),
+            1 => frame("OpenVPN Static key V1", &lines(bytes, 32, HEXADECIMAL)),
+            _ => format!(
+                "PuTTY-User-Key-File-2: ssh-rsa\nEncryption: none\nComment: mine\nPublic-Lines: 6\n{0}Private-Lines: \
+                 14\n{0}Private-MAC: {1}",
+                lines(bytes / 2, 64, BASE64),
+                lines(41, 40, HEXADECIMAL).trim_end(),
+            ),
+        }
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn a_long_private_key_is_told_once_and_whole_however_it_comes(
-            bytes in prop_oneof![Just(1_700_usize), Just(3_300), Just(8_200), Just(15_000)],
+            kind in 0..3_usize,
+            bytes in prop_oneof![Just(600_usize), Just(1_700), Just(3_300), Just(8_200), Just(15_000)],
             before in 0..900_usize,
             pieces in proptest::collection::vec(prop_oneof![1..9_usize, 1..80_usize, 1..6_000_usize], 1..6),
             escaped in any::<bool>(),
@@ -245,7 +262,8 @@ mod tests {
             static ENGINE: LazyLock<Engine> =
                 LazyLock::new(|| Engine::builder().secrets(built_in().unwrap()).build().unwrap());
             let engine = &*ENGINE;
-            let key = if escaped { pem(bytes).replace('\n', "\\n") } else { pem(bytes) };
+            let key = key(kind, bytes);
+            let key = if escaped { key.replace('\n', "\\n") } else { key };
             let text = format!("{}\nHere it is:\n{key}\n{}", "wörds ".repeat(before / 7), "and so on ".repeat(90));
             let (mut window, mut scratch) = (Window::new(Provenance::Assistant, 512), Scratch::default());
             let (mut all, mut at) = (Vec::new(), 0);

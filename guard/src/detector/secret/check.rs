@@ -25,6 +25,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("der-private-key", keys::der_private_key),
     ("discord-token", vendor::discord_token),
     ("jwt", header::jwt),
+    ("key-open", keys::key_open),
     ("letters", randomness::letters),
     ("mnemonic", keys::mnemonic),
     ("opaque", randomness::opaque),

@@ -58,6 +58,13 @@ pub(super) fn pem_open(value: &[u8]) -> bool {
     body_chars(body) >= MIN_OPEN_BODY_CHARS && !is_dummy_body(body)
 }
 
+/// A key in a frame of another kind, without its end.
+pub(super) fn key_open(value: &[u8]) -> bool {
+    let frames = [&b"PuTTY-User-Key-File-"[..], b"-----BEGIN OpenVPN "];
+    let framed = frames.iter().any(|frame| value.starts_with(frame));
+    framed && body_chars(value) >= MIN_OPEN_BODY_CHARS && !is_dummy_body(value)
+}
+
 fn is_dummy_body(body: &[u8]) -> bool {
     [&b"..."[..], b"xxxxxxxx", b"EXAMPLE"].iter().any(|mark| memchr::memmem::find(body, mark).is_some())
 }
