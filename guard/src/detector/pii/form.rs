@@ -108,7 +108,8 @@ impl Layout {
         let whole = body.iter().all(u8::is_ascii_alphanumeric);
         let plain = body.iter().all(|class| *class == b'9') && body.len() < LENGTHS - 1;
         let dotted = body.contains(&b'.');
-        let used = u32::MAX.unbounded_shr(32_u32.saturating_sub(u32::try_from(body.len()).unwrap_or(u32::MAX)));
+        let used =
+            u32::MAX.unbounded_shr(32_u32.saturating_sub(u32::try_from(body.len()).unwrap_or(u32::MAX)));
         let kinds = body.iter().take(32).zip(0u32..).fold(Kinds::default(), |kinds, (&class, at)| Kinds {
             digits: kinds.digits | u32::from(class.is_ascii_digit()) << at,
             words: kinds.words | u32::from(class.is_ascii_alphanumeric()) << at,
@@ -124,7 +125,9 @@ impl Layout {
         if self.plain {
             return Some(false);
         }
-        if kinds.words & self.used != self.kinds.words || kinds.digits & self.kinds.digits != self.kinds.digits {
+        if kinds.words & self.used != self.kinds.words
+            || kinds.digits & self.kinds.digits != self.kinds.digits
+        {
             return None;
         }
         let value = text.get(start..start.checked_add(self.body.len())?)?;
