@@ -360,7 +360,7 @@ pub(crate) enum TokensCommand {
         /// The one organization it is for. Without: every one, and the gateway as a whole.
         #[arg(long)]
         organization: Option<String>,
-        /// What it may do: read, or write (which includes reading).
+        /// What it may do: read; write (which includes reading); or content (reading, also kept prompts).
         #[arg(long, value_name = "ROLE", default_value = "read")]
         role: String,
         /// When it stops working: after a time (90d), or at one (2026-12-31).
