@@ -58,6 +58,18 @@ find_redis() {
     fi
 }
 
+# Sees that PostgreSQL is there for the tests of the store that gateways share, which are skipped without it and fail with CI=true.
+find_postgres() {
+    if command -v initdb >/dev/null 2>&1 || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then return 0; fi
+    if [ "${CI:-}" = true ]; then
+        apt-get update -qq >/dev/null 2>&1 || true
+        apt-get install -y -qq --no-install-recommends postgresql >/dev/null 2>&1 || true
+        ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || fail "PostgreSQL is not installed, and could not be fetched"
+    else
+        say "SKIPPED: PostgreSQL is not installed; the store over it is not tested. Debian: apt-get install postgresql"
+    fi
+}
+
 # older A B: whether version A (major.minor) is before version B (major.minor).
 older() {
     local a_major=${1%%.*} a_minor=${1#*.} b_major=${2%%.*} b_minor=${2#*.}

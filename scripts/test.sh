@@ -9,6 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 check_toolchain
 find_redis
+find_postgres
 quiet_cargo "tests" cargo test --workspace --locked --no-run
 if ! cargo nextest --version >/dev/null 2>&1; then
     exec cargo test --workspace --locked --no-fail-fast -- "$@"

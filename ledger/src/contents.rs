@@ -71,7 +71,7 @@ impl Ledger {
     /// # Errors
     /// A failure of the store.
     pub fn sweep_content(&self, now_us: i64) -> Result<usize, LedgerError> {
-        let mut connection = store::connect_erasing(self.path(), crate::options::BUSY_TIMEOUT)?;
+        let mut connection = store::connect_erasing(self.place(), crate::options::BUSY_TIMEOUT)?;
         let mut all = 0;
         loop {
             let count = crate::content::sweep_step(&mut connection, now_us)?;
@@ -115,7 +115,7 @@ impl Ledger {
             Ok(erased)
         })?;
         // Until then the log may have a copy; a reader that keeps it from being emptied does so for moments.
-        let connection = store::connect_erasing(self.path(), crate::options::BUSY_TIMEOUT)?;
+        let connection = store::connect_erasing(self.place(), crate::options::BUSY_TIMEOUT)?;
         store::carry_over(&connection)?;
         Ok(erased)
     }

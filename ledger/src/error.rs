@@ -4,6 +4,7 @@ use crate::db::Error as DatabaseError;
 use crate::directory::{EntryKind, EntryState, InvalidEntry};
 use crate::key::InvalidKey;
 use crate::limits::LimitKind;
+use crate::place::Place;
 use std::path::{Path, PathBuf};
 
 /// A failure of the store.
@@ -23,8 +24,8 @@ pub enum LedgerError {
     /// There is no store to read.
     #[error("there is no store at {path}; start the gateway once, or name its file")]
     Missing {
-        /// The store's file.
-        path: PathBuf,
+        /// Where it would be.
+        path: Place,
     },
     /// Another process keeps the store locked.
     #[error(
@@ -40,12 +41,20 @@ pub enum LedgerError {
     /// A newer Narrows wrote the store.
     #[error("the store {path} has schema {found} and this program knows up to {known}; run a newer Narrows")]
     SchemaNewer {
-        /// The store's file.
-        path: PathBuf,
-        /// The schema of the file.
+        /// The store.
+        path: Place,
+        /// The schema of the store.
         found: u32,
         /// The newest schema this program knows.
         known: u32,
+    },
+    /// PostgreSQL does not let the store be opened.
+    #[error("the store {place} cannot be opened: {source}")]
+    NotOpened {
+        /// The store.
+        place: Place,
+        /// Why.
+        source: DatabaseError,
     },
     /// The file is something else.
     #[error("{path} is not a Narrows store; name another file, or move this one away")]

@@ -6,10 +6,10 @@ use crate::db::{self, Connection, Transaction, TransactionBehavior};
 use crate::error::LedgerError;
 use crate::key::{CreatedKey, KeyInfo, KeyRing, NewKey};
 use crate::now_us;
+use crate::place::Place;
 use crate::store::{self, admins, audit, directory, keys};
 use crate::token::{self, IssuedToken, Secret, TokenKind};
 use arc_swap::ArcSwap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -238,11 +238,11 @@ impl Refresher {
     /// Starts looking every `period`.
     pub(crate) fn start(
         store: Arc<KeyStore>,
-        path: &Path,
+        place: &Place,
         period: Duration,
         busy_timeout: Duration,
     ) -> Result<Refresher, LedgerError> {
-        let watch = store::connect(path, busy_timeout)?;
+        let watch = store::connect(place, busy_timeout)?;
         let shared = Arc::clone(&store);
         let thread = std::thread::Builder::new()
             .name("narrows-keys".into())

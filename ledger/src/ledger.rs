@@ -14,6 +14,7 @@ use crate::limits::{Expected, LimitKind, StoredLimit};
 use crate::objects::Objects;
 use crate::once::Begun;
 use crate::options::LedgerOptions;
+use crate::place::Place;
 use crate::query::{Dimension, Filter, Page, PageRequest, PriceUse, Reader, Search, UsageRow, Verification};
 use crate::queue::Queue;
 use crate::record::Record;
@@ -21,7 +22,6 @@ use crate::spending::{Charge, SpentRow};
 use crate::store;
 use crate::token::Secret;
 use crate::writer::{SpendingAsked, Writer};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -52,7 +52,8 @@ pub struct LedgerStats {
 
 /// An open store. Dropping it closes it; [`Ledger::close`] also tells whether everything was written.
 pub struct Ledger {
-    path: PathBuf,
+    place: Place,
+    charges_apart: bool,
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) queue: Arc<Queue>,
     objects: Arc<Objects>,
@@ -62,30 +63,33 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the store at `path`, creating and migrating it as needed, and starts its writer.
+    /// Opens the store at `place`, creating and migrating it as needed, and starts its writer.
     ///
     /// # Errors
     /// [`LedgerError::NotWritable`], [`LedgerError::Locked`], [`LedgerError::SchemaNewer`],
-    /// [`LedgerError::NotAStore`] and others say what to do.
-    pub fn open(path: &Path, options: LedgerOptions) -> Result<Ledger, LedgerError> {
-        let ledger = Ledger::open_idle(path, &options)?;
+    /// [`LedgerError::NotAStore`], [`LedgerError::NotOpened`] and others say what to do.
+    pub fn open(place: impl Into<Place>, options: LedgerOptions) -> Result<Ledger, LedgerError> {
+        let ledger = Ledger::open_idle(place, &options)?;
         ledger.writer.start(&ledger.queue, &ledger.objects)?;
         ledger.keeper.start()?;
         Ok(ledger)
     }
 
     /// Opens the store without starting the writer.
-    fn open_idle(path: &Path, options: &LedgerOptions) -> Result<Ledger, LedgerError> {
-        let connection = store::open(path, options.busy_timeout)?;
+    fn open_idle(place: impl Into<Place>, options: &LedgerOptions) -> Result<Ledger, LedgerError> {
+        let place = place.into();
+        let connection = store::open(&place, options.busy_timeout)?;
         store::overwrite_deleted(&connection)?;
         let keys = Arc::new(KeyStore::new(connection)?);
-        let refresher = Refresher::start(Arc::clone(&keys), path, options.key_poll, options.busy_timeout)?;
+        let refresher = Refresher::start(Arc::clone(&keys), &place, options.key_poll, options.busy_timeout)?;
         let (queue, receiver) = Queue::new(options.queue_limit);
-        let writer = Writer::new(store::connect(path, options.busy_timeout)?, receiver, options)?;
+        let own = store::connect_writer(&place, options.busy_timeout)?;
+        let writer = Writer::new(own, receiver, &queue, options)?;
         let queue = Arc::new(queue);
-        let objects = Arc::new(Objects::new(path, options.busy_timeout, Arc::clone(&queue)));
-        let keeper = Keeper::new(path, options.busy_timeout);
-        Ok(Ledger { path: path.to_path_buf(), keys, queue, objects, keeper, writer, _refresher: refresher })
+        let objects = Arc::new(Objects::new(&place, options.busy_timeout, Arc::clone(&queue)));
+        let keeper = Keeper::new(&place, options.busy_timeout);
+        let charges_apart = options.charges_apart;
+        Ok(Ledger { place, charges_apart, keys, queue, objects, keeper, writer, _refresher: refresher })
     }
 
     /// Hands a record to the writer. Never blocks and never fails: without room in the queue the record is folded
@@ -100,12 +104,20 @@ impl Ledger {
         self.queue.submit(record, charges);
     }
 
-    /// [`Reader::spending`] over a connection of its own.
+    /// [`Reader::spending`] over a connection of its own; with [`LedgerOptions::charges_apart`], what this ledger was charged and
+    /// those that were this [`writer`](Self::writer) before.
     ///
     /// # Errors
     /// As [`Reader::spending`].
     pub fn spending(&self, from_us: i64, take: &mut dyn FnMut(SpentRow)) -> Result<(), LedgerError> {
-        self.reader()?.spending(from_us, take)
+        let writer = self.writer().filter(|_| self.charges_apart);
+        self.reader()?.spending_of(writer, from_us, take)
+    }
+
+    /// Which of those who write to one database this one is: a small number that whoever starts next may get when this one has
+    /// closed. `None` for a file, which has one writer, and while nothing has asked for it.
+    pub fn writer(&self) -> Option<i64> {
+        Some(self.queue.writer_id.load(Ordering::Relaxed)).filter(|writer| *writer != 0)
     }
 
     /// [`Reader::price_uses`] over a connection of its own.
@@ -519,9 +531,9 @@ impl Ledger {
         self.keys.ring().verify_admin(presented, crate::now_us()).is_ok()
     }
 
-    /// The file of the store.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where the store is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// A read-only view over a connection of its own. Blocks on disk: not for a request's path.
@@ -529,7 +541,7 @@ impl Ledger {
     /// # Errors
     /// A failure of the store.
     pub fn reader(&self) -> Result<Reader, LedgerError> {
-        Reader::open(&self.path)
+        Reader::open(&self.place)
     }
 
     /// [`Reader::usage`] over a connection of its own.
@@ -604,7 +616,7 @@ impl Drop for Ledger {
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ledger")
-            .field("path", &self.path)
+            .field("place", &self.place)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

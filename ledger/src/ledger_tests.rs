@@ -5,6 +5,7 @@ use crate::directory::{EntryChange, EntryKind, NewEntry};
 use crate::token::{TokenKind, issue};
 use crate::{now_us, sample};
 use rusqlite::Connection;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -129,9 +130,9 @@ fn sums_stop_at_the_largest_number() {
 #[test]
 fn the_schema_before_is_readable_and_migrates() {
     let (_folder, path) = file();
-    let mut connection = store::connect(&path, PATIENCE).unwrap();
-    connection.sqlite().pragma_update(None, "application_id", 0x4E52_5753).unwrap();
-    store::migrate::run(&mut connection, &path, store::migrate::LATEST - 1).unwrap();
+    let mut connection = store::connect(&Place::from(&path), PATIENCE).unwrap();
+    connection.execute_batch("PRAGMA application_id = 0x4E525753").unwrap();
+    store::migrate::run(&mut connection, &Place::from(&path), store::migrate::LATEST - 1).unwrap();
     // As the program before wrote them.
     let (key, admin) = (issue(TokenKind::VirtualKey, None).unwrap(), issue(TokenKind::Admin, None).unwrap());
     connection

@@ -45,6 +45,7 @@ mod entries;
 mod keystore;
 pub mod limits;
 mod once;
+mod place;
 mod writer;
 
 pub mod query;
@@ -53,7 +54,15 @@ mod alerts;
 mod ledger;
 
 #[cfg(test)]
+extern crate self as narrows_ledger;
+
+#[cfg(test)]
 mod sample;
+
+#[cfg(test)]
+#[path = "../tests/common/postgres.rs"]
+#[allow(dead_code, reason = "not all of it is needed by tests inside of the crate")]
+mod test_postgres;
 
 pub use admin::{AdminEntry, AdminFault, AdminInfo, CreatedAdmin, NewAdminToken, Role};
 pub use alert::{
@@ -72,7 +81,7 @@ pub use coverage::{
     UnusedKey,
 };
 pub use credentials::SealedCredential;
-pub use db::Error as DatabaseError;
+pub use db::{Error as DatabaseError, PostgresHost, PostgresServer};
 pub use declared::{DECLARED_ACTOR, DeclaredKey, KeyConflict, KeyHash, Reconciled, Reconciliation};
 pub use directory::{
     ENTRY_PAGE_LIMIT, Entry, EntryChange, EntryFilter, EntryKind, EntryPage, EntryState, InvalidEntry,
@@ -87,6 +96,7 @@ pub use limits::{Expected, LIMIT_DOCUMENT_BYTES_MAX, LimitKind, STORED_LIMITS_MA
 pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scope};
 pub use once::{Begun, ONCE_LIFETIME, ONCE_MAX};
 pub use options::{JsonLines, LedgerOptions};
+pub use place::Place;
 pub use query::{
     Cursor, DIFFERENCES_MAX, Decided, Differing, Dimension, Filter, Page, PageRequest, PriceUse, Reader,
     Search, UsageRow, Verification,

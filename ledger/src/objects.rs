@@ -8,11 +8,11 @@ mod held;
 
 use crate::db::{self, Connection};
 use crate::error::LedgerError;
+use crate::place::Place;
 use crate::queue::Queue;
 use crate::{now_us, store};
 use held::Held;
 use narrows_policy::Caller;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -133,7 +133,7 @@ pub struct ObjectStats {
 
 /// The registry of stored objects of one store.
 pub struct Objects {
-    path: PathBuf,
+    place: Place,
     busy_timeout: Duration,
     queue: Arc<Queue>,
     held: Mutex<Held>,
@@ -144,9 +144,9 @@ pub struct Objects {
 }
 
 impl Objects {
-    pub(crate) fn new(path: &Path, busy_timeout: Duration, queue: Arc<Queue>) -> Objects {
+    pub(crate) fn new(place: &Place, busy_timeout: Duration, queue: Arc<Queue>) -> Objects {
         Objects {
-            path: path.to_path_buf(),
+            place: place.clone(),
             busy_timeout,
             queue,
             held: Mutex::default(),
@@ -224,7 +224,7 @@ impl Objects {
         let mut reader = lock(&self.reader);
         let connection = match reader.take() {
             Some(connection) => connection,
-            None => store::connect(&self.path, self.busy_timeout)?,
+            None => store::connect(&self.place, self.busy_timeout)?,
         };
         // Kept only if it worked: what is wrong with a connection ends with it.
         let result = read(&connection)?;

@@ -37,6 +37,9 @@ pub struct LedgerOptions {
     pub key_poll: Duration,
     /// How long a locked database is waited for, at opening and in key operations.
     pub busy_timeout: Duration,
+    /// Whether what was charged is asked for apart from what others were charged who write to the same database. It makes no
+    /// difference to a file, which has one writer.
+    pub charges_apart: bool,
     /// Where records also go as JSON lines, if anywhere.
     pub json_lines: Option<JsonLines>,
 }
@@ -49,6 +52,7 @@ impl Default for LedgerOptions {
             gather: GATHER,
             key_poll: KEY_POLL,
             busy_timeout: BUSY_TIMEOUT,
+            charges_apart: false,
             json_lines: None,
         }
     }

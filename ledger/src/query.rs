@@ -12,6 +12,7 @@ use crate::db::Connection;
 use crate::error::LedgerError;
 use crate::limits::StoredLimit;
 use crate::options::BUSY_TIMEOUT;
+use crate::place::Place;
 use crate::record::Record;
 use crate::rollup::Sums;
 use crate::spending::SpentRow;
@@ -20,7 +21,6 @@ use narrows_policy::Reason;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 /// Most records on one page.
@@ -266,7 +266,7 @@ impl Serialize for PriceUse {
     }
 }
 
-/// A read-only view of a store; the file may be in use by a gateway.
+/// A read-only view of a store, which gateways may be using.
 #[derive(Debug)]
 pub struct Reader {
     pub(crate) connection: Connection,
@@ -274,12 +274,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the store at `path` for reading. A store one schema older is read as it is.
+    /// Opens the store at `place` for reading. A store one schema older is read as it is.
     ///
     /// # Errors
     /// [`LedgerError::Missing`], [`LedgerError::NotAStore`], [`LedgerError::SchemaNewer`] and others say what to do.
-    pub fn open(path: &Path) -> Result<Reader, LedgerError> {
-        let (connection, version) = store::open_reader(path, BUSY_TIMEOUT)?;
+    pub fn open(place: impl Into<Place>) -> Result<Reader, LedgerError> {
+        let (connection, version) = store::open_reader(&place.into(), BUSY_TIMEOUT)?;
         Ok(Reader { connection, version })
     }
 
@@ -289,10 +289,20 @@ impl Reader {
     /// # Errors
     /// A failure of the store.
     pub fn spending(&self, from_us: i64, take: &mut dyn FnMut(SpentRow)) -> Result<(), LedgerError> {
+        self.spending_of(None, from_us, take)
+    }
+
+    /// The same, of one of those who write.
+    pub(crate) fn spending_of(
+        &self,
+        writer: Option<i64>,
+        from_us: i64,
+        take: &mut dyn FnMut(SpentRow),
+    ) -> Result<(), LedgerError> {
         if self.version < store::migrate::WITH_SPENDING {
             return Ok(());
         }
-        Ok(store::spending::read(&self.connection, from_us, take)?)
+        Ok(store::spending::read(&self.connection, from_us, writer, take)?)
     }
 
     /// The budgets and rate limits that are in the store. None for a store whose schema is older than that.

@@ -6,7 +6,7 @@ use crate::objects::Change;
 use crate::record::Record;
 use crate::rollup::{OVERFLOW_GROUPS, Overflow};
 use crate::spending::{Charge, SpentRow};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
@@ -49,6 +49,8 @@ pub(crate) struct Queue {
     /// The ledger is closing: the writer must not try a failing store for ever.
     pub(crate) abandon: AtomicBool,
     pub(crate) last_error: Mutex<Option<String>>,
+    /// Which writer this is, where several write to one store; 0 as long as that is not known.
+    pub(crate) writer_id: AtomicI64,
 }
 
 impl Queue {
@@ -72,6 +74,7 @@ impl Queue {
             failing: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
             last_error: Mutex::new(None),
+            writer_id: AtomicI64::new(0),
         };
         (queue, receiver)
     }

@@ -48,8 +48,14 @@ impl Writer {
     pub(crate) fn new(
         connection: Connection,
         receiver: Receiver<Message>,
+        queue: &Queue,
         options: &LedgerOptions,
     ) -> Result<Writer, LedgerError> {
+        let mut batches = BatchWriter::new();
+        if options.charges_apart {
+            // Whoever asks for its part needs to know which one it is.
+            held(queue, batches.hold(&connection)?);
+        }
         let json = match &options.json_lines {
             None => None,
             Some(JsonLines::Stdout) => Some(JsonSink { to: JsonTarget::Stdout, lines: Vec::new(), count: 0 }),
@@ -66,7 +72,8 @@ impl Writer {
             batch_limit: options.batch_limit.max(1),
             gather: options.gather,
             packer: Packer::new(),
-            batches: BatchWriter::new(),
+            batches,
+            charges_apart: options.charges_apart,
             charges: Charges::default(),
             overflow: Overflow::default(),
             rolled_up: Instant::now(),
@@ -137,6 +144,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Tells which writer this is, where several write.
+fn held(queue: &Queue, writer: Option<i64>) {
+    if let Some(writer) = writer {
+        queue.writer_id.store(writer, Ordering::Relaxed);
+    }
+}
+
 fn not_flushed(queue: &Queue) -> LedgerError {
     let last = lock(&queue.last_error).clone();
     let cause = last.unwrap_or_else(|| "the writer did not answer".to_owned());
@@ -166,6 +180,8 @@ struct Work {
     gather: Duration,
     packer: Packer,
     batches: BatchWriter,
+    /// Whether what others were charged is not asked for.
+    charges_apart: bool,
     /// What the records that were packed are charged to budgets.
     charges: Charges,
     /// Taken from the queue, not yet written.
@@ -219,7 +235,11 @@ impl Work {
                         let _gone = done.send(self.spending(from_us));
                     }
                 }
-                Drained::Close => break,
+                Drained::Close => {
+                    // Without this the next one that starts is another writer for a while.
+                    let _given_back = self.batches.leave(&self.connection);
+                    break;
+                }
                 Drained::Empty => {
                     if written == Written::Nothing {
                         queue.sleep(self.batches.has_pending().then_some(ROLL_UP_EVERY));
@@ -233,7 +253,8 @@ impl Work {
     /// What was charged since a time, up to the batch that was written last.
     fn spending(&self, from_us: i64) -> Result<Vec<SpentRow>, String> {
         let mut rows = Vec::new();
-        let read = store::spending::read(&self.connection, from_us, &mut |row| rows.push(row));
+        let writer = self.batches.writer().filter(|_| self.charges_apart);
+        let read = store::spending::read(&self.connection, from_us, writer, &mut |row| rows.push(row));
         read.map(|()| rows).map_err(|error| error.to_string())
     }
 
@@ -291,6 +312,7 @@ impl Work {
             pause = (pause * 2).min(RETRY_LAST);
         }
         queue.settled(count);
+        held(queue, self.batches.writer());
         self.sweep_charges();
         self.packer.clear();
         self.charges.clear();

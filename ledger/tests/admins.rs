@@ -1,17 +1,18 @@
 //! Admin tokens over their whole life, and the trail of what was done.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod common;
+
 use narrows_ledger::{
     AUDIT_PAGE_LIMIT, AdminFault, AuditEntry, AuditFilter, Ledger, LedgerError, LedgerOptions, NewAdminToken,
-    NewKey, Reader, Role,
+    NewKey, Place, Reader, Role,
 };
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const NOW: i64 = 1_800_000_000_000_000;
 
-fn open(path: &Path) -> Ledger {
-    Ledger::open(path, LedgerOptions { key_poll: Duration::from_millis(1), ..LedgerOptions::default() })
+fn open(place: &Place) -> Ledger {
+    Ledger::open(place, LedgerOptions { key_poll: Duration::from_millis(1), ..LedgerOptions::default() })
         .unwrap()
 }
 
@@ -32,8 +33,8 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn a_token_lives_and_dies() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let ledger = open(&path);
+    let place = common::store(folder.path());
+    let ledger = open(&place);
     let first = ledger.ensure_admin_token().unwrap().unwrap();
     let created = ledger.create_admin_token(&new("ci", Some("acme"), Role::Read), "cli").unwrap();
     let (id, token) = (created.info.id.as_str(), created.token.expose());
@@ -64,8 +65,8 @@ fn a_token_lives_and_dies() {
 #[test]
 fn another_process_sees_a_revocation() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let (gateway, tool) = (open(&path), open(&path));
+    let place = common::store(folder.path());
+    let (gateway, tool) = (open(&place), open(&place));
     let created = tool.create_admin_token(&new("ci", None, Role::Write), "cli").unwrap();
     let verify = || gateway.keys().verify_admin(created.token.expose(), NOW).err();
     eventually("the token is known", || verify().is_none());
@@ -76,7 +77,7 @@ fn another_process_sees_a_revocation() {
 #[test]
 fn a_use_is_noted_over_a_change_of_the_ring() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open(&folder.path().join("n.db"));
+    let ledger = open(&common::store(folder.path()));
     let created = ledger.create_admin_token(&new("ci", None, Role::Write), "cli").unwrap();
     let note = || ledger.keys().verify_admin(created.token.expose(), NOW).unwrap().note_use(NOW);
     assert!(note() && !note());
@@ -89,8 +90,8 @@ fn a_use_is_noted_over_a_change_of_the_ring() {
 #[test]
 fn the_trail_tells_who_what_and_about_whom() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let ledger = open(&path);
+    let place = common::store(folder.path());
+    let ledger = open(&place);
     let token = ledger.create_admin_token(&new("ops", None, Role::Write), "cli").unwrap().info.id;
     let key = NewKey { name: "x".into(), organization: "acme".into(), ..NewKey::default() };
     let key = ledger.create_key(&key, &token).unwrap().info.id;
@@ -108,7 +109,7 @@ fn the_trail_tells_who_what_and_about_whom() {
         .audit(&AuditEntry { actor: "narrows", action: "configuration_loaded", ..AuditEntry::default() })
         .unwrap();
 
-    let page = |filter: AuditFilter| Reader::open(&path).unwrap().audit(&filter, 10, None).unwrap().events;
+    let page = |filter: AuditFilter| Reader::open(&place).unwrap().audit(&filter, 10, None).unwrap().events;
     let all = page(AuditFilter::default());
     let words: Vec<_> = all.iter().map(|event| event.action.as_str()).collect();
     assert_eq!(words, ["configuration_loaded", "records_read", "key_created", "admin_token_created"]);
@@ -132,7 +133,7 @@ fn the_trail_tells_who_what_and_about_whom() {
 #[test]
 fn the_trail_comes_in_pages() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open(&folder.path().join("n.db"));
+    let ledger = open(&common::store(folder.path()));
     for _ in 0..5 {
         ledger.audit(&AuditEntry { actor: "a", action: "b", target: "c", ..AuditEntry::default() }).unwrap();
     }

@@ -17,7 +17,7 @@ const WINDOW_US: i64 = 600_000_000;
 
 fn open() -> (tempfile::TempDir, Ledger) {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+    let ledger = Ledger::open(common::store(folder.path()), LedgerOptions::default()).unwrap();
     (folder, ledger)
 }
 
@@ -242,7 +242,7 @@ fn deliveries_go_on_after_a_restart() {
     ledger.close(PATIENCE).unwrap();
     drop(ledger);
 
-    let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+    let ledger = Ledger::open(common::store(folder.path()), LedgerOptions::default()).unwrap();
     assert!(ledger.due_alerts("siem", START_US + 9, 10).unwrap().is_empty());
     let due = ledger.due_alerts("siem", START_US + 10, 10).unwrap();
     assert_eq!((due.len(), due[0].attempts), (1, 1));
@@ -318,7 +318,7 @@ fn decisions_are_summed_by_rule_over_time() {
 fn exchanges_without_a_record_are_in_the_sums_of_decisions() {
     let folder = tempfile::tempdir().unwrap();
     let options = LedgerOptions { queue_limit: 1, ..LedgerOptions::default() };
-    let ledger = Ledger::open(&folder.path().join("n.db"), options).unwrap();
+    let ledger = Ledger::open(common::store(folder.path()), options).unwrap();
     (0..2_000).map(|_| common::record(6)).for_each(|record| ledger.submit(record));
     ledger.flush(PATIENCE).unwrap();
     assert!(ledger.stats().overflowed > 0, "the queue was full at times");

@@ -18,7 +18,7 @@ const AFTER: i64 = 1_769_954_400_000_000;
 
 fn store() -> (tempfile::TempDir, Ledger) {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+    let ledger = Ledger::open(common::store(folder.path()), LedgerOptions::default()).unwrap();
     (folder, ledger)
 }
 

@@ -1,24 +1,25 @@
 //! The directory, and what it means for keys.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod common;
+
 use narrows_ledger::directory::{MEMBERS_AT_ONCE_MAX, MEMBERS_MAX};
 use narrows_ledger::{
     AuditFilter, DeclaredKey, Entry, EntryChange, EntryFilter, EntryKind, EntryState, KeyFault, KeyHash,
-    Ledger, LedgerError, LedgerOptions, NewEntry, NewKey, Reconciliation,
+    Ledger, LedgerError, LedgerOptions, NewEntry, NewKey, Place, Reconciliation,
 };
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 const NOW: i64 = 1_800_000_000_000_000;
 
-fn open(path: &Path) -> Ledger {
-    Ledger::open(path, LedgerOptions { key_poll: Duration::from_millis(1), ..LedgerOptions::default() })
+fn open(place: &Place) -> Ledger {
+    Ledger::open(place, LedgerOptions { key_poll: Duration::from_millis(1), ..LedgerOptions::default() })
         .unwrap()
 }
 
 fn store() -> (tempfile::TempDir, Ledger) {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open(&folder.path().join("n.db"));
+    let ledger = open(&common::store(folder.path()));
     (folder, ledger)
 }
 
@@ -103,8 +104,8 @@ fn names_are_those_of_one_organization_and_one_kind() {
 #[test]
 fn another_process_refuses_the_keys_of_a_disabled_user() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let (gateway, tool) = (open(&path), open(&path));
+    let place = common::store(folder.path());
+    let (gateway, tool) = (open(&place), open(&place));
     let created = tool.create_key(&key(true), "test").unwrap();
     let user = add(&tool, EntryKind::User, "ada");
     let start = Instant::now();

@@ -1,14 +1,17 @@
 //! Keys over their whole life, in one process and across two.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use narrows_ledger::{KeyFault, Ledger, LedgerError, LedgerOptions, NewKey, PresentedKey};
-use std::path::Path;
+mod common;
+
+use narrows_ledger::{
+    AuditFilter, KeyFault, Ledger, LedgerError, LedgerOptions, NewKey, Place, PresentedKey,
+};
 use std::time::{Duration, Instant};
 
 const NOW: i64 = 1_800_000_000_000_000;
 
-fn open(path: &Path) -> Ledger {
-    Ledger::open(path, LedgerOptions { key_poll: Duration::from_millis(1), ..LedgerOptions::default() })
+fn open(place: &Place) -> Ledger {
+    Ledger::open(place, LedgerOptions { key_poll: Duration::from_millis(1), ..LedgerOptions::default() })
         .unwrap()
 }
 
@@ -36,7 +39,7 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn a_key_lives_and_dies() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open(&folder.path().join("n.db"));
+    let ledger = open(&common::store(folder.path()));
     let created = ledger.create_key(&new_key(), "cli:ada").unwrap();
     let (id, key) = (created.info.id.as_str(), created.key.expose());
 
@@ -71,8 +74,8 @@ fn a_key_lives_and_dies() {
 #[test]
 fn another_process_sees_changes_without_being_told() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let (gateway, tool) = (open(&path), open(&path));
+    let place = common::store(folder.path());
+    let (gateway, tool) = (open(&place), open(&place));
     let created = tool.create_key(&new_key(), "cli").unwrap();
     let key = created.key.expose();
     eventually("the key is known", || gateway.keys().verify(key, NOW).is_ok());
@@ -92,34 +95,32 @@ fn the_default_poll_is_well_within_a_second() {
 #[test]
 fn the_admin_token_is_shown_once_and_works() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let ledger = open(&path);
+    let place = common::store(folder.path());
+    let ledger = open(&place);
     let token = ledger.ensure_admin_token().unwrap().unwrap();
     assert!(ledger.verify_admin_token(token.expose()));
     assert!(ledger.ensure_admin_token().unwrap().is_none());
     let key = ledger.create_key(&new_key(), "test").unwrap();
     assert!(!ledger.verify_admin_token(key.key.expose()));
     drop(ledger);
-    let again = open(&path);
+    let again = open(&place);
     assert!(again.ensure_admin_token().unwrap().is_none() && again.verify_admin_token(token.expose()));
 }
 
 #[test]
 fn every_change_leaves_who_and_what() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let ledger = open(&path);
+    let place = common::store(folder.path());
+    let ledger = open(&place);
     ledger.ensure_admin_token().unwrap();
     let id = ledger.create_key(&new_key(), "cli:ada").unwrap().info.id;
     ledger.set_key_disabled(&id, true, "admin:T1").unwrap();
     ledger.set_key_disabled(&id, false, "admin:T1").unwrap();
     ledger.rotate_key(&id, Duration::ZERO, "cli:bob").unwrap();
     ledger.delete_key(&id, "cli:bob").unwrap();
-    let store = rusqlite::Connection::open(&path).unwrap();
-    let mut statement =
-        store.prepare("SELECT actor, action FROM admin_events WHERE at_us > 0 ORDER BY id").unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    let events: Vec<(String, String)> = rows.map(Result::unwrap).collect();
+    let page = ledger.audit_trail(&AuditFilter::default(), 100, None).unwrap();
+    let events: Vec<(String, String)> =
+        page.events.into_iter().rev().map(|event| (event.actor, event.action)).collect();
     let expected = [
         ("narrows", "admin_token_created"),
         ("cli:ada", "key_created"),
@@ -134,8 +135,8 @@ fn every_change_leaves_who_and_what() {
 #[test]
 fn no_secret_reaches_the_files_or_any_debug_output() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("n.db");
-    let ledger = open(&path);
+    let place = Place::File(folder.path().join("n.db"));
+    let ledger = open(&place);
     let created = ledger.create_key(&new_key(), "test").unwrap();
     let rotated = ledger.rotate_key(&created.info.id, Duration::from_secs(60), "test").unwrap();
     let admin = ledger.ensure_admin_token().unwrap().unwrap();
@@ -165,7 +166,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 fn a_new_store_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
-    let _ledger = open(&folder.path().join("n.db"));
+    let _ledger = open(&Place::File(folder.path().join("n.db")));
     for suffix in ["", "-wal", "-shm"] {
         let mode =
             std::fs::metadata(folder.path().join(format!("n.db{suffix}"))).unwrap().permissions().mode();

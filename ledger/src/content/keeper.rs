@@ -6,10 +6,10 @@ use super::{
 };
 use crate::db::{self, Connection, TransactionBehavior};
 use crate::error::LedgerError;
+use crate::place::Place as StorePlace;
 use crate::store::{self, content as rows};
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -104,15 +104,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Keeps content.
 pub(crate) struct Keeper {
-    path: PathBuf,
+    place: StorePlace,
     busy_timeout: Duration,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Keeper {
-    pub(crate) fn new(path: &Path, busy_timeout: Duration) -> Keeper {
-        Keeper { path: path.to_owned(), busy_timeout, shared: Arc::default(), thread: Mutex::new(None) }
+    pub(crate) fn new(place: &StorePlace, busy_timeout: Duration) -> Keeper {
+        Keeper { place: place.clone(), busy_timeout, shared: Arc::default(), thread: Mutex::new(None) }
     }
 
     /// Starts the thread. It sweeps also while nothing is kept any more.
@@ -121,7 +121,7 @@ impl Keeper {
         if thread.is_some() {
             return Ok(());
         }
-        let connection = store::connect_erasing(&self.path, self.busy_timeout)?;
+        let connection = store::connect_erasing(&self.place, self.busy_timeout)?;
         let work = Work { connection, shared: Arc::clone(&self.shared), keys: HashMap::new() };
         let started = std::thread::Builder::new().name("narrows-content".into()).spawn(move || work.run());
         *thread = Some(started.map_err(|source| LedgerError::Thread { name: "narrows-content", source })?);
@@ -202,7 +202,7 @@ impl Keeper {
 
     /// The content of a record, opened.
     pub(crate) fn get(&self, record: u128) -> Result<Option<Content>, LedgerError> {
-        let (connection, version) = store::open_reader(&self.path, self.busy_timeout)?;
+        let (connection, version) = store::open_reader(&self.place, self.busy_timeout)?;
         if version < store::migrate::WITH_CONTENT {
             return Ok(None);
         }
@@ -222,17 +222,18 @@ impl Keeper {
         limits: ScanLimits,
         visit: &mut dyn FnMut(Content) -> bool,
     ) -> Result<Scanned, LedgerError> {
-        let (connection, version) = store::open_reader(&self.path, self.busy_timeout)?;
+        let (connection, version) = store::open_reader(&self.place, self.busy_timeout)?;
         let mut scanned = Scanned::default();
         if version < store::migrate::WITH_CONTENT {
             return Ok(scanned);
         }
         let wrap = self.wrap()?;
-        let mut opener = rows::Opener::new(&connection, &*wrap);
+        let view = connection.unchecked_transaction()?;
+        let mut opener = rows::Opener::new(&view, &*wrap);
         let records_max = limits.records.min(SCAN_RECORDS_MAX);
         let bytes_max = limits.bytes.min(SCAN_BYTES_MAX);
         let mut last = None;
-        rows::scan(&connection, filter, before, &mut |sealed| {
+        rows::scan(&view, filter, before, &mut |sealed| {
             if scanned.records >= records_max || scanned.bytes >= bytes_max {
                 scanned.next = last;
                 return Ok(false);

@@ -168,7 +168,7 @@ fn a_row_cannot_take_the_place_of_another() {
     let house = House::new();
     let (one, other) = (house.keep(1, "ada"), house.keep(2, "ada"));
     let move_row = |sql: &str| {
-        let connection = rusqlite::Connection::open(house.ledger.path()).unwrap();
+        let connection = rusqlite::Connection::open(house.ledger.place().file().unwrap()).unwrap();
         connection.execute(sql, [&one.to_be_bytes()[..], &other.to_be_bytes()[..]]).unwrap();
     };
     // Both have the same key, and are bound to their records all the same.
@@ -196,7 +196,7 @@ fn what_is_over_goes_and_what_is_held_stays() {
     // The keys of days whose content is gone go too.
     house.keep(3, "eve");
     house.ledger.sweep_content(over + 3 * 86_400_000_000).unwrap();
-    let connection = rusqlite::Connection::open(house.ledger.path()).unwrap();
+    let connection = rusqlite::Connection::open(house.ledger.place().file().unwrap()).unwrap();
     let keys: i64 = connection.query_row("SELECT count(*) FROM content_keys", [], |row| row.get(0)).unwrap();
     assert_eq!(keys, 0);
 }
@@ -206,7 +206,7 @@ fn an_erasure_takes_a_persons_content_and_keys_and_leaves_the_others() {
     let house = House::new();
     let (ada, bob) = (house.keep(1, "ada"), house.keep(2, "bob"));
     let key: Vec<u8> = {
-        let connection = rusqlite::Connection::open(house.ledger.path()).unwrap();
+        let connection = rusqlite::Connection::open(house.ledger.place().file().unwrap()).unwrap();
         let sql = "SELECT wrapped_key FROM content_keys WHERE holder = 'ada'";
         connection.query_row(sql, [], |row| row.get(0)).unwrap()
     };
@@ -416,8 +416,12 @@ fn a_store_of_the_version_before_is_read() {
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.pragma_update(None, "application_id", 0x4E52_5753).unwrap();
     let mut connection = crate::db::Connection::Sqlite(connection);
-    crate::store::migrate::run(&mut connection, Path::new("x"), crate::store::migrate::WITH_CONTENT - 1)
-        .unwrap();
+    crate::store::migrate::run(
+        &mut connection,
+        &crate::Place::from(Path::new("x")),
+        crate::store::migrate::WITH_CONTENT - 1,
+    )
+    .unwrap();
     drop(connection);
     let reader = crate::Reader::open(&path).unwrap();
     assert_eq!(reader.record(1).unwrap(), None);

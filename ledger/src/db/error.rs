@@ -6,6 +6,35 @@ pub enum Error {
     /// SQLite failed.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// PostgreSQL cannot be reached, or lets nobody in.
+    #[error("PostgreSQL cannot be reached: {0}")]
+    Unreachable(String),
+    /// The connection to PostgreSQL ended.
+    #[error("the connection to PostgreSQL was lost; whether the last change was kept is not known")]
+    Lost,
+    /// PostgreSQL did not answer in time.
+    #[error("PostgreSQL did not answer in time")]
+    Late,
+    /// Another transaction did not give way in time.
+    #[error("another transaction keeps the rows locked")]
+    Locked,
+    /// PostgreSQL says what is wrong.
+    #[error("PostgreSQL: {message} ({code})")]
+    Postgres {
+        /// Its code (SQLSTATE).
+        code: String,
+        /// Its message.
+        message: String,
+    },
+    /// What came over the connection cannot be understood.
+    #[error("PostgreSQL: {0}")]
+    Wire(tokio_postgres::Error),
+    /// The server is not one that everything can be kept in.
+    #[error("this PostgreSQL cannot be used: {0}")]
+    Unfit(&'static str),
+    /// The thread that serves connections cannot be started.
+    #[error("cannot start the thread for PostgreSQL: {0}")]
+    Thread(std::io::Error),
     /// A row was asked for, and there is none.
     #[error("the database answered no row where one was expected")]
     NoRows,

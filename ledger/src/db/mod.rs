@@ -4,21 +4,29 @@
 //! Parameters are written `?1`, `?2`, …
 
 mod error;
+pub(crate) mod postgres;
 mod value;
 
 pub use error::Error;
+pub use postgres::{PostgresHost, PostgresServer};
 pub(crate) use value::{Params, ToSql, ValueRef};
 
+use postgres::{Cursor, Session};
 use value::FromSql;
 
 /// What a question to the database ends with.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// What a change that others wait for locks, in every session with the server (an advisory lock; `NRWS`, 1).
+const CHANGES_LOCK: i64 = 0x4E52_5753_0000_0001;
 
 /// A connection to a store. It belongs to one thread at a time.
 #[derive(Debug)]
 pub(crate) enum Connection {
     /// A file.
     Sqlite(rusqlite::Connection),
+    /// A server.
+    Postgres(Box<Session>),
 }
 
 /// What a transaction is for.
@@ -28,23 +36,43 @@ pub(crate) enum TransactionBehavior {
     Deferred,
     /// To look and change: nobody else changes anything until it ends.
     Immediate,
+    /// To add what does not depend on what others add: those that do the same do not wait for each other, where the database
+    /// can do that.
+    Beside,
 }
 
 impl Connection {
-    /// The connection to a file.
-    pub(crate) fn sqlite(&self) -> &rusqlite::Connection {
-        let Connection::Sqlite(connection) = self;
-        connection
+    /// The session, where it is one with a server.
+    pub(crate) fn postgres(&self) -> Option<&Session> {
+        match self {
+            Connection::Sqlite(_) => None,
+            Connection::Postgres(session) => Some(session),
+        }
+    }
+
+    /// Says in SQL that a column is equal to a parameter, whatever the case of ASCII letters: the column of a file says so
+    /// itself.
+    pub(crate) fn is_caseless(&self, column: &str, parameter: &str) -> String {
+        match self {
+            Connection::Sqlite(_) => format!("{column} = {parameter}"),
+            Connection::Postgres(_) => format!("lower({column}) = lower({parameter} COLLATE \"C\")"),
+        }
     }
 
     /// A statement that is used once.
     pub(crate) fn prepare(&self, sql: &str) -> Result<Statement<'_>> {
-        Ok(Statement::Once(self.sqlite().prepare(sql)?))
+        Ok(match self {
+            Connection::Sqlite(connection) => Statement::Once(connection.prepare(sql)?),
+            Connection::Postgres(session) => Statement::Server(session, sql.to_owned()),
+        })
     }
 
     /// A statement that is used again and again, with the same text.
     pub(crate) fn prepare_cached(&self, sql: &str) -> Result<Statement<'_>> {
-        Ok(Statement::Kept(self.sqlite().prepare_cached(sql)?))
+        Ok(match self {
+            Connection::Sqlite(connection) => Statement::Kept(connection.prepare_cached(sql)?),
+            Connection::Postgres(session) => Statement::Server(session, sql.to_owned()),
+        })
     }
 
     /// Runs a statement that gives no rows; how many rows it changed.
@@ -54,7 +82,10 @@ impl Connection {
 
     /// Runs several statements without parameters.
     pub(crate) fn execute_batch(&self, sql: &str) -> Result<()> {
-        Ok(self.sqlite().execute_batch(sql)?)
+        match self {
+            Connection::Sqlite(connection) => Ok(connection.execute_batch(sql)?),
+            Connection::Postgres(session) => session.batch(sql),
+        }
     }
 
     /// The first row of an answer.
@@ -83,16 +114,42 @@ impl Connection {
     }
 
     fn begin(&self, kind: TransactionBehavior) -> Result<Transaction<'_>> {
-        self.execute_batch(match kind {
-            TransactionBehavior::Deferred => "BEGIN DEFERRED",
-            TransactionBehavior::Immediate => "BEGIN IMMEDIATE",
-        })?;
+        match self {
+            Connection::Sqlite(connection) => connection.execute_batch(match kind {
+                TransactionBehavior::Deferred => "BEGIN DEFERRED",
+                TransactionBehavior::Immediate | TransactionBehavior::Beside => "BEGIN IMMEDIATE",
+            })?,
+            Connection::Postgres(session) => match kind {
+                TransactionBehavior::Deferred => {
+                    session.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?
+                }
+                TransactionBehavior::Beside => session.begin("BEGIN ISOLATION LEVEL READ COMMITTED")?,
+                TransactionBehavior::Immediate => {
+                    session.begin("BEGIN ISOLATION LEVEL READ COMMITTED")?;
+                    let transaction = Transaction { connection: self };
+                    // Released when the transaction ends.
+                    transaction.execute_batch(&format!("SELECT pg_advisory_xact_lock({CHANGES_LOCK})"))?;
+                    return Ok(transaction);
+                }
+            },
+        }
         Ok(Transaction { connection: self })
+    }
+
+    /// Ends a transaction with `COMMIT` or `ROLLBACK`.
+    fn end(&self, word: &str) -> Result<()> {
+        match self {
+            Connection::Sqlite(connection) => Ok(connection.execute_batch(word)?),
+            Connection::Postgres(session) => session.end(word),
+        }
     }
 
     /// Whether a transaction is open.
     fn in_transaction(&self) -> bool {
-        !self.sqlite().is_autocommit()
+        match self {
+            Connection::Sqlite(connection) => !connection.is_autocommit(),
+            Connection::Postgres(session) => session.in_transaction(),
+        }
     }
 }
 
@@ -106,7 +163,7 @@ impl Transaction<'_> {
     /// Keeps what was done.
     pub(crate) fn commit(self) -> Result<()> {
         // A failure leaves it open, and dropping it takes it back.
-        self.connection.execute_batch("COMMIT")
+        self.connection.end("COMMIT")
     }
 }
 
@@ -122,7 +179,7 @@ impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if self.connection.in_transaction() {
             // What cannot be taken back by a statement ends with the connection.
-            let _ended = self.connection.execute_batch("ROLLBACK");
+            let _ended = self.connection.end("ROLLBACK");
         }
     }
 }
@@ -133,24 +190,50 @@ pub(crate) enum Statement<'c> {
     Once(rusqlite::Statement<'c>),
     /// Prepared for the connection's lifetime.
     Kept(rusqlite::CachedStatement<'c>),
+    /// A server's; the session prepares it when it is first run.
+    Server(&'c Session, String),
 }
 
-impl<'c> Statement<'c> {
-    fn sqlite(&mut self) -> &mut rusqlite::Statement<'c> {
+impl Statement<'_> {
+    /// Runs it; how many rows it changed.
+    pub(crate) fn execute(&mut self, params: impl Params) -> Result<usize> {
+        let values = params.values();
         match self {
-            Statement::Once(statement) => statement,
-            Statement::Kept(statement) => statement,
+            Statement::Once(statement) => Ok(statement.execute(rusqlite::params_from_iter(values))?),
+            Statement::Kept(statement) => Ok(statement.execute(rusqlite::params_from_iter(values))?),
+            Statement::Server(session, sql) => session.execute(sql, &values),
         }
     }
 
-    /// Runs it; how many rows it changed.
-    pub(crate) fn execute(&mut self, params: impl Params) -> Result<usize> {
-        Ok(self.sqlite().execute(rusqlite::params_from_iter(params.values()))?)
+    /// Runs it for each of several rows of values. A server gets many of them at a time.
+    pub(crate) fn execute_each(&mut self, rows: &[Vec<ValueRef<'_>>]) -> Result<()> {
+        match self {
+            Statement::Server(session, sql) => session.execute_each(sql, rows),
+            _ => rows.iter().try_for_each(|values| self.execute(values.as_slice()).map(drop)),
+        }
     }
 
-    /// Its rows, one after the other.
+    /// Its rows, one after the other. What a server sends is held in memory as a whole: for long answers there is
+    /// [`stream`](Self::stream).
     pub(crate) fn query(&mut self, params: impl Params) -> Result<Rows<'_>> {
-        Ok(Rows::Sqlite(self.sqlite().query(rusqlite::params_from_iter(params.values()))?))
+        let values = params.values();
+        Ok(match self {
+            Statement::Once(statement) => Rows::Sqlite(statement.query(rusqlite::params_from_iter(values))?),
+            Statement::Kept(statement) => Rows::Sqlite(statement.query(rusqlite::params_from_iter(values))?),
+            Statement::Server(session, sql) => Rows::Server(Portions::whole(session.query(sql, &values)?)),
+        })
+    }
+
+    /// As [`query`](Self::query), for an answer of any length, of which only a part is in memory at a time. A server can do that
+    /// only within a transaction. Other statements may run in between.
+    pub(crate) fn stream(&mut self, params: impl Params) -> Result<Rows<'_>> {
+        match self {
+            Statement::Server(session, sql) if session.in_transaction() => {
+                let cursor = session.cursor(sql, &params.values())?;
+                Ok(Rows::Server(Portions { cursor: Some(cursor), ..Portions::whole(Vec::new()) }))
+            }
+            _ => self.query(params),
+        }
     }
 
     /// What `read` makes of each row.
@@ -183,21 +266,51 @@ impl<'c> Statement<'c> {
 
 /// An answer.
 pub(crate) enum Rows<'s> {
+    /// Of a file.
     Sqlite(rusqlite::Rows<'s>),
+    /// Of a server.
+    Server(Portions<'s>),
+}
+
+/// What of a server's answer is in memory, and where there is more.
+pub(crate) struct Portions<'s> {
+    rows: std::vec::IntoIter<tokio_postgres::Row>,
+    current: Option<tokio_postgres::Row>,
+    cursor: Option<Cursor<'s>>,
+}
+
+impl Portions<'_> {
+    fn whole(rows: Vec<tokio_postgres::Row>) -> Self {
+        Portions { rows: rows.into_iter(), current: None, cursor: None }
+    }
 }
 
 impl Rows<'_> {
     /// The next row, if there is one.
     pub(crate) fn next(&mut self) -> Result<Option<Row<'_>>> {
-        let Rows::Sqlite(rows) = self;
-        Ok(rows.next()?.map(Row::Sqlite))
+        match self {
+            Rows::Sqlite(rows) => Ok(rows.next()?.map(Row::Sqlite)),
+            Rows::Server(portions) => {
+                portions.current = portions.rows.next();
+                if portions.current.is_none()
+                    && let Some(cursor) = &mut portions.cursor
+                {
+                    portions.rows = cursor.next()?.into_iter();
+                    portions.current = portions.rows.next();
+                }
+                Ok(portions.current.as_ref().map(Row::Server))
+            }
+        }
     }
 }
 
 /// One row of an answer.
 #[derive(Clone, Copy)]
 pub(crate) enum Row<'r> {
+    /// Of a file.
     Sqlite(&'r rusqlite::Row<'r>),
+    /// Of a server.
+    Server(&'r tokio_postgres::Row),
 }
 
 impl<'r> Row<'r> {
@@ -209,8 +322,12 @@ impl<'r> Row<'r> {
 
     /// The same, as it stands in the answer.
     pub(crate) fn get_ref(&self, column: usize) -> Result<ValueRef<'r>> {
-        let Row::Sqlite(row) = self;
-        ValueRef::of_sqlite(row.get_ref(column)?).ok_or(Error::Conversion { column, cause: None })
+        match self {
+            Row::Sqlite(row) => {
+                ValueRef::of_sqlite(row.get_ref(column)?).ok_or(Error::Conversion { column, cause: None })
+            }
+            Row::Server(row) => row.try_get(column).map_err(Error::Wire),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Error, Result};
 use std::sync::Arc;
 
 /// A value: what a parameter is, or what stands in a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ValueRef<'v> {
     /// Nothing.
     Null,

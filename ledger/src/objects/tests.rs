@@ -130,7 +130,7 @@ fn memory_is_bounded_and_forgets_what_was_not_used() {
 fn what_finds_no_room_to_wait_is_counted_and_known_here() {
     let folder = tempfile::tempdir().unwrap();
     let (queue, _receiver) = Queue::new(1);
-    let objects = Objects::new(&folder.path().join("n.db"), Duration::ZERO, Arc::new(queue));
+    let objects = Objects::new(&Place::File(folder.path().join("n.db")), Duration::ZERO, Arc::new(queue));
     for number in 0..=OBJECTS_PENDING_MAX {
         assert_eq!(objects.stats().unwritten, 0);
         objects.bind(object(&number.to_string(), "p", &caller(None, None)));

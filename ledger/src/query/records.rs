@@ -10,8 +10,8 @@ use crate::segment::unpack::unpack;
 use crate::segment::{PRINT_BYTES, print_of};
 use crate::store;
 use crate::store::migrate::{WITH_CONTENT, WITH_RECORDS, WITH_REPORTS};
-use crate::store::records::rolled_up_to;
-use std::collections::BTreeSet;
+use crate::store::records::unrolled_ids;
+use std::collections::{BTreeSet, HashSet};
 
 /// Most records looked at for one page. A page of a rare filter is short when this is reached, and says where to go on.
 const SCAN_RECORDS: usize = 200_000;
@@ -46,15 +46,15 @@ struct Places {
     to_us: i64,
     /// The hours that have sums of matching groups; `None` is any hour.
     hours: Option<BTreeSet<i64>>,
-    /// Segments after this one have no sums yet.
-    summed: i64,
+    /// Segments that have no sums yet.
+    unsummed: HashSet<i64>,
 }
 
 impl Places {
     fn may_have(&self, head: &Head) -> bool {
         let in_time = head.last_at_us >= self.from_us && head.first_at_us < self.to_us;
         let in_hours = |hours: &BTreeSet<i64>| {
-            head.id > self.summed
+            self.unsummed.contains(&head.id)
                 || hours.range(hour_of(head.first_at_us)..=hour_of(head.last_at_us)).next().is_some()
         };
         in_time && self.hours.as_ref().is_none_or(in_hours)
@@ -91,7 +91,7 @@ impl Reader {
         let places = self.places(search)?;
         let start = page.cursor.unwrap_or(Cursor { segment: i64::MAX, before: u32::MAX });
         let mut heads = view.prepare(&self.heads("WHERE id <= ?1 ORDER BY id DESC"))?;
-        let mut rows = heads.query([start.segment])?;
+        let mut rows = heads.stream([start.segment])?;
         let (mut scanned, mut passed) = (0, 0);
         while let Some(row) = rows.next()? {
             let head = Head::of(&row)?;
@@ -133,7 +133,7 @@ impl Reader {
             from_us: filter.from_us.unwrap_or(i64::MIN),
             to_us: filter.to_us.unwrap_or(i64::MAX),
             hours: None,
-            summed: rolled_up_to(&self.connection)?,
+            unsummed: unrolled_ids(&self.connection)?,
         };
         if self.version >= WITH_REPORTS {
             places.hours = self.hours_of(search)?;
@@ -156,7 +156,7 @@ impl Reader {
         let mut statement = view.prepare(
             "SELECT id, records, body FROM segments WHERE last_at_us >= ?1 AND first_at_us < ?2 ORDER BY id",
         )?;
-        let mut rows = statement.query(params![from, to])?;
+        let mut rows = statement.stream(params![from, to])?;
         while let Some(row) = rows.next()? {
             let segment: i64 = row.get(0)?;
             let body = row.get_ref(2)?.as_blob()?;
@@ -175,17 +175,18 @@ impl Reader {
         if self.version < WITH_RECORDS {
             return Ok(None);
         }
-        if let Some(record) = self.record_by_time(id)? {
+        let view = self.connection.unchecked_transaction()?;
+        if let Some(record) = self.record_by_time(&view, id)? {
             return self.with_content(record).map(Some);
         }
         let wanted = print_of(id).to_le_bytes();
         // The prints stand before the body in a row, so SQLite reads only them.
-        let mut prints = self.connection.prepare("SELECT id, prints FROM segments ORDER BY id DESC")?;
-        let mut rows = prints.query([])?;
+        let mut prints = view.prepare("SELECT id, prints FROM segments ORDER BY id DESC")?;
+        let mut rows = prints.stream([])?;
         while let Some(row) = rows.next()? {
             let prints = row.get_ref(1)?.as_blob()?;
             if prints.chunks_exact(PRINT_BYTES).any(|print| print == wanted)
-                && let Some(record) = self.record_in(row.get(0)?, id)?
+                && let Some(record) = record_in(&view, row.get(0)?, id)?
             {
                 return self.with_content(record).map(Some);
             }
@@ -203,32 +204,30 @@ impl Reader {
 
     /// The record with this id among those that began when its id says: the first 48 bits of a UUIDv7 are milliseconds since
     /// the epoch (RFC 9562 §5.7).
-    fn record_by_time(&self, id: u128) -> Result<Option<Record>, LedgerError> {
+    fn record_by_time(&self, view: &Connection, id: u128) -> Result<Option<Record>, LedgerError> {
         let at_us = i64::try_from(id >> 80).unwrap_or(i64::MAX).saturating_mul(1_000);
         let sql = self.heads("WHERE last_at_us >= ?1 AND first_at_us <= ?2 ORDER BY id DESC");
-        let mut heads = self.connection.prepare(&sql)?;
+        let mut heads = view.prepare(&sql)?;
         let (from, to) = (at_us.saturating_sub(ID_TIME_SLACK_US), at_us.saturating_add(ID_TIME_SLACK_US));
-        let mut rows = heads.query(params![from, to])?;
+        let mut rows = heads.stream(params![from, to])?;
         let wanted = print_of(id).to_le_bytes();
         while let Some(row) = rows.next()? {
             let segment: i64 = row.get(0)?;
-            let prints: Vec<u8> = self
-                .connection
+            let prints: Vec<u8> = view
                 .prepare_cached("SELECT prints FROM segments WHERE id = ?1")?
                 .query_row([segment], |row| row.get(0))?;
             if prints.chunks_exact(PRINT_BYTES).any(|print| print == wanted)
-                && let Some(record) = self.record_in(segment, id)?
+                && let Some(record) = record_in(view, segment, id)?
             {
                 return Ok(Some(record));
             }
         }
         Ok(None)
     }
+}
 
-    fn record_in(&self, segment: i64, id: u128) -> Result<Option<Record>, LedgerError> {
-        let records = records_of(&self.connection, segment)?;
-        Ok(records.into_iter().find(|record| record.id == id))
-    }
+fn record_in(connection: &Connection, segment: i64, id: u128) -> Result<Option<Record>, LedgerError> {
+    Ok(records_of(connection, segment)?.into_iter().find(|record| record.id == id))
 }
 
 /// The records of a segment; none where there is no such segment.

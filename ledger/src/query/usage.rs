@@ -9,8 +9,9 @@ use crate::json;
 use crate::rollup::{GroupKey, HOUR_US, SUMS, Sums, hour_of};
 use crate::segment::cut;
 use crate::segment::unpack::unpack;
+use crate::store::groups::{GROUP_COLUMNS, names_of};
 use crate::store::migrate::WITH_RECORDS;
-use crate::store::records::{GROUP_COLUMNS, names_of, rolled_up_to, unrolled};
+use crate::store::records::unrolled;
 use narrows_policy::Reason;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -60,13 +61,13 @@ impl Reader {
             Sums::COLUMNS.join(", ")
         );
         let mut statement = view.prepare(&sql)?;
-        let mut stored = statement.query([from, to])?;
+        let mut stored = statement.stream([from, to])?;
         while let Some(row) = stored.next()? {
             if let Some(key) = groups.get(&row.get::<_, i64>(1)?) {
                 add(key, row.get(0)?, &sums_of(&row)?);
             }
         }
-        for ((hour, group), sums) in &unrolled(&view, rolled_up_to(&view)?)? {
+        for ((hour, group), sums) in &unrolled(&view)? {
             let names = names_of(group);
             if (from..to).contains(hour) && selects(filter, &names) {
                 add(&key_of(group_by, &names), *hour, sums);
@@ -151,7 +152,7 @@ impl Reader {
                 }
             };
             let mut statement = view.prepare("SELECT id, records, body FROM segments")?;
-            let mut rows = statement.query([])?;
+            let mut rows = statement.stream([])?;
             while let Some(row) = rows.next()? {
                 let segment = row.get(0)?;
                 let body = row.get_ref(2)?.as_blob()?;
@@ -162,7 +163,7 @@ impl Reader {
                     Sums::split(record).for_each(|(group, sums)| add(0, hour, place_of(&group), &sums));
                 }
             }
-            for ((hour, group), sums) in &unrolled(&view, rolled_up_to(&view)?)? {
+            for ((hour, group), sums) in &unrolled(&view)? {
                 add(1, *hour, place_of(group), sums);
             }
             let sql = format!(
@@ -170,7 +171,7 @@ impl Reader {
                 Sums::COLUMNS.join(", ")
             );
             let mut statement = view.prepare(&sql)?;
-            let mut rows = statement.query([])?;
+            let mut rows = statement.stream([])?;
             while let Some(row) = rows.next()? {
                 let is_overflow: bool = row.get(2)?;
                 let names = [3 + SUMS, 4 + SUMS].map(|column| row.get::<_, String>(column));

@@ -23,7 +23,10 @@ pub(crate) fn write(connection: &mut Connection, alerts: &[NewAlert]) -> db::Res
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let (mut stored, mut repeated) = (0, 0);
     for alert in alerts {
-        if repeat(&transaction, alert)? {
+        if is_known(&transaction, alert)? {
+            // Stored before, by an attempt that seemed to fail.
+            stored += 1;
+        } else if repeat(&transaction, alert)? {
             repeated += 1;
         } else {
             insert(&transaction, alert)?;
@@ -32,6 +35,12 @@ pub(crate) fn write(connection: &mut Connection, alerts: &[NewAlert]) -> db::Res
     }
     transaction.commit()?;
     Ok((stored, repeated))
+}
+
+fn is_known(connection: &Connection, alert: &NewAlert) -> db::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM alerts WHERE id = ?1)")?
+        .query_row([Uuid::from_u128(alert.id).to_string()], |row| row.get(0))
 }
 
 /// What repeats have in common: the conversation, or without one the key, or without one the person or program.
@@ -216,13 +225,13 @@ pub(crate) fn page(
     // In the order of `overall`: the first state that one of the deliveries has.
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS} FROM alerts
-         WHERE (?1 IS NULL OR id < ?1) AND last_at_us >= ?2 AND at_us < ?3 AND (?4 IS NULL OR organization = ?4)
-           AND (?5 IS NULL OR rule = ?5) AND (?6 IS NULL OR stage = ?6) AND severity_rank >= ?7
-           AND (?8 IS NULL OR conversation = ?8) AND (?9 IS NULL OR (acknowledged_at_us IS NOT NULL) = ?9)
-           AND (?10 IS NULL OR ?10 = coalesce(
+         WHERE (id < ?1 OR ?1 IS NULL) AND last_at_us >= ?2 AND at_us < ?3 AND (organization = ?4 OR ?4 IS NULL)
+           AND (rule = ?5 OR ?5 IS NULL) AND (stage = ?6 OR ?6 IS NULL) AND severity_rank >= ?7
+           AND (conversation = ?8 OR ?8 IS NULL) AND ((acknowledged_at_us IS NOT NULL) = ?9 OR ?9 IS NULL)
+           AND (CAST(?10 AS TEXT) IS NULL OR ?10 = coalesce(
                 (SELECT state FROM alert_deliveries WHERE alert = alerts.id
                  ORDER BY CASE state WHEN 'failed' THEN 0 WHEN 'pending' THEN 1 ELSE 2 END LIMIT 1), 'none'))
-           AND (?11 IS NULL OR entity = ?11)
+           AND (entity = ?11 OR ?11 IS NULL)
          ORDER BY id DESC LIMIT ?12"
     ))?;
     // One more than asked tells whether there is another page.

@@ -34,8 +34,8 @@ pub(crate) fn page(
         "SELECT admin_events.id, at_us, actor, admin_tokens.name, action, target, admin_events.organization, detail, rows
          FROM admin_events LEFT JOIN admin_tokens ON admin_tokens.id = actor
          WHERE admin_events.id < ?1 AND at_us >= ?2 AND at_us < ?3
-           AND (?4 IS NULL OR admin_events.organization = ?4) AND (?5 IS NULL OR actor = ?5)
-           AND (?6 IS NULL OR action = ?6) AND (?7 IS NULL OR target = ?7)
+           AND (admin_events.organization = ?4 OR ?4 IS NULL) AND (actor = ?5 OR ?5 IS NULL)
+           AND (action = ?6 OR ?6 IS NULL) AND (target = ?7 OR ?7 IS NULL)
          ORDER BY admin_events.id DESC LIMIT ?8",
     )?;
     // One more than asked tells whether there is another page.

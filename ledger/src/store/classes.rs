@@ -2,7 +2,7 @@
 
 use crate::classes::{Classes, DAY_US};
 use crate::coverage::ClassRow;
-use crate::db::{self, Connection, OptionalExtension, params};
+use crate::db::{self, Connection, OptionalExtension, ValueRef, params};
 
 /// Adds sums to those that are stored. Part of the transaction that stores the records they are about.
 pub(crate) fn add(connection: &Connection, classes: &Classes) -> db::Result<()> {
@@ -14,17 +14,21 @@ pub(crate) fn add(connection: &Connection, classes: &Classes) -> db::Result<()> 
             exchanges = CASE WHEN class_sums.exchanges > 9223372036854775807 - excluded.exchanges THEN 9223372036854775807
                 ELSE class_sums.exchanges + excluded.exchanges END",
     )?;
+    let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut rows: Vec<Vec<ValueRef<'_>>> = Vec::new();
     for (key, count) in classes.iter() {
-        statement.execute(params![
-            key.day,
-            key.organization,
-            key.class.as_str(),
-            key.surface.as_str(),
-            key.capabilities.bits(),
-            i64::try_from(count).unwrap_or(i64::MAX),
-        ])?;
+        rows.push(vec![
+            ValueRef::Integer(key.day),
+            ValueRef::Text(&key.organization),
+            ValueRef::Text(key.class.as_str()),
+            ValueRef::Text(key.surface.as_str()),
+            ValueRef::Integer(key.capabilities.bits().into()),
+            ValueRef::Integer(number(count)),
+        ]);
     }
-    Ok(())
+    // In one order for all writers, so that none waits for one that waits for it.
+    rows.sort_unstable();
+    statement.execute_each(&rows)
 }
 
 /// Hands on the sums since `from_us` (the day it falls in included) and before `to_us`.
@@ -37,7 +41,7 @@ pub(crate) fn read(
 ) -> db::Result<()> {
     let mut statement = connection.prepare(
         "SELECT class, surface, capabilities, exchanges FROM class_sums
-         WHERE day >= ?1 AND day <= ?2 AND (?3 IS NULL OR organization = ?3)",
+         WHERE day >= ?1 AND day <= ?2 AND (organization = ?3 OR ?3 IS NULL)",
     )?;
     let (from, to) = (from_us.div_euclid(DAY_US), to_us.saturating_sub(1).div_euclid(DAY_US));
     let mut rows = statement.query(params![from, to, organization])?;

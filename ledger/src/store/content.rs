@@ -204,7 +204,7 @@ pub(crate) fn scan(
     let mut statement = connection.prepare(&sql)?;
     let before = before.unwrap_or(u128::MAX).to_be_bytes();
     let name = |name: &Option<String>| name.clone().unwrap_or_default();
-    let mut rows = statement.query(params![
+    let mut rows = statement.stream(params![
         before,
         filter.from_us.unwrap_or(i64::MIN),
         filter.to_us.unwrap_or(i64::MAX),

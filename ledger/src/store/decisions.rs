@@ -1,7 +1,7 @@
 //! Sums of what policies decided, in the store.
 
 use crate::alert::{DecisionDimension, DecisionFilter, DecisionRow};
-use crate::db::{self, Connection, params};
+use crate::db::{self, Connection, ValueRef, params};
 use crate::decisions::Decisions;
 use crate::json;
 use crate::rollup::{HOUR_US, hour_of};
@@ -19,22 +19,25 @@ pub(crate) fn add(connection: &Connection, decisions: &Decisions) -> db::Result<
             findings = CASE WHEN decision_sums.findings > 9223372036854775807 - excluded.findings THEN 9223372036854775807
                 ELSE decision_sums.findings + excluded.findings END",
     )?;
+    let figure = |figure: u64| ValueRef::Integer(i64::try_from(figure).unwrap_or(i64::MAX));
+    let mut rows: Vec<Vec<ValueRef<'_>>> = Vec::new();
     for (key, (exchanges, findings)) in decisions.iter() {
-        let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
-        statement.execute(params![
-            key.hour,
-            key.organization,
-            key.kind,
-            key.rule,
-            key.entity,
-            key.stage.as_str(),
-            key.action,
-            key.enforced,
+        rows.push(vec![
+            ValueRef::Integer(key.hour),
+            ValueRef::Text(&key.organization),
+            ValueRef::Text(key.kind),
+            ValueRef::Text(&key.rule),
+            ValueRef::Text(&key.entity),
+            ValueRef::Text(key.stage.as_str()),
+            ValueRef::Text(key.action),
+            ValueRef::Integer(key.enforced.into()),
             figure(*exchanges),
             figure(*findings),
-        ])?;
+        ]);
     }
-    Ok(())
+    // In one order for all writers, so that none waits for one that waits for it.
+    rows.sort_unstable();
+    statement.execute_each(&rows)
 }
 
 /// The sums that match, split as asked and sorted by group.
@@ -45,8 +48,8 @@ pub(crate) fn read(
 ) -> db::Result<Vec<DecisionRow>> {
     let mut statement = connection.prepare(
         "SELECT hour, organization, kind, rule, entity, stage, action, enforced, exchanges, findings FROM decision_sums
-         WHERE hour >= ?1 AND hour < ?2 AND kind = ?3 AND (?4 IS NULL OR organization = ?4)
-           AND (?5 IS NULL OR rule = ?5) AND (?6 IS NULL OR stage = ?6) AND (?7 IS NULL OR action = ?7)",
+         WHERE hour >= ?1 AND hour < ?2 AND kind = ?3 AND (organization = ?4 OR ?4 IS NULL)
+           AND (rule = ?5 OR ?5 IS NULL) AND (stage = ?6 OR ?6 IS NULL) AND (action = ?7 OR ?7 IS NULL)",
     )?;
     let mut rows = statement.query(params![
         filter.from_us.map_or(i64::MIN, hour_of),

@@ -84,9 +84,13 @@ pub(crate) fn taken(
     value: &str,
     but: i64,
 ) -> db::Result<Option<String>> {
+    let same = match column {
+        "email" => connection.is_caseless(column, "?3"),
+        _ => format!("{column} = ?3"),
+    };
     let sql = format!(
         "SELECT id FROM directory
-         WHERE kind = ?1 AND organization = ?2 AND {column} = ?3 AND seq <> ?4 AND deleted_at_us IS NULL"
+         WHERE kind = ?1 AND organization = ?2 AND {same} AND seq <> ?4 AND deleted_at_us IS NULL"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_row(params![kind.as_str(), organization, value, but], |row| row.get(0)).optional()
@@ -176,11 +180,12 @@ pub(crate) fn page(
     limit: usize,
     after: Option<i64>,
 ) -> db::Result<EntryPage> {
+    let email = connection.is_caseless("email", "?5");
     let sql = format!(
         "SELECT {COLUMNS} FROM directory
-         WHERE seq > ?1 AND kind = ?2 AND (?3 IS NULL OR organization = ?3) AND (?4 IS NULL OR name = ?4)
-           AND (?5 IS NULL OR email = ?5) AND (?6 IS NULL OR external_id = ?6)
-           AND (?7 IS NULL OR team = ?7 OR EXISTS (
+         WHERE seq > ?1 AND kind = ?2 AND (organization = ?3 OR ?3 IS NULL) AND (name = ?4 OR ?4 IS NULL)
+           AND ({email} OR ?5 IS NULL) AND (external_id = ?6 OR ?6 IS NULL)
+           AND (team = ?7 OR ?7 IS NULL OR EXISTS (
                 SELECT 1 FROM team_members JOIN directory AS holder ON holder.seq = team_members.team
                 WHERE member = directory.seq AND holder.name = ?7))
            AND CASE ?8 WHEN 'active' THEN disabled = 0 AND deleted_at_us IS NULL
@@ -218,7 +223,7 @@ pub(crate) type States = BTreeMap<(EntryKind, String, String), (EntryState, Stri
 
 /// All of them, of one organization or of every one.
 pub(crate) fn states(connection: &Connection, organization: Option<&str>) -> db::Result<States> {
-    let sql = format!("SELECT {COLUMNS} FROM directory WHERE ?1 IS NULL OR organization = ?1 ORDER BY seq");
+    let sql = format!("SELECT {COLUMNS} FROM directory WHERE organization = ?1 OR ?1 IS NULL ORDER BY seq");
     let mut statement = connection.prepare(&sql)?;
     let mut states = States::new();
     for stored in statement.query_map([organization], stored_of)? {

@@ -3,7 +3,7 @@
 use crate::db::{self, Connection, TransactionBehavior, params};
 use crate::error::LedgerError;
 use crate::now_us;
-use std::path::Path;
+use crate::place::Place;
 
 /// The migrations in order; the position, counted from one, is the schema version they lead to.
 const MIGRATIONS: &[&str] = &[
@@ -18,6 +18,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0009_reports.sql"),
     include_str!("0010_limits.sql"),
     include_str!("0011_content.sql"),
+];
+
+/// The same for PostgreSQL, each with the version that it leads to. It begins with everything there was when it was added.
+const POSTGRES: &[(u32, &str)] = &[
+    (9, include_str!("postgres/0009_all.sql")),
+    (10, include_str!("postgres/0010_limits.sql")),
+    (11, include_str!("postgres/0011_content.sql")),
 ];
 
 /// The schema this program writes.
@@ -37,40 +44,48 @@ pub(crate) const WITH_LIMITS: u32 = 10;
 /// The first schema that holds prompts and answers.
 pub(crate) const WITH_CONTENT: u32 = 11;
 
-/// The schema version of the file; 0 when it is empty.
+/// The schema version of the store; 0 when it is empty.
 pub(crate) fn version(connection: &Connection) -> db::Result<u32> {
-    let known: bool = connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'schema_version')",
-        [],
-        |row| row.get(0),
-    )?;
-    if !known {
+    let known = match connection {
+        Connection::Sqlite(_) => "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'schema_version')",
+        Connection::Postgres(_) => "SELECT to_regclass('narrows.schema_version') IS NOT NULL",
+    };
+    if !connection.query_row(known, [], |row| row.get::<_, bool>(0))? {
         return Ok(0);
     }
     connection.query_row("SELECT coalesce(max(version), 0) FROM schema_version", [], |row| row.get(0))
 }
 
-pub(crate) fn refuse_newer(path: &Path, found: u32) -> Result<(), LedgerError> {
+pub(crate) fn refuse_newer(place: &Place, found: u32) -> Result<(), LedgerError> {
     if found > LATEST {
-        return Err(LedgerError::SchemaNewer { path: path.to_path_buf(), found, known: LATEST });
+        return Err(LedgerError::SchemaNewer { path: place.clone(), found, known: LATEST });
     }
     Ok(())
 }
 
 /// Brings the store up to `target`, in one transaction, so that two processes starting together do it once.
-pub(crate) fn run(connection: &mut Connection, path: &Path, target: u32) -> Result<(), LedgerError> {
+pub(crate) fn run(connection: &mut Connection, place: &Place, target: u32) -> Result<(), LedgerError> {
     let found = version(connection)?;
-    refuse_newer(path, found)?;
+    refuse_newer(place, found)?;
     if found >= target {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(
-        "CREATE TABLE IF NOT EXISTS schema_version
-            (version INTEGER PRIMARY KEY, applied_at_us INTEGER NOT NULL) STRICT",
-    )?;
+    let (first, migrations): (&str, Vec<(u32, &str)>) = match &*transaction {
+        Connection::Sqlite(_) => (
+            "CREATE TABLE IF NOT EXISTS schema_version
+                (version INTEGER PRIMARY KEY, applied_at_us INTEGER NOT NULL) STRICT",
+            (1..).zip(MIGRATIONS.iter().copied()).collect(),
+        ),
+        Connection::Postgres(_) => (
+            "CREATE SCHEMA IF NOT EXISTS narrows;
+             CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied_at_us BIGINT NOT NULL)",
+            POSTGRES.to_vec(),
+        ),
+    };
+    transaction.execute_batch(first)?;
     let found = version(&transaction)?;
-    for (number, migration) in (1_u32..).zip(MIGRATIONS) {
+    for (number, migration) in migrations {
         if number > found && number <= target {
             transaction.execute_batch(migration)?;
             transaction.execute("INSERT INTO schema_version VALUES (?1, ?2)", params![number, now_us()])?;
@@ -87,5 +102,7 @@ mod tests {
     #[test]
     fn the_latest_version_is_the_number_of_migrations() {
         assert_eq!(MIGRATIONS.len(), LATEST as usize);
+        assert_eq!(POSTGRES.last().map(|(version, _)| *version), Some(LATEST));
+        assert!(POSTGRES.is_sorted_by(|one, next| one.0 < next.0));
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn write(
     now_us: i64,
 ) -> db::Result<Vec<Arc<Object>>> {
     let mut refuted = Vec::new();
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Beside)?;
     for change in changes {
         match change {
             Change::Bind(object) => {

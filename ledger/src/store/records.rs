@@ -1,16 +1,15 @@
 //! One batch to the store: a segment and the sums it changes, all in one transaction or not at all.
 
-use super::{classes, decisions, spending};
-use crate::db::{self, Connection, OptionalExtension, TransactionBehavior, ValueRef, params};
+use super::lease::Lease;
+use super::{classes, decisions, groups, spending};
+use crate::db::{self, Connection, Row, TransactionBehavior, ValueRef, params};
 use crate::rollup::{GroupKey, Overflow, SUMS, Sums, hour_of};
-use crate::segment::{cut, pack::Packed, unpack::unpack};
+use crate::segment::{pack::Packed, unpack::unpack};
 use crate::spending::Charges;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Most group ids remembered.
 const GROUP_IDS: usize = 65_536;
-/// Columns that make a group.
-pub(crate) const GROUP_COLUMNS: usize = 12;
 
 /// Writes batches; remembers which group has which id.
 ///
@@ -21,8 +20,12 @@ pub(crate) const GROUP_COLUMNS: usize = 12;
 pub(crate) struct BatchWriter {
     ids: HashMap<GroupKey, i64>,
     upsert: String,
-    /// Segments written since the sums were stored.
-    pending: i64,
+    /// Segments written since the sums were stored; unknown when the writer became another one in between.
+    pending: Option<i64>,
+    /// Which writer it is, where there are several.
+    lease: Option<Lease>,
+    /// The batch that was being written when something failed: the store may have it all the same.
+    doubt: Option<(Lease, i64)>,
 }
 
 /// Which sums a batch takes along.
@@ -46,32 +49,61 @@ pub(crate) struct Batch<'a> {
 
 impl BatchWriter {
     pub(crate) fn new() -> BatchWriter {
-        BatchWriter { ids: HashMap::new(), upsert: upsert_sql(), pending: 0 }
+        BatchWriter { ids: HashMap::new(), upsert: upsert_sql(), pending: Some(0), lease: None, doubt: None }
+    }
+
+    /// Sees which writer it is; nothing where there is only one.
+    pub(crate) fn hold(&mut self, connection: &Connection) -> db::Result<Option<i64>> {
+        let held = Lease::hold(connection, self.lease)?;
+        if let (Some(before), Some(now)) = (self.lease, held)
+            && before.writer != now.writer
+        {
+            self.pending = None;
+        }
+        self.lease = held;
+        Ok(held.map(|lease| lease.writer))
+    }
+
+    /// Which writer it was last.
+    pub(crate) fn writer(&self) -> Option<i64> {
+        self.lease.map(|lease| lease.writer)
+    }
+
+    /// There is nothing more to write: another may be this writer.
+    pub(crate) fn leave(&mut self, connection: &Connection) -> db::Result<()> {
+        self.lease.take().map_or(Ok(()), |lease| lease.give_back(connection))
     }
 
     /// Whether there are segments whose sums are not stored.
     pub(crate) fn has_pending(&self) -> bool {
-        self.pending > 0
+        self.pending != Some(0)
     }
 
-    /// Writes the batch (it may be empty) and the overflow, or nothing.
+    /// Writes the batch (it may be empty) and the overflow, or nothing. After a failure the same batch is to be given again:
+    /// it is seen then whether the store has it already.
     pub(crate) fn write(
         &mut self,
         connection: &mut Connection,
         batch: &Batch<'_>,
         roll_up: RollUp,
     ) -> db::Result<()> {
-        let packed = &batch.packed;
-        let result = self.try_write(connection, batch, roll_up);
+        self.hold(connection)?;
+        let result = match self.doubt {
+            Some((lease, number)) if lease.has_written(connection, number)? => Ok(()),
+            _ => self.try_write(connection, batch, roll_up),
+        };
         // A rolled-back transaction takes new group ids with it.
         if result.is_err() || self.ids.len() > GROUP_IDS {
             self.ids.clear();
         }
-        self.pending = match (&result, roll_up) {
-            (Err(_), _) => self.pending,
-            (Ok(()), RollUp::Now) => 0,
-            (Ok(()), RollUp::Later) => self.pending + i64::from(packed.count > 0),
-        };
+        if result.is_ok() {
+            self.doubt = None;
+            let more = i64::from(batch.packed.count > 0);
+            self.pending = match roll_up {
+                RollUp::Now => Some(0),
+                RollUp::Later => self.pending.map(|pending| pending + more),
+            };
+        }
         result
     }
 
@@ -82,23 +114,19 @@ impl BatchWriter {
         roll_up: RollUp,
     ) -> db::Result<()> {
         let Batch { packed, charges, overflow } = batch;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Beside)?;
+        if let Some(lease) = &mut self.lease {
+            let number = lease.batch.wrapping_add(1);
+            self.doubt = Some((*lease, number));
+            lease.note(&transaction, number)?;
+            lease.batch = number;
+        }
+        let writer = self.lease.map(|lease| lease.writer);
         if packed.count > 0 {
-            transaction
-                .prepare_cached(
-                    "INSERT INTO segments (first_at_us, last_at_us, records, prints, body)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![
-                    packed.first_at_us,
-                    packed.last_at_us,
-                    packed.count as i64,
-                    packed.prints,
-                    packed.body
-                ])?;
+            insert_segment(&transaction, packed, writer)?;
         }
         if roll_up == RollUp::Now {
-            self.roll_up(&transaction, packed)?;
+            self.roll_up(&transaction, packed, writer)?;
         }
         for sums in [packed.decisions, &overflow.decisions] {
             if !sums.is_empty() {
@@ -112,79 +140,184 @@ impl BatchWriter {
         }
         for charges in [*charges, &overflow.charges] {
             if !charges.is_empty() {
-                spending::add(&transaction, charges)?;
+                spending::add(&transaction, charges, writer)?;
             }
         }
-        for ((hour, group), sums) in &overflow.groups {
-            self.add(&transaction, *hour, group, true, sums)?;
-        }
+        let overflowed = overflow.groups.iter().map(|((hour, group), sums)| (*hour, group, sums));
+        self.add(&transaction, true, overflowed)?;
         transaction.commit()
     }
 
     /// Stores the sums. What was added up in memory is right only if it is about exactly the segments that are due:
     /// after a crash, or with another process writing the same file, the segments themselves are asked.
-    fn roll_up(&mut self, connection: &Connection, packed: &Packed<'_>) -> db::Result<()> {
-        let done = rolled_up_to(connection)?;
-        let (due, last): (i64, Option<i64>) = connection
-            .prepare_cached("SELECT count(*), max(id) FROM segments WHERE id > ?1")?
-            .query_row([done], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if due == self.pending + i64::from(packed.count > 0) {
-            for (hour, group, sums) in packed.groups {
-                self.add(connection, *hour, group, false, sums)?;
-            }
-        } else {
-            for ((hour, group), sums) in unrolled(connection, done)? {
-                self.add(connection, hour, &group, false, &sums)?;
-            }
-        }
-        if let Some(last) = last {
-            connection
-                .prepare_cached(
-                    "INSERT INTO meta VALUES ('rolled_up_to', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                )?
-                .execute([last])?;
-        }
-        Ok(())
-    }
-
-    fn add(
+    fn roll_up(
         &mut self,
         connection: &Connection,
-        hour: i64,
-        group: &GroupKey,
-        overflow: bool,
-        sums: &Sums,
+        packed: &Packed<'_>,
+        writer: Option<i64>,
     ) -> db::Result<()> {
-        let id = match self.ids.get(group) {
-            Some(id) => *id,
-            None => {
-                let id = group_id(connection, group)?;
-                self.ids.insert(group.clone(), id);
-                id
-            }
-        };
-        let mut values = [ValueRef::Null; 3 + SUMS];
-        let place = [hour, id, i64::from(overflow)];
-        let figures = sums.to_array().map(|figure| i64::try_from(figure).unwrap_or(i64::MAX));
-        for (value, number) in values.iter_mut().zip(place.into_iter().chain(figures)) {
-            *value = ValueRef::Integer(number);
+        let due = Due::of(connection, writer)?;
+        let pending = self.pending.map(|pending| pending + i64::from(packed.count > 0));
+        if pending == Some(due.count) {
+            let sums = packed.groups.iter().map(|(hour, group, sums)| (*hour, group, sums));
+            self.add(connection, false, sums)?;
+        } else {
+            let sums = due.sums(connection)?;
+            self.add(connection, false, sums.iter().map(|((hour, group), sums)| (*hour, group, sums)))?;
         }
-        connection.prepare_cached(&self.upsert)?.execute(values.as_slice()).map(drop)
+        due.done(connection)
+    }
+
+    /// Adds to rows of sums, in one order for all writers, so that none waits for one that waits for it.
+    fn add<'g>(
+        &mut self,
+        connection: &Connection,
+        overflow: bool,
+        sums: impl Iterator<Item = (i64, &'g GroupKey, &'g Sums)>,
+    ) -> db::Result<()> {
+        let mut rows = Vec::new();
+        for (hour, group, sums) in sums {
+            let id = match self.ids.get(group) {
+                Some(id) => *id,
+                None => {
+                    let id = groups::id(connection, group)?;
+                    self.ids.insert(group.clone(), id);
+                    id
+                }
+            };
+            rows.push((hour, id, *sums));
+        }
+        rows.sort_unstable_by_key(|(hour, id, _)| (*hour, *id));
+        let values = |(hour, id, sums): (i64, i64, Sums)| -> Vec<ValueRef<'static>> {
+            let place = [hour, id, i64::from(overflow)];
+            let figures = sums.to_array().map(|figure| i64::try_from(figure).unwrap_or(i64::MAX));
+            place.into_iter().chain(figures).map(ValueRef::Integer).collect()
+        };
+        let rows: Vec<_> = rows.into_iter().map(values).collect();
+        connection.prepare_cached(&self.upsert)?.execute_each(&rows)
     }
 }
 
-/// The last segment whose sums are stored; 0 when there is none.
-pub(crate) fn rolled_up_to(connection: &Connection) -> db::Result<i64> {
+fn insert_segment(connection: &Connection, packed: &Packed<'_>, writer: Option<i64>) -> db::Result<()> {
+    let Packed { first_at_us, last_at_us, prints, body, .. } = packed;
+    let count = packed.count as i64;
+    match writer {
+        None => connection
+            .prepare_cached(
+                "INSERT INTO segments (first_at_us, last_at_us, records, prints, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![first_at_us, last_at_us, count, prints, body]),
+        Some(writer) => connection
+            .prepare_cached(
+                "INSERT INTO segments (first_at_us, last_at_us, records, prints, body, writer)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![first_at_us, last_at_us, count, prints, body, writer]),
+    }
+    .map(drop)
+}
+
+/// Segments of a writer whose sums are not stored.
+struct Due {
+    writer: Option<i64>,
+    /// The last segment whose sums are stored.
+    after: i64,
+    count: i64,
+    last: Option<i64>,
+}
+
+impl Due {
+    fn of(connection: &Connection, writer: Option<i64>) -> db::Result<Due> {
+        let after = match writer {
+            None => rolled_up_to(connection)?,
+            Some(writer) => connection
+                .prepare_cached("SELECT rolled_up_to FROM writers WHERE id = ?1")?
+                .query_row([writer], |row| row.get(0))?,
+        };
+        let read = |row: &Row<'_>| -> db::Result<(i64, Option<i64>)> { Ok((row.get(0)?, row.get(1)?)) };
+        let (count, last) = match writer {
+            None => connection
+                .prepare_cached("SELECT count(*), max(id) FROM segments WHERE id > ?1")?
+                .query_row([after], read)?,
+            Some(writer) => connection
+                .prepare_cached("SELECT count(*), max(id) FROM segments WHERE id > ?1 AND writer = ?2")?
+                .query_row([after, writer], read)?,
+        };
+        Ok(Due { writer, after, count, last })
+    }
+
+    fn sums(&self, connection: &Connection) -> db::Result<GroupSums> {
+        match self.writer {
+            None => add_up(connection, "SELECT records, body FROM segments WHERE id > ?1", &[self.after]),
+            Some(writer) => add_up(
+                connection,
+                "SELECT records, body FROM segments WHERE id > ?1 AND writer = ?2",
+                &[self.after, writer],
+            ),
+        }
+    }
+
+    fn done(&self, connection: &Connection) -> db::Result<()> {
+        let Some(last) = self.last else { return Ok(()) };
+        match self.writer {
+            None => connection
+                .prepare_cached(
+                    "INSERT INTO meta VALUES ('rolled_up_to', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                )?
+                .execute([last]),
+            Some(writer) => connection
+                .prepare_cached("UPDATE writers SET rolled_up_to = ?2 WHERE id = ?1")?
+                .execute([writer, last]),
+        }
+        .map(drop)
+    }
+}
+
+/// Sums by hour and group.
+pub(crate) type GroupSums = HashMap<(i64, GroupKey), Sums>;
+
+/// The last segment whose sums are stored, where there is one writer; 0 when there is none.
+fn rolled_up_to(connection: &Connection) -> db::Result<i64> {
     connection
         .prepare_cached("SELECT coalesce((SELECT value FROM meta WHERE name = 'rolled_up_to'), 0)")?
         .query_row([], |row| row.get(0))
 }
 
-/// The sums of the segments after `done`. A damaged segment adds nothing: `verify` reports it.
-pub(crate) fn unrolled(connection: &Connection, done: i64) -> db::Result<HashMap<(i64, GroupKey), Sums>> {
-    let mut groups: HashMap<(i64, GroupKey), Sums> = HashMap::new();
-    let mut statement = connection.prepare_cached("SELECT records, body FROM segments WHERE id > ?1")?;
-    let mut rows = statement.query([done])?;
+/// The sums of the segments, of whichever writer, whose sums are not stored.
+pub(crate) fn unrolled(connection: &Connection) -> db::Result<GroupSums> {
+    match connection {
+        Connection::Sqlite(_) => Due::of(connection, None)?.sums(connection),
+        Connection::Postgres(_) => add_up(
+            connection,
+            "SELECT records, body FROM segments JOIN writers ON writers.id = writer AND segments.id > rolled_up_to",
+            &[],
+        ),
+    }
+}
+
+/// The ids of these segments.
+pub(crate) fn unrolled_ids(connection: &Connection) -> db::Result<HashSet<i64>> {
+    match connection {
+        Connection::Sqlite(_) => connection
+            .prepare_cached("SELECT id FROM segments WHERE id > ?1")?
+            .query_map([rolled_up_to(connection)?], |row| row.get(0))?
+            .collect(),
+        Connection::Postgres(_) => connection
+            .prepare_cached(
+                "SELECT segments.id FROM segments JOIN writers ON writers.id = writer AND segments.id > rolled_up_to",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect(),
+    }
+}
+
+/// The sums of segments. A damaged one adds nothing: `verify` reports it.
+fn add_up(connection: &Connection, sql: &str, params: &[i64]) -> db::Result<GroupSums> {
+    let mut groups = GroupSums::new();
+    let mut statement = connection.prepare_cached(sql)?;
+    let params: Vec<ValueRef<'_>> = params.iter().copied().map(ValueRef::Integer).collect();
+    let mut rows = statement.stream(params.as_slice())?;
     while let Some(row) = rows.next()? {
         let records = unpack(row.get_ref(1)?.as_blob()?, row.get(0)?).unwrap_or_default();
         for record in &records {
@@ -217,45 +350,44 @@ fn upsert_sql() -> String {
     )
 }
 
-/// The names of a group, in the order of the columns of `groups`; an absent one is empty.
-pub(crate) fn names_of(group: &GroupKey) -> [&str; GROUP_COLUMNS] {
-    let caller = &group.caller;
-    [
-        &caller.organization,
-        caller.team.as_deref().unwrap_or_default(),
-        caller.user.as_deref().unwrap_or_default(),
-        caller.service_account.as_deref().unwrap_or_default(),
-        caller.project.as_deref().unwrap_or_default(),
-        caller.key_id.as_deref().unwrap_or_default(),
-        group.provider.as_deref().unwrap_or_default(),
-        group.model.as_deref().unwrap_or_default(),
-        group.dialect.unwrap_or_default(),
-        group.client.unwrap_or_default(),
-        group.reason.as_str(),
-        group.origin.as_str(),
-    ]
-    .map(cut)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::place::Place;
+    use crate::segment::pack::Packer;
+    use crate::{Reader, sample, store, test_postgres};
+    use std::time::Duration;
 
-fn group_id(connection: &Connection, group: &GroupKey) -> db::Result<i64> {
-    let names = names_of(group);
-    let names = names.map(ValueRef::Text);
-    let known = connection
-        .prepare_cached(
-            "SELECT id FROM groups WHERE organization = ?1 AND team = ?2 AND \"user\" = ?3 AND service_account = ?4
-                AND project = ?5 AND key_id = ?6 AND provider = ?7 AND model = ?8 AND dialect = ?9 AND client = ?10
-                AND reason = ?11 AND origin = ?12",
-        )?
-        .query_row(names.as_slice(), |row| row.get(0))
-        .optional()?;
-    match known {
-        Some(id) => Ok(id),
-        None => connection
-            .prepare_cached(
-                "INSERT INTO groups (organization, team, \"user\", service_account, project, key_id, provider, model,
-                                     dialect, client, reason, origin)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING id",
-            )?
-            .query_row(names.as_slice(), |row| row.get(0)),
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_batch_whose_commit_was_not_heard_of_is_stored_once() {
+        let Some(server) = test_postgres::shared() else { return };
+        let place = Place::from(server.database("doubt"));
+        drop(store::open(&place, PATIENCE).unwrap());
+        let mut connection = store::connect_writer(&place, PATIENCE).unwrap();
+        let mut batches = BatchWriter::new();
+        let (mut packer, charges, overflow) = (Packer::new(), Charges::default(), Overflow::default());
+        for (number, stored) in [(0, 1), (1, 2)] {
+            packer.push(&sample::record(number));
+            let batch = Batch { packed: packer.packed(), charges: &charges, overflow: &overflow };
+            batches.write(&mut connection, &batch, RollUp::Later).unwrap();
+            let lease = batches.lease.unwrap();
+            // As if the answer to the commit had been lost with the connection.
+            batches.doubt = Some((lease, lease.batch));
+            connection = store::connect_writer(&place, PATIENCE).unwrap();
+            batches.write(&mut connection, &batch, RollUp::Later).unwrap();
+            assert_eq!(batches.doubt, None);
+            let count: i64 =
+                connection.query_row("SELECT count(*) FROM segments", [], |row| row.get(0)).unwrap();
+            assert_eq!(count, stored, "not twice");
+            // And as if the batch had never arrived.
+            batches.doubt = Some((lease, lease.batch + 1));
+            packer.clear();
+        }
+        let batch = Batch { packed: packer.packed(), charges: &charges, overflow: &overflow };
+        batches.write(&mut connection, &batch, RollUp::Now).unwrap();
+        let found = Reader::open(&place).unwrap().verify().unwrap();
+        assert!(found.consistent && found.records.requests == 2, "{found:?}");
     }
 }

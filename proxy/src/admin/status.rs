@@ -75,7 +75,7 @@ fn whole(context: &Context) -> Value {
         "providers": providers.collect::<Vec<_>>(),
         "virtual_keys": gateway.ledger.keys().len(),
         "store": {
-            "path": gateway.ledger.path().display().to_string(),
+            "path": gateway.ledger.place().to_string(),
             "queue_depth": ledger.queue_depth,
             "queue_limit": ledger.queue_limit,
             "written": ledger.written,

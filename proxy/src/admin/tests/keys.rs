@@ -93,8 +93,8 @@ fn every_change_names_the_token_that_made_it() {
     let created = house.ask("POST", "/admin/v1/keys", r#"{"name": "x"}"#).json();
     house.ask("DELETE", &format!("/admin/v1/keys/{}", created["id"].as_str().unwrap()), "").ok();
     let actor = narrows_ledger::PresentedKey::parse(&house.token).unwrap().id().to_owned();
-    let store = std::fs::read(house.gateway.ledger.path()).unwrap();
-    let wal = std::fs::read(format!("{}-wal", house.gateway.ledger.path().display())).unwrap_or_default();
+    let store = std::fs::read(house.gateway.ledger.place().file().unwrap()).unwrap();
+    let wal = std::fs::read(format!("{}-wal", house.gateway.ledger.place())).unwrap_or_default();
     let holds = |text: &str| {
         [&store, &wal].iter().any(|bytes| memchr::memmem::find(bytes, text.as_bytes()).is_some())
     };

@@ -38,7 +38,7 @@ impl Ways {
     }
 
     fn near(&self, arguments: &[&str]) -> (u8, String, String) {
-        let store = self.house.gateway.ledger.path().display().to_string();
+        let store = self.house.gateway.ledger.place().to_string();
         narrows(&[arguments, &["--store", &store]].concat())
     }
 
@@ -267,7 +267,7 @@ fn many_keys_are_made_listed_and_switched_off_near_and_far() {
     };
     // What the store says at once, the gateway knows a moment later.
     let verify = |key: &str| {
-        let ledger = Ledger::open(ways.house.gateway.ledger.path(), LedgerOptions::default()).unwrap();
+        let ledger = Ledger::open(ways.house.gateway.ledger.place(), LedgerOptions::default()).unwrap();
         let now_us = jiff::Timestamp::now().as_microsecond();
         ledger.keys().verify(key, now_us).map(|entry| entry.caller.team.clone())
     };

@@ -1,0 +1,200 @@
+//! The tests of the other files over PostgreSQL, and what only several gateways do.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![allow(clippy::duplicate_mod, reason = "each of the other files has its helpers")]
+
+#[path = "admins.rs"]
+mod admins;
+#[path = "alerts.rs"]
+mod alerts;
+#[path = "coverage.rs"]
+mod coverage;
+#[path = "directory.rs"]
+mod directory;
+#[path = "keys.rs"]
+mod keys;
+#[path = "questions.rs"]
+mod questions;
+
+mod common;
+
+use common::postgres::Postgres;
+use narrows_ledger::{
+    Charge, CounterName, Dimension, Expected, Filter, Ledger, LedgerError, LedgerOptions, LimitKind, NewKey,
+    PageRequest, Place, Spent,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until it is so; a test that never sees it fails instead of hanging.
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn ids(ledger: &Ledger) -> Vec<u128> {
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = ledger.records(&Filter::default(), PageRequest { limit: 100, cursor }).unwrap();
+        ids.extend(page.records.iter().map(|record| record.id));
+        let Some(next) = page.next else { return ids };
+        cursor = Some(next);
+    }
+}
+
+#[test]
+fn several_writers_add_up_and_lose_nothing() {
+    let Some(server) = Postgres::start() else { return };
+    let place = Place::from(server.database("narrows"));
+    let options = || LedgerOptions { gather: Duration::ZERO, batch_limit: 16, ..LedgerOptions::default() };
+    let ledgers: Vec<Ledger> = (0..3).map(|_| Ledger::open(&place, options()).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for (number, ledger) in (0..).zip(&ledgers) {
+            scope.spawn(move || {
+                (0..200).for_each(|record| ledger.submit(common::record(number * 200 + record)));
+                ledger.flush(PATIENCE).unwrap();
+            });
+        }
+    });
+    let writers: BTreeSet<_> = ledgers.iter().map(Ledger::writer).collect();
+    assert_eq!(writers.len(), 3, "each is another writer: {writers:?}");
+    let expected: BTreeSet<u128> = (0..600).map(|number| common::record(number).id).collect();
+    for ledger in &ledgers {
+        let found = ledger.verify().unwrap();
+        assert!(found.consistent, "{found:?}");
+        assert_eq!((found.records.requests, found.overflow.requests), (600, 0));
+        let ids = ids(ledger);
+        assert_eq!((ids.len(), ids.into_iter().collect::<BTreeSet<_>>()), (600, expected.clone()));
+        let usage = ledger.usage(&Filter::default(), &[Dimension::Team]).unwrap();
+        assert_eq!(usage.iter().map(|row| row.sums.requests).sum::<u64>(), 600);
+    }
+    drop(ledgers);
+    let next =
+        Ledger::open(&place, LedgerOptions { charges_apart: true, ..LedgerOptions::default() }).unwrap();
+    assert!(writers.contains(&next.writer()), "a writer that closed is taken over");
+}
+
+#[test]
+fn a_server_that_goes_away_costs_nothing_but_time() {
+    let Some(server) = Postgres::start() else { return };
+    let place = Place::from(server.database("narrows"));
+    let options = || LedgerOptions { gather: Duration::ZERO, batch_limit: 8, ..LedgerOptions::default() };
+    let (one, other) = (Ledger::open(&place, options()).unwrap(), Ledger::open(&place, options()).unwrap());
+    let new = NewKey { organization: "acme".into(), name: "a".into(), ..NewKey::default() };
+    let key = one.create_key(&new, "test").unwrap();
+    eventually("the other knows the key", || other.keys().verify(key.key.expose(), 0).is_ok());
+    one.submit(common::record(0));
+    one.flush(PATIENCE).unwrap();
+    let writer = one.writer();
+    for round in 0..3_u64 {
+        let numbers = 1 + round * 100..1 + (round + 1) * 100;
+        std::thread::scope(|scope| {
+            for (half, ledger) in [(0, &one), (1, &other)] {
+                let mine = numbers.clone().filter(move |number| number % 2 == half);
+                scope.spawn(move || mine.for_each(|number| ledger.submit(common::record(number))));
+            }
+            // In the middle of it.
+            server.kill();
+        });
+        one.submit(common::record(1_000 + round));
+        eventually("it is seen to be away", || one.stats().failing && !one.accepting());
+        assert!(one.keys().verify(key.key.expose(), 0).is_ok(), "keys work on");
+        let refused = one.set_key_disabled(&key.info.id, true, "test").unwrap_err();
+        assert!(matches!(refused, LedgerError::Database(_)), "{refused:?}");
+        server.run();
+        one.flush(PATIENCE).unwrap();
+        other.flush(PATIENCE).unwrap();
+        assert!(one.accepting() && other.accepting());
+    }
+    assert_eq!(one.writer(), writer, "it is the same writer as before");
+    let expected: BTreeSet<u128> =
+        (0..301).chain(1_000..1_003).map(|number| common::record(number).id).collect();
+    let ids = ids(&other);
+    assert_eq!(
+        (ids.len(), ids.into_iter().collect::<BTreeSet<_>>()),
+        (304, expected),
+        "none lost, none twice"
+    );
+    let found = other.verify().unwrap();
+    assert!(found.consistent && found.records.requests == 304, "{found:?}");
+    one.set_key_disabled(&key.info.id, true, "test").unwrap();
+    eventually("the key is refused", || other.keys().verify(key.key.expose(), 0).is_err());
+}
+
+#[test]
+fn each_writer_knows_its_own_charges() {
+    let Some(server) = Postgres::start() else { return };
+    let place = Place::from(server.database("narrows"));
+    let open = |charges_apart| {
+        Ledger::open(&place, LedgerOptions { charges_apart, ..LedgerOptions::default() }).unwrap()
+    };
+    let (one, other, all) = (open(true), open(true), open(false));
+    let now_us = i64::try_from(
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros(),
+    )
+    .unwrap();
+    let charge = |tokens| Charge {
+        counter: Arc::new(CounterName { budget: "team".into(), scope: "{}".into() }),
+        at_us: now_us,
+        spent: Spent { requests: 1, tokens, cost_nanousd: 0, unpriced: 0 },
+    };
+    for (ledger, tokens) in [(&one, 1), (&other, 10), (&one, 100)] {
+        ledger.submit_charged(common::record(tokens), vec![charge(tokens)]);
+        ledger.flush(PATIENCE).unwrap();
+    }
+    let spent = |ledger: &Ledger| {
+        let mut sum = Spent::default();
+        ledger.spending(0, &mut |row| sum.add(&row.spent)).unwrap();
+        let asked = ledger.spending_until_now(0).wait(PATIENCE).unwrap();
+        assert_eq!(asked.iter().map(|row| row.spent.tokens).sum::<u64>(), sum.tokens);
+        (sum.requests, sum.tokens)
+    };
+    assert_eq!((spent(&one), spent(&other), spent(&all)), ((2, 101), (1, 10), (3, 111)));
+    let number = one.writer();
+    drop(one);
+    let next = open(true);
+    assert_eq!((next.writer(), spent(&next)), (number, (2, 101)), "the next one goes on where it was");
+}
+
+#[test]
+fn a_budget_that_is_made_at_one_is_known_to_the_other() {
+    let Some(server) = common::postgres::shared() else { return };
+    let place = Place::from(server.database("limits"));
+    let open = || Ledger::open(&place, LedgerOptions::default()).unwrap();
+    let (one, other) = (open(), open());
+    let put = |document, expected| one.put_limit(LimitKind::Budget, "team", document, expected, "ada");
+    let made = put("{}", Expected::None).unwrap();
+    eventually("the other hears of it", || other.changes() == one.changes());
+    assert_eq!(other.limits().unwrap(), [made]);
+    assert!(put("{}", Expected::None).is_err());
+    let changed = put("{ }", Expected::Version(1)).unwrap();
+    assert_eq!(other.limit(LimitKind::Budget, "team").unwrap(), changed);
+    other.delete_limit(LimitKind::Budget, "team", Expected::Some, "bob").unwrap();
+    assert!(one.limits().unwrap().is_empty());
+}
+
+#[test]
+fn what_cannot_be_opened_says_why_and_no_password() {
+    let Some(server) = Postgres::start() else { return };
+    let mut wrong = server.database("narrows");
+    wrong.password = Some("not this one".into());
+    let refused = |place: Place| Ledger::open(place, LedgerOptions::default()).unwrap_err().to_string();
+    let said = refused(wrong.into());
+    assert!(said.contains("password authentication failed") && !said.contains("not this one"), "{said}");
+    server.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");
+    let said = refused(server.database("latin").into());
+    assert!(said.contains("encoding is not UTF8"), "{said}");
+    let place = Place::from(server.database("narrows"));
+    drop(Ledger::open(&place, LedgerOptions::default()).unwrap());
+    server.sql("narrows", "INSERT INTO schema_version VALUES (1000, 0)");
+    let said = refused(place.clone());
+    assert!(said.contains("run a newer Narrows"), "{said}");
+    server.kill();
+    let said = refused(place);
+    assert!(said.contains("cannot be reached") && !said.contains(common::postgres::PASSWORD), "{said}");
+}
