@@ -20,6 +20,7 @@ pub mod upstream;
 pub mod fuzzing;
 
 pub(crate) mod fetch;
+pub(crate) mod place;
 pub(crate) mod targets;
 
 pub(crate) mod alerts;

@@ -245,15 +245,23 @@ fn open_ledger(settings: &Settings) -> anyhow::Result<Ledger> {
         JsonRecords::Stdout => Some(JsonLines::Stdout),
         JsonRecords::File(path) => Some(JsonLines::File(path.clone())),
     };
-    let options =
-        LedgerOptions { queue_limit: settings.records.queue, json_lines, ..LedgerOptions::default() };
-    Ok(Ledger::open(&settings.store.path, options)?)
+    // Gateways that count together tell each its own part.
+    let charges_apart = settings.counters.is_some();
+    let options = LedgerOptions {
+        queue_limit: settings.records.queue,
+        charges_apart,
+        json_lines,
+        ..LedgerOptions::default()
+    };
+    Ok(Ledger::open(crate::place::of(&settings.store)?, options)?)
 }
 
-/// What a store is called among stores: by the first administration token that was made for it.
+/// What a store is called among stores: by the first administration token that was made for it, and, of gateways that share one,
+/// by which of them this is.
 fn store_name(ledger: &Ledger) -> anyhow::Result<String> {
     let first = ledger.list_admin_tokens()?.into_iter().next();
-    Ok(first.context("the store has no administration token")?.id)
+    let name = first.context("the store has no administration token")?.id;
+    Ok(ledger.writer().map_or_else(|| name.clone(), |writer| format!("{name}-{writer}")))
 }
 
 fn bind_std(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Longest that a start may take.
 const START_TIME_MAX: Duration = Duration::from_secs(120);
 /// The password of its only user.
-pub(crate) const PASSWORD: &str = "hunter2 and more";
+pub(crate) const PASSWORD: &str = "hunter2-and-more";
 
 /// A running server.
 pub(crate) struct Postgres {

@@ -93,7 +93,7 @@ fn summary(file: &str, loaded: &Loaded, console: &mut Console<'_>) -> Result<()>
     let settings = &loaded.settings;
     writeln!(out, "{file}: no problems (snapshot {:016x})\n", settings.snapshot)?;
     listeners(settings, out)?;
-    writeln!(out, "store     {}", settings.store.path.display())?;
+    writeln!(out, "store     {}", settings.store.shown())?;
     writeln!(out, "providers")?;
     for provider in &settings.providers {
         let key = if provider.api_key.is_some() { "with a key" } else { "without a key" };

@@ -2,7 +2,8 @@
 
 use super::args::StoreArguments;
 use super::remote::Remote;
-use crate::config::{self, StoreSettings};
+use crate::config::{self, Store, StoreSettings};
+use crate::place;
 use anyhow::{Result, anyhow, bail};
 use narrows_ledger::{Ledger, LedgerOptions, Reader};
 use std::path::Path;
@@ -18,7 +19,7 @@ pub(crate) const ACTOR: &str = "cli";
 pub(crate) fn locate(arguments: &StoreArguments) -> Result<StoreSettings> {
     if let Some(path) = &arguments.store {
         return Ok(StoreSettings {
-            path: path.clone(),
+            store: Store::file(path.clone()),
             organization: Arc::from("default"),
             master_key: None,
             require_known_owners: false,
@@ -47,18 +48,16 @@ pub(crate) fn remote(arguments: &StoreArguments) -> Result<Option<Remote>> {
 
 /// Opens a store to change keys. Only `create` may make a new one: a slip of the pen would do so otherwise.
 pub(crate) fn open(store: &StoreSettings, create: bool) -> Result<Ledger> {
-    if !create && !store.path.exists() {
-        bail!(
-            "there is no store at {}; `narrows keys create` or the gateway's first start makes one",
-            store.path.display()
-        );
+    let place = place::of(&store.store)?;
+    if !create && place.file().is_some_and(|path| !path.exists()) {
+        bail!("there is no store at {place}; `narrows keys create` or the gateway's first start makes one");
     }
-    let ledger = Ledger::open(&store.path, LedgerOptions::default())?;
+    let ledger = Ledger::open(place, LedgerOptions::default())?;
     ledger.require_known_owners(store.require_known_owners);
     Ok(ledger)
 }
 
 /// Opens a store to read.
 pub(crate) fn reader(store: &StoreSettings) -> Result<Reader> {
-    Ok(Reader::open(&store.path)?)
+    Ok(Reader::open(place::of(&store.store)?)?)
 }

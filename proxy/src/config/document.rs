@@ -15,9 +15,9 @@ use super::prices::PricesDocument;
 use super::secret::{REDACTED, Secret};
 use super::settings::{
     ATTEMPTS_MAX, Alerts, AskForUsage, ClientCredentials, Dns, Http2, Limits, Listen, Log, NoProxy, Objects,
-    OnClientGone, ProxyUrl, Records, Reload, Retries, Store, Streams, Timeouts, TlsFiles, TrustedProxies,
-    Vault,
+    OnClientGone, ProxyUrl, Records, Reload, Retries, Streams, Timeouts, TlsFiles, TrustedProxies, Vault,
 };
+use super::store::Store;
 use super::tree::{Content, Node};
 use super::url::BaseUrl;
 use http::{HeaderName, HeaderValue};
@@ -60,9 +60,9 @@ settings! {
         pub(super) trusted_proxies: Option<TrustedProxies> as Switch<TrustedProxies> = "off",
         /// Threads that serve requests. Without it: one per processor core.
         pub(super) workers: Option<usize> as Option<Count<1, WORKERS_MAX>> = optional,
-        /// Gateways that serve the same callers, each with this configuration and a store of its own (`store.path`). More
-        /// than one is refused without `counters`, because each would grant every budget once more. `narrows check` says what
-        /// they do not share.
+        /// Gateways that serve the same callers, each with this configuration, over one database
+        /// (`store.postgres`) or each with a file of its own (`store.path`). More than one is refused without `counters`, because
+        /// each would grant every budget once more. `narrows check` says what they do not share.
         pub(super) replicas: usize as Count<1, REPLICAS_MAX> = "1",
         /// Where several gateways count budgets and rate limits together. Without it each counts alone.
         pub(super) counters: Option<Counters> = optional,

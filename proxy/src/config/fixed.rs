@@ -20,7 +20,12 @@ pub(super) fn of(settings: &Settings, root: &Node) -> Vec<Fixed> {
     let mut list = List { root, found: Vec::new() };
     list.add(&Path::of(&["workers"]), &settings.workers);
     list.add(&Path::of(&["counters"]), &settings.counters);
-    list.add(&Path::of(&["store", "path"]), &settings.store.path);
+    let store = Path::of(&["store"]);
+    list.add(&store.key("path"), &settings.store.path);
+    list.add(&store.key("postgres"), &settings.store.postgres);
+    list.add(&store.key("username"), &settings.store.username);
+    list.add(&store.key("tls"), &settings.store.tls);
+    list.add(&store.key("ca_file"), &settings.store.ca_file);
     list.add(&Path::of(&["records", "queue"]), &settings.records.queue);
     list.add(&Path::of(&["records", "json"]), &settings.records.json);
     list.add(&Path::of(&["log", "format"]), &settings.log.format);

@@ -34,6 +34,7 @@ pub mod schema;
 pub mod secret;
 pub mod settings;
 mod show;
+pub mod store;
 mod targets;
 mod tree;
 mod units;
@@ -52,6 +53,7 @@ pub use pattern::Pattern;
 pub use problem::{Problem, Problems};
 pub use secret::{REDACTED, Secret};
 pub use settings::*;
+pub use store::{PostgresAddress, PostgresTls, Store};
 pub use tree::{DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX};
 pub(crate) use units::duration;
 pub use units::{DURATION_MAX, SIZE_MAX};
@@ -138,10 +140,10 @@ fn read_text(file: &Path) -> Result<String, String> {
 }
 
 /// What commands about the store need of a configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoreSettings {
-    /// The file of the store.
-    pub path: PathBuf,
+    /// Where the store is.
+    pub store: Store,
     /// Organization of keys that are created without one.
     pub organization: std::sync::Arc<str>,
     /// The key that seals credentials, if the configuration says where it is.
@@ -172,7 +174,7 @@ pub fn load_store(file: &Path) -> Result<StoreSettings, Problems> {
     };
     match document {
         Some(document) if !reader.problems.iter().any(own) => Ok(StoreSettings {
-            path: document.store.path,
+            store: document.store,
             organization: document.organization,
             master_key: document.master_key,
             require_known_owners: document.directory.require_known_owners,

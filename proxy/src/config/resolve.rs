@@ -216,14 +216,14 @@ impl Check<'_, '_> {
                 "add `counters: {redis: redis://HOST}`, or run one replica and give it more cores";
             self.problem(&Path::of(&["replicas"]), message, suggestion);
         }
-        self.writable(&["store", "path"], &document.store.path);
+        self.store(document);
         if let JsonRecords::File(file) = &document.records.json {
             self.writable(&["records", "json"], file);
         }
     }
 
     /// Checks that a file can be made where it is to be.
-    fn writable(&mut self, keys: &[&str], file: &std::path::Path) {
+    pub(super) fn writable(&mut self, keys: &[&str], file: &std::path::Path) {
         let path = Path::of(keys);
         if file.is_dir() {
             self.problem(&path, "this is a folder", "name a file in it");

@@ -14,6 +14,7 @@ use super::paths::PathRule;
 use super::pattern::Pattern;
 pub use super::prices::PriceSettings;
 use super::secret::Secret;
+use super::store::Store;
 use super::url::BaseUrl;
 use http::{HeaderName, HeaderValue};
 use narrows_policy::Caller;
@@ -334,12 +335,6 @@ settings! {
         pub mount: String = "kubernetes",
         /// The token of the service account; read for each login.
         pub token_file: PathBuf = "/var/run/secrets/kubernetes.io/serviceaccount/token",
-    }
-
-    /// The embedded store.
-    pub struct Store {
-        /// SQLite file; created when absent.
-        pub path: PathBuf = "narrows.db",
     }
 
     /// How records are kept: one per exchange, never with prompts or answers in it.

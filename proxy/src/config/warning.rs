@@ -166,17 +166,26 @@ impl List<'_> {
                 "use rediss://, or a network that nobody else reads",
             );
         }
-        if settings.replicas == 1 {
+        if settings.store.is_exposed() {
+            let message = "keys' hashes and records go over the network unencrypted, to whoever says to be the database";
+            self.warn(
+                &Path::of(&["store", "tls"]),
+                message,
+                "remove it, or use a network that nobody else is in",
+            );
+        }
+        if settings.replicas == 1 || settings.store.postgres.is_some() {
             return;
         }
         let path = Path::of(&["replicas"]);
         if settings.keys.is_none() {
             let message = "virtual keys are in the store of one gateway, and unknown to the others";
-            self.warn(&path, message, "declare them in a file that all have, `keys: {file: …}`");
+            self.warn(&path, message, "share a database, `store: {postgres: …}`, or declare them in a file that all have, `keys: {file: …}`");
         }
         let message = "each gateway has a store of its own: records, usage, alerts, administration tokens, sealed credentials, and \
                        whose a stored object is are known to the one that wrote them";
-        let suggestion = "read records and usage from all of them; send callers of files, batches and stored responses to one";
+        let suggestion = "give them one: `store: {postgres: postgres://HOST/DATABASE}`; or read records and usage from all of them, and \
+                          send callers of files, batches and stored responses to one";
         self.warn(&path, message, suggestion);
     }
 

@@ -256,6 +256,14 @@ fn trusting(
     Ok(builder.with_root_certificates(roots))
 }
 
+/// A configuration that trusts these roots, and proves nothing itself.
+pub(crate) fn trusting_only(roots: rustls::RootCertStore) -> anyhow::Result<rustls::ClientConfig> {
+    let crypto = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        rustls::ClientConfig::builder_with_provider(crypto).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
 /// The system's trust store, read once; certificates that do not parse are left out.
 pub(crate) fn system_roots() -> &'static rustls::RootCertStore {
     static ROOTS: OnceLock<rustls::RootCertStore> = OnceLock::new();

@@ -47,6 +47,7 @@ mod reload;
 mod routes;
 mod routing;
 mod shared;
+mod shared_store;
 mod sinks;
 mod sizes;
 mod sockets;

@@ -207,6 +207,35 @@ fn rows() -> Vec<Row> {
         ),
         row(after("store: {path: /nope/at/all/n.db}"), 4, "store.path", "does not exist", "create it"),
         row(after("store: {path: .}"), 4, "store.path", "is a folder", "name a file"),
+        row(
+            after("store: {path: a.db, postgres: 'postgres://localhost/n'}"),
+            4,
+            "store.path",
+            "a file or a database",
+            "remove `path`",
+        ),
+        row(
+            after("store: {postgres: 'postgres://db.example/n'}"),
+            4,
+            "store.postgres",
+            "asks for no password",
+            "add `password",
+        ),
+        row(after("store: {username: x}"), 4, "store.username", "a file has no user", "add `postgres"),
+        row(
+            after("store: {postgres: 'unix:/run/postgresql/n', tls: verify-full}"),
+            4,
+            "store.tls",
+            "no TLS at a socket",
+            "remove it",
+        ),
+        row(
+            after("store: {postgres: 'postgres://localhost/n', ca_file: x.pem}"),
+            4,
+            "store.ca_file",
+            "not asked over TLS",
+            "verify-full",
+        ),
         // Listeners.
         row(after("listen: {gateway: []}"), 4, "listen.gateway", "no listener", "add one"),
         row(

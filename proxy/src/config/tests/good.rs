@@ -143,7 +143,7 @@ fn the_store_is_found_without_the_rest() {
         "version: 1\nstore: {path: s.db}\nproviders:\n  o: {kind: openai, api_key: '${NARROWS_NO_SUCH}'}\n";
     std::fs::write(&file, text).unwrap();
     assert!(load(&file).is_err());
-    assert_eq!(load_store(&file).unwrap().path, folder.path().join("s.db"));
+    assert_eq!(load_store(&file).unwrap().store.path, folder.path().join("s.db"));
     std::fs::write(&file, "version: 1\nstore: {path: ''}\n").unwrap();
     assert!(load_store(&file).unwrap_err().to_string().contains("store.path"));
 }

@@ -4,7 +4,7 @@ use super::{Answer, Ask, Client, until};
 use narrows::config;
 use narrows::server::{self, Running};
 use narrows_fake::{FakeConfig, FakeProvider, Knobs};
-use narrows_ledger::{Filter, Ledger, LedgerOptions, NewKey, PageRequest, Record};
+use narrows_ledger::{Filter, Ledger, LedgerOptions, NewKey, PageRequest, Place, Record};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use tempfile::TempDir;
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     keys: Vec<NewKey>,
     /// Files to be made in the folder, which `{dir}` names in the configuration.
     files: Vec<(&'static str, String)>,
+    /// A store that others have too: its settings, in flow style, and where it is.
+    store: Option<(String, Place)>,
 }
 
 impl Plan {
@@ -74,13 +76,20 @@ impl Plan {
         self
     }
 
+    /// Its store is one that others have too.
+    pub(crate) fn store(self, settings: String, place: Place) -> Plan {
+        Plan { store: Some((settings, place)), ..self }
+    }
+
     /// Starts it.
     pub(crate) fn start(self) -> Gate {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in &self.files {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
-        let ledger = Ledger::open(&dir.path().join("narrows.db"), LedgerOptions::default()).unwrap();
+        let own = || Place::File(dir.path().join("narrows.db"));
+        let place = self.store.as_ref().map_or_else(own, |(_, place)| place.clone());
+        let ledger = Ledger::open(place, LedgerOptions::default()).unwrap();
         let keys = self.keys.iter().map(|new| {
             let created = ledger.create_key(new, "test").unwrap();
             (created.info.id, created.key.expose().to_owned())
@@ -101,7 +110,8 @@ impl Plan {
             addresses: ready.gateway,
             metrics: ready.metrics,
             admin: ready.admin.unwrap(),
-            admin_token: ready.admin_token.map(|token| token.expose().to_owned()).unwrap(),
+            // Who comes second to a store is not told it again.
+            admin_token: ready.admin_token.map(|token| token.expose().to_owned()).unwrap_or_default(),
             key_id: keys[0].0.clone(),
             key: keys[0].1.clone(),
             keys,
@@ -120,7 +130,7 @@ impl Plan {
             "version: 1\n\
              organization: acme\n\
              workers: 2\n\
-             store: {{path: narrows.db}}\n\
+             store: {store}\n\
              listen:\n  \
                gateway: {listen}\n  \
                metrics: {{address: 127.0.0.1:0}}\n  \
@@ -131,6 +141,7 @@ impl Plan {
                anthropic: {{kind: anthropic, base_url: 'http://{{fake}}', api_key: {PROVIDER_KEY}{usual}}}\n  \
                gemini: {{kind: gemini, base_url: 'http://{{fake}}/v1beta', api_key: {PROVIDER_KEY}{usual}}}\n\
              {providers}",
+            store = self.store.as_ref().map_or("{path: narrows.db}", |(settings, _)| settings),
             listen = self.listen,
             providers = self.providers,
         );
@@ -184,6 +195,7 @@ impl Gate {
             fake: FakeConfig { seen_capacity: SEEN, knobs: Knobs::default(), ..FakeConfig::default() },
             keys: Vec::new(),
             files: Vec::new(),
+            store: None,
         };
         plan.key(|key| {
             key.name = "first".into();

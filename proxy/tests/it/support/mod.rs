@@ -7,6 +7,8 @@ pub(crate) mod gate;
 pub(crate) mod h2;
 pub(crate) mod kinds;
 pub(crate) mod origin;
+#[path = "../../../../ledger/tests/common/postgres.rs"]
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod scripted;
