@@ -1,6 +1,6 @@
 //! Budgets and rate limits that are made while the gateway runs.
 
-use crate::support::{Answer, Ask, CHAT, Client, Gate, Process};
+use crate::support::{Answer, Ask, CHAT, Client, Gate, Process, until};
 use serde_json::{Value, json};
 
 const FILE: &str = "reload: {watch: off}\nbudgets: {of-the-file: {usd: 1000, window: month}}";
@@ -27,6 +27,13 @@ async fn put(gate: &Gate, path: &str, body: Value) -> Answer {
     call(gate, "PUT", path, &body, None).await
 }
 
+/// Asks, and waits until it is settled: that happens when the answer has been sent, and not before.
+async fn settled(gate: &Gate) -> Answer {
+    let answer = gate.ask_as_key(Ask::unary(&CHAT)).await;
+    gate.ledger_record(&answer).await;
+    answer
+}
+
 fn code(answer: &Answer) -> (u16, String) {
     (answer.status(), answer.json()["error"]["code"].as_str().unwrap_or_default().to_owned())
 }
@@ -40,19 +47,19 @@ async fn a_budget_is_in_force_when_its_making_is_answered_and_forgets_nothing_wh
     let view = made.json();
     assert_eq!((&view["source"], &view["version"], &view["limit"]), (&json!("store"), &json!(1), &json!(1)));
     assert_eq!(view["document"], json!({"requests": 1, "window": "day", "per": ["team"]}));
-    assert_eq!(gate.ask_as_key(Ask::unary(&CHAT)).await.status(), 200);
-    let refused = gate.ask_as_key(Ask::unary(&CHAT)).await;
+    assert_eq!(settled(&gate).await.status(), 200);
+    let refused = settled(&gate).await;
     assert_eq!(refused.status(), 402, "{}", refused.text());
     assert!(refused.text().contains("budget few"), "{}", refused.text());
     // Raised: what was spent stays.
     let raised = put(&gate, path, json!({"requests": 2, "window": "day", "per": ["team"]})).await;
     assert_eq!((raised.status(), &raised.json()["version"]), (200, &json!(2)), "{}", raised.text());
     assert_eq!(raised.json()["counters"][0]["spent"], 1);
-    assert_eq!(gate.ask_as_key(Ask::unary(&CHAT)).await.status(), 200);
-    assert_eq!(gate.ask_as_key(Ask::unary(&CHAT)).await.status(), 402);
+    assert_eq!(settled(&gate).await.status(), 200);
+    assert_eq!(settled(&gate).await.status(), 402);
     let gone = call(&gate, "DELETE", path, &Value::Null, None).await;
     assert_eq!((gone.status(), &gone.json()["name"]), (200, &json!("few")), "{}", gone.text());
-    assert_eq!(gate.ask_as_key(Ask::unary(&CHAT)).await.status(), 200);
+    assert_eq!(settled(&gate).await.status(), 200);
     assert_eq!(
         code(&call(&gate, "GET", path, &Value::Null, None).await),
         (404, "budget_not_found".to_owned())
@@ -162,6 +169,12 @@ async fn the_command_line_makes_and_deletes_them_and_a_new_start_finds_them() {
     process.kill_and_start().await;
     let mut client = Client::connect(process.gateway).await;
     assert_eq!(client.ask(&Ask::unary(&CHAT).key(&process.key)).await.status(), 200);
+    until("the request to be counted", async || {
+        let budgets = process.admin("/admin/v1/budgets").await.json();
+        let counters = budgets["budgets"][0]["counters"].as_array()?;
+        (counters.first()?["spent"] == 1).then_some(())
+    })
+    .await;
     assert_eq!(client.ask(&Ask::unary(&CHAT).key(&process.key)).await.status(), 402);
     let (_, said) = narrows(&process, &[]);
     assert!(said.contains("each-team") && said.contains("speed"), "{said}");
