@@ -29,7 +29,11 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(40);
 /// Columns of the plot.
 const COLUMNS: usize = 60;
 
-const SETUP: Setup = Setup { top: "timeouts: {keepalive: 10s}\n", models: faults::SETUP.models };
+const SETUP: Setup = Setup {
+    // What is remembered of messages would fill its 32 MiB for minutes, and a short run would take that for growth.
+    top: "timeouts: {keepalive: 10s}\nguard: {cache: 4MiB}\n",
+    models: faults::SETUP.models,
+};
 
 /// Options of `soak`.
 #[derive(Debug, Args)]
