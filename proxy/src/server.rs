@@ -131,33 +131,23 @@ async fn reload_on(mut hangup: Signal, gateway: Gateway) {
 }
 
 /// What a gateway is started with.
-pub struct Start(Kind);
-
-enum Kind {
-    /// Settings that stay as they are.
-    Settings(Box<Settings>),
-    /// A configuration that may be read again.
-    Loaded(Box<Loaded>),
-}
+pub struct Start(Box<Loaded>);
 
 impl Start {
     fn settings(&self) -> &Settings {
-        match &self.0 {
-            Kind::Settings(settings) => settings,
-            Kind::Loaded(loaded) => &loaded.settings,
-        }
+        &self.0.settings
     }
 }
 
 impl From<Settings> for Start {
     fn from(settings: Settings) -> Start {
-        Start(Kind::Settings(Box::new(settings)))
+        Start(Box::new(Loaded::from(settings)))
     }
 }
 
 impl From<Loaded> for Start {
     fn from(loaded: Loaded) -> Start {
-        Start(Kind::Loaded(Box::new(loaded)))
+        Start(Box::new(loaded))
     }
 }
 
@@ -173,10 +163,8 @@ pub struct Running {
 /// # Errors
 /// As [`run`].
 pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
-    let (mut settings, mut loaded) = match from.into().0 {
-        Kind::Settings(settings) => (*settings, None),
-        Kind::Loaded(loaded) => (loaded.settings.clone(), Some(*loaded)),
-    };
+    let mut loaded = *from.into().0;
+    let mut settings = loaded.settings.clone();
     let ledger = Arc::new(open_ledger(&settings)?);
     let admin_token = ledger.ensure_admin_token()?;
     let credentials = Credentials::default();
@@ -184,11 +172,9 @@ pub fn start(from: impl Into<Start>) -> anyhow::Result<(Running, Ready)> {
         .fill(&mut settings, None, &ledger, true)
         .map_err(|missing| credentials::describe(&missing))?;
     reload::limits::fill(&mut settings, &ledger).map_err(|missed| Problems::new(missed.problems()))?;
-    if let Some(loaded) = &mut loaded {
-        loaded.settings = settings.clone();
-    }
+    loaded.settings = settings.clone();
     reload::reconcile(&ledger, &settings).map_err(Problems::new)?;
-    let configuration = Configuration::new(loaded);
+    let configuration = Configuration::new(Some(loaded));
     let snapshot = Snapshot::new(&settings, None)?;
     let gateway = Gateway::new(snapshot, configuration, ledger, Metrics::new()?);
     let snapshot = gateway.snapshot();

@@ -81,6 +81,14 @@ pub struct Loaded {
     fixed: Vec<fixed::Fixed>,
 }
 
+impl From<Settings> for Loaded {
+    /// Settings that were written in no file: there is nothing to read again, and nothing to warn of.
+    fn from(settings: Settings) -> Loaded {
+        let shown = serde_json::Value::Null;
+        Loaded { settings, warnings: Vec::new(), source: None, files: Vec::new(), shown, fixed: Vec::new() }
+    }
+}
+
 impl Loaded {
     /// The configuration in force: defaults filled in, secrets redacted, and `${VAR}` in the place of what it gave.
     pub fn to_json(&self) -> &serde_json::Value {

@@ -40,6 +40,11 @@ pub(super) fn warnings(file: &str, settings: &Settings, root: &Node) -> Vec<Prob
     }
     list.guardrails(settings);
     list.replicas(settings);
+    if settings.content.keep.iter().any(|rule| rule.store) && settings.master_key.is_none() {
+        let message = "what is kept is sealed with the master key, and this file does not say where that is";
+        let help = "add `master_key: file:…`, or set NARROWS_MASTER_KEY where the gateway runs: without it, it does not start";
+        list.warn(&Path::of(&["content", "keep"]), message, help);
+    }
     list.found.sort_by_key(|problem| (problem.line, problem.column));
     list.found
 }
