@@ -163,6 +163,21 @@ fn a_supervisor_and_a_health_check_follow_a_gateway() {
     let unwell = health(&format!("{metrics}/unheard-of"));
     assert_eq!((unwell.status.code(), text(&unwell.stdout)), (Some(1), String::new()));
 
+    // It reads no file, and budgets can be made at it all the same.
+    let made = Command::new(env!("CARGO_BIN_EXE_narrows"))
+        .args([
+            "budgets",
+            "set",
+            "each",
+            r#"{"usd": 1, "window": "day"}"#,
+            "--admin",
+            ready["admin"].as_str().unwrap(),
+        ])
+        .env("NARROWS_ADMIN_TOKEN", ready["admin_token"].as_str().unwrap())
+        .output()
+        .unwrap();
+    assert!(text(&made.stdout).contains("each (version 1) in force"), "{}", text(&made.stderr));
+
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     assert!(hear().starts_with("STOPPING=1\n"));
     assert!(child.wait().unwrap().success());

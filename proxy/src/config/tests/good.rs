@@ -254,3 +254,14 @@ fn a_credential_comes_from_four_places_and_there_may_be_two() {
         assert!(!shown.contains(secret), "{secret}: {shown}");
     }
 }
+
+#[test]
+fn content_that_is_kept_wants_a_master_key_and_a_file_without_one_is_warned_of() {
+    let warned = |more: &str| {
+        let loaded = read(&format!("{SMALL}{more}")).unwrap();
+        loaded.warnings.iter().any(|warning| warning.path == "content.keep")
+    };
+    assert!(warned("content: {keep: [{team: a, retention: 30d}]}\n"));
+    assert!(!warned("content: {keep: [{team: a, store: false}]}\n"));
+    assert!(!warned(""));
+}
