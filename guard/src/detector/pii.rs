@@ -10,6 +10,7 @@
 mod africa;
 mod anchors;
 mod asia;
+mod attribution;
 mod bank;
 mod card;
 mod checksum;
@@ -44,7 +45,7 @@ pub const MAX_VALUE_BYTES: usize = 3 * email::MAX_ADDRESS;
 /// Bytes before a value that decide whether it is one: words of context, the scheme of a URL, what it is a part of, and
 /// values that contain it.
 pub const LOOK_BEHIND: usize =
-    3 * (email::MAX_ADDRESS + email::ATTRIBUTION_REACH + context::BEFORE + text::MAX_TOKEN);
+    3 * (email::MAX_ADDRESS + attribution::ATTRIBUTION_REACH + context::BEFORE + text::MAX_TOKEN);
 
 /// Bytes after a value that decide whether it is one: words of context, what it is a part of, and values that contain it.
 pub const LOOK_AHEAD: usize = 3 * (email::MAX_ADDRESS + context::AFTER + text::MAX_TOKEN);
@@ -71,7 +72,7 @@ const PARSED: [&Entity; 12] = [
     &crypto::ETHEREUM,
     &crypto::OTHER,
     &crypto::ETHEREUM_UNCHECKED,
-    &email::ATTRIBUTION,
+    &attribution::ATTRIBUTION,
 ];
 
 /// All entities, in the order of the rules.

@@ -32,16 +32,11 @@ static SECRETS: LazyLock<Result<Arc<Engine>, String>> = LazyLock::new(|| {
 
 /// Whose content is kept, under one configuration.
 pub(crate) struct Keeping {
-    rules: Vec<Arc<Rule>>,
+    rules: Vec<KeepRule>,
     /// Masks secrets in what is kept; absent while nothing is.
     scrubber: Option<Arc<Scrubber>>,
     /// What seals and opens content, if there is one.
     master: Option<Arc<MasterKey>>,
-}
-
-/// A rule, as exchanges use it.
-struct Rule {
-    written: KeepRule,
 }
 
 /// What is to be kept of an exchange.
@@ -59,8 +54,7 @@ impl Keeping {
     /// # Errors
     /// Content is to be kept and there is no master key.
     pub(crate) fn new(settings: &Settings) -> anyhow::Result<Keeping> {
-        let rules =
-            settings.content.keep.iter().map(|rule| Arc::new(Rule { written: rule.clone() })).collect();
+        let rules = settings.content.keep.clone();
         let keeps = settings.content.keep.iter().any(|rule| rule.store);
         let given = credentials::master_key(settings.master_key.as_ref()).map(Arc::new);
         // Without one, what was kept before stays closed.
@@ -94,8 +88,8 @@ impl Keeping {
     /// What is to be kept of a caller's exchange. A rule against it wins; of those for it the first.
     pub(crate) fn terms(&self, caller: &Caller) -> Option<Terms> {
         let mut found = None;
-        for rule in self.rules.iter().filter(|rule| rule.is_about(caller)) {
-            let KeepRule { store, sides, retention, max_bytes, .. } = rule.written;
+        for rule in self.rules.iter().filter(|rule| is_about(rule, caller)) {
+            let KeepRule { store, sides, retention, max_bytes, .. } = *rule;
             if !store {
                 return None;
             }
@@ -105,19 +99,18 @@ impl Keeping {
     }
 }
 
-impl Rule {
-    fn is_about(&self, caller: &Caller) -> bool {
-        let KeepRule { organization, team, user, service_account, application, .. } = &self.written;
-        let is = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
-        let named = caller.metadata.iter().find(|(name, _)| name == "application");
-        is(organization, Some(&caller.organization))
-            && is(team, caller.team.as_deref())
-            && is(user, caller.user.as_deref())
-            && is(service_account, caller.service_account.as_deref())
-            && is(application, named.map(|(_, value)| value.as_str()))
-    }
+/// Whether a rule is about a caller.
+fn is_about(rule: &KeepRule, caller: &Caller) -> bool {
+    let KeepRule { organization, team, user, service_account, application, .. } = rule;
+    let is = |wanted: &Option<String>, found: Option<&str>| {
+        wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
+    };
+    let named = caller.metadata.iter().find(|(name, _)| name == "application");
+    is(organization, Some(&caller.organization))
+        && is(team, caller.team.as_deref())
+        && is(user, caller.user.as_deref())
+        && is(service_account, caller.service_account.as_deref())
+        && is(application, named.map(|(_, value)| value.as_str()))
 }
 
 /// The built-in rules, whatever the configuration makes of them, and what it adds.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::attribution;
 use super::context::Context;
 use super::crypto::{self, Network};
 use super::email;
@@ -242,7 +243,7 @@ impl Scan<'_> {
 
     fn at(&mut self, at: usize) {
         if let Some(range) = self.pii.domains.find(self.text, at) {
-            let (rule, tier) = match email::attributed(self.text, range.start) {
+            let (rule, tier) = match attribution::attributed(self.text, range.start) {
                 true => (rule::ATTRIBUTION, Tier::C),
                 false => (rule::EMAIL, Tier::A),
             };
