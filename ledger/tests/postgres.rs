@@ -23,6 +23,7 @@ use narrows_ledger::{
     PageRequest, Place, Spent,
 };
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -183,7 +184,12 @@ fn what_cannot_be_opened_says_why_and_no_password() {
     let Some(server) = Postgres::start() else { return };
     let mut wrong = server.database("narrows");
     wrong.password = Some("not this one".into());
-    let refused = |place: Place| Ledger::open(place, LedgerOptions::default()).unwrap_err().to_string();
+    // An error and what caused it, as start-up prints them.
+    let refused = |place: Place| {
+        let error = Ledger::open(place, LedgerOptions::default()).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn Error), |one| one.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    };
     let said = refused(wrong.into());
     assert!(said.contains("password authentication failed") && !said.contains("not this one"), "{said}");
     server.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");

@@ -3,7 +3,7 @@
 use narrows_ledger::{Place, PostgresHost, PostgresServer};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,14 @@ const START_TIME_MAX: Duration = Duration::from_secs(120);
 /// The password of its only user.
 pub(crate) const PASSWORD: &str = "hunter2-and-more";
 
+/// Removes a folder once this process is gone and the server in it has ended: a static server is never dropped.
+const CLEAN_UP: &str = r#"
+read -r _ended
+pid=$(head -n 1 "$0/data/postmaster.pid" 2>/dev/null)
+while [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+rm -rf "$0"
+"#;
+
 /// A running server.
 pub(crate) struct Postgres {
     folder: tempfile::TempDir,
@@ -19,6 +27,8 @@ pub(crate) struct Postgres {
     port: u16,
     settings: Vec<String>,
     child: Mutex<Option<Child>>,
+    /// Closed with this process, however it ends: see [`CLEAN_UP`].
+    _process: ChildStdin,
 }
 
 /// The folder of PostgreSQL's programs. Without it tests are skipped, loudly, and fail with `CI=true`.
@@ -38,6 +48,15 @@ pub(crate) fn programs() -> Option<PathBuf> {
     found
 }
 
+/// What is to be held as long as the folder is needed.
+fn clean_up_after(folder: &Path) -> ChildStdin {
+    // In a session of its own: who ends the test with its group leaves it alone.
+    let mut command = Command::new("setsid");
+    command.args(["sh", "-c", CLEAN_UP]).arg(folder).current_dir("/");
+    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    spawned.unwrap().stdin.take().unwrap()
+}
+
 impl Postgres {
     /// Starts one at a socket, if it is installed.
     pub(crate) fn start() -> Option<Postgres> {
@@ -51,7 +70,8 @@ impl Postgres {
         // It refuses to run as root: another user works in this folder then.
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
-        let server = Postgres { folder, programs, port, settings, child: Mutex::new(None) };
+        let process = clean_up_after(folder.path());
+        let server = Postgres { folder, programs, port, settings, child: Mutex::new(None), _process: process };
         let made = server
             .program("initdb")
             .args([
@@ -83,7 +103,7 @@ impl Postgres {
             command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
         }
         // It ends with the thread that starts it.
-        command.args(["--pdeathsig", "KILL"]).arg(self.programs.join(name));
+        command.args(["--pdeathsig", "QUIT"]).arg(self.programs.join(name));
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }

@@ -126,8 +126,7 @@ async fn in_force(context: &Arc<Context>) -> Result<(), ApiError> {
     let gateway = context.gateway.clone();
     blocking(move || reload::limits::refresh(&gateway)).await?.map(drop).map_err(|missed| {
         let message = format!(
-            "the change is in the store and not yet in force, and is tried again when the store changes or the gateway \
-             reloads: {}",
+            "the change is in the store and not yet in force; the gateway tries again within a second: {}",
             missed.describe()
         );
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_in_force", message)
