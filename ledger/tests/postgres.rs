@@ -187,8 +187,8 @@ fn what_cannot_be_opened_says_why_and_no_password() {
     // An error and what caused it, as start-up prints them.
     let refused = |place: Place| {
         let error = Ledger::open(place, LedgerOptions::default()).unwrap_err();
-        let causes = std::iter::successors(Some(&error as &dyn Error), |one| one.source());
-        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+        let cause = error.source().map(ToString::to_string);
+        format!("{error}: {}", cause.unwrap_or_default())
     };
     let said = refused(wrong.into());
     assert!(said.contains("password authentication failed") && !said.contains("not this one"), "{said}");
