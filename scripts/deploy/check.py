@@ -8,6 +8,7 @@ schemas (package kubernetes-validate), checks our own rules, and lets `narrows c
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -25,6 +26,13 @@ VERSIONS = ("1.30.0", "1.33.0", "1.37.0")
 OTHERS = {"monitoring.coreos.com/v1"}
 # Seconds that the store has to write what is queued, after the grace (FLUSH_TIME_MAX in proxy/src/server.rs).
 FLUSH = 10
+# What secrets say in the environment of a pod.
+SECRETS = {
+    "POSTGRES_ADDRESS": "postgres://db.narrows.svc:5432/narrows",
+    "POSTGRES_USERNAME": "narrows",
+    "REDIS_ADDRESS": "rediss://counters.narrows.svc:6379",
+    "REDIS_USERNAME": "narrows",
+}
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 faults = []
@@ -81,11 +89,14 @@ def policies(where, objects):
         expect(account.get("automountServiceAccountToken") is False, where, "the service account mounts its token")
     deployment = the(where, objects, "Deployment")
     spec = deployment["spec"]
-    expect(spec.get("replicas") == 1, where, "not one replica, and the store is one pod's")
-    expect(spec.get("strategy") == {"type": "Recreate"}, where, "two pods may overlap: the strategy must be Recreate")
-    claim = the(where, objects, "PersistentVolumeClaim")
-    expect(claim["spec"]["accessModes"] == ["ReadWriteOncePod"], where, "a second pod could mount the store")
     pod = spec["template"]["spec"]
+    if shares(objects):
+        several(where, objects, spec, pod)
+    else:
+        expect(spec.get("replicas") == 1, where, "not one replica, and the store is one pod's")
+        expect(spec.get("strategy") == {"type": "Recreate"}, where, "two pods may overlap: the strategy must be Recreate")
+        claim = the(where, objects, "PersistentVolumeClaim")
+        expect(claim["spec"]["accessModes"] == ["ReadWriteOncePod"], where, "a second pod could mount the store")
     expect(pod.get("automountServiceAccountToken") is False, where, "the pod mounts a token")
     security = pod.get("securityContext", {})
     expect(security.get("runAsNonRoot") is True and security.get("runAsUser", 0) > 0, where, "may run as root")
@@ -95,6 +106,28 @@ def policies(where, objects):
     for container in pod["containers"] + pod.get("initContainers", []):
         contained(where, container)
     selectors(where, objects, spec["template"]["metadata"]["labels"])
+
+
+def shares(objects):
+    """Whether pods share what they keep: a database and counters, both."""
+    texts = [one["data"]["narrows.yaml"] for one in of_kind(objects, "ConfigMap")]
+    given = [yaml.safe_load(text) for text in texts]
+    return any("postgres" in (one.get("store") or {}) and "counters" in one for one in given)
+
+
+def several(where, objects, spec, pod):
+    """What holds where there are several pods."""
+    expect(spec.get("replicas", 1) > 1, where, "shares everything, for one replica")
+    expect(not of_kind(objects, "PersistentVolumeClaim"), where, "pods that share a database have a volume too")
+    expect(not any("persistentVolumeClaim" in volume for volume in pod["volumes"]), where, "the pod mounts a volume")
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    expect(spec.get("strategy") == strategy, where, "an update takes pods away before others serve")
+    spread = {one["topologyKey"]: one["labelSelector"]["matchLabels"] for one in pod.get("topologySpreadConstraints", [])}
+    expect(set(spread) == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}, where, f"spread over {set(spread)}")
+    labels = spec["template"]["metadata"]["labels"]
+    expect(all(one.items() <= labels.items() for one in spread.values()), where, "spreads other pods")
+    ports = {port["port"] for rule in the(where, objects, "NetworkPolicy")["spec"]["egress"] for port in rule["ports"]}
+    expect({5432, 6379} <= ports, where, f"the network policy lets nothing out to PostgreSQL or Redis: {ports}")
 
 
 def contained(where, container):
@@ -147,7 +180,14 @@ def seconds(text):
 
 
 def narrows(program, *arguments):
-    return subprocess.run([program, *arguments], capture_output=True, text=True)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, env=os.environ | SECRETS)
+
+
+def certificate(file):
+    """An authority's certificate, as secrets hold it."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=check", "-keyout", "/dev/null", "-out", str(file)]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def configuration(program, where, objects, scratch):
@@ -162,6 +202,11 @@ def configuration(program, where, objects, scratch):
             text = text.replace(mount["mountPath"], str(scratch) + mount["mountPath"])
     for secret in re.findall(r"file:(\S+)", text):
         pathlib.Path(secret).write_text("sk-of-a-test")
+    for authority in re.findall(r"ca_file: (\S+)", text):
+        certificate(authority)
+    given = {one["name"] for one in container.get("env", []) if "secretKeyRef" in one.get("valueFrom", {})}
+    for variable in re.findall(r"\$\{(\w+)", text):
+        expect(variable in given & SECRETS.keys(), where, f"no secret gives {variable}")
     file = scratch / "narrows.yaml"
     file.write_text(text)
     checked = narrows(program, "check", "--config", str(file))
@@ -181,9 +226,15 @@ def configuration(program, where, objects, scratch):
     memory = size(container["resources"]["limits"]["memory"])
     expect(bodies <= memory / 2, where, "bodies may take more than half of the memory")
 
-    file.write_text(re.sub(r"(?m)^replicas: 1$", "replicas: 2", text))
+    replicas = the(where, objects, "Deployment")["spec"]["replicas"]
+    expect(shown.get("replicas", 1) == replicas, where, f"{replicas} pods, and `replicas` of the configuration says otherwise")
+    # Several that share no counters are refused, whatever else they share.
+    alone = re.sub(r"(?m)^counters:\n(?:  .*\n)+", "", re.sub(r"(?m)^replicas: 1$", "replicas: 2", text))
+    file.write_text(alone)
     refused = narrows(program, "check", "--config", str(file))
-    expect(refused.returncode == 1 and "2 gateways that each count alone" in refused.stdout, where, "two replicas are not refused")
+    several = max(replicas, 2)
+    said = f"{several} gateways that each count alone" in refused.stdout
+    expect(refused.returncode == 1 and said, where, f"{several} replicas are not refused: {refused.stdout}")
 
 
 def container_file():
