@@ -71,7 +71,8 @@ impl Postgres {
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
         std::fs::write(folder.path().join("password"), PASSWORD).unwrap();
         let process = clean_up_after(folder.path());
-        let server = Postgres { folder, programs, port, settings, child: Mutex::new(None), _process: process };
+        let server =
+            Postgres { folder, programs, port, settings, child: Mutex::new(None), _process: process };
         let made = server
             .program("initdb")
             .args([

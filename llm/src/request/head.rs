@@ -2,7 +2,9 @@
 
 use super::fault::{BodyCause, BodyFault};
 use super::scan::{self, Scan, Tally, Text};
-
+use crate::dialect::Dialect;
+use crate::stream::usage::tier::Tier;
+use narrows_meter::Mode;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -30,7 +32,9 @@ pub struct BodyHead<'a> {
     /// What the client said about keeping the answer at the provider (`store`); `None` if nothing.
     pub store: Option<bool>,
     /// How long the answer may become, as far as the client says.
-    pub bounds: Bounds,
+    pub bounds: BoundMembers,
+    /// How the client wants it to be worked on, where that changes the price (`service_tier`, `speed`); of several the last.
+    pub mode: Option<Mode>,
     /// Offset just behind the opening brace, where a member can be inserted.
     pub open: usize,
     /// Whether the object has no member at all.
@@ -82,11 +86,7 @@ impl BodyHead<'_> {
     }
 }
 
-/// What bounds the tokens of an answer. Of members that say the same, or are repeated, the largest counts.
-///
-/// `max_tokens` (Anthropic, OpenAI's chat and text completions), `max_completion_tokens` (OpenAI's chat),
-/// `max_output_tokens` (OpenAI's Responses), `generationConfig.maxOutputTokens` (Gemini); `n` and
-/// `generationConfig.candidateCount`, and `best_of` of text completions. Sources: the vendors' API references, seen 2026-11.
+/// What bounds the tokens of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bounds {
     /// Most tokens of one choice.
@@ -100,8 +100,44 @@ impl Bounds {
     pub fn most(&self, unbounded: u64) -> u64 {
         self.tokens.unwrap_or(unbounded).saturating_mul(self.choices.unwrap_or(1).max(1))
     }
+}
 
-    fn take(&mut self, kind: Bound, raw: &[u8]) {
+/// Members that bound an answer in some dialect. Of one that is repeated the largest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BoundMembers {
+    max_tokens: Option<u64>,
+    max_completion_tokens: Option<u64>,
+    max_output_tokens: Option<u64>,
+    n: Option<u64>,
+    best_of: Option<u64>,
+    generation: Bounds,
+}
+
+impl BoundMembers {
+    /// What bounds an answer in this dialect. What is a bound in another one is none: providers that do not know a member
+    /// pass it over and answer at length. Of members that say the same the largest counts.
+    ///
+    /// `max_tokens` (Anthropic, OpenAI's chat and text completions), `max_completion_tokens` (OpenAI's chat),
+    /// `max_output_tokens` (OpenAI's Responses), `generationConfig.maxOutputTokens` (Gemini); `n` (OpenAI's chat and text
+    /// completions), `best_of` (text completions), `generationConfig.candidateCount`. Sources: the vendors' API references, seen
+    /// 2026-11.
+    pub fn of(&self, dialect: Dialect) -> Bounds {
+        // `None` is less than any number.
+        match dialect {
+            Dialect::OpenaiChat => {
+                Bounds { tokens: self.max_tokens.max(self.max_completion_tokens), choices: self.n }
+            }
+            Dialect::OpenaiCompletions => {
+                Bounds { tokens: self.max_tokens, choices: self.n.max(self.best_of) }
+            }
+            Dialect::OpenaiResponses => Bounds { tokens: self.max_output_tokens, choices: None },
+            Dialect::AnthropicMessages => Bounds { tokens: self.max_tokens, choices: None },
+            Dialect::GeminiGenerate => self.generation,
+            Dialect::OpenaiEmbeddings => Bounds::default(),
+        }
+    }
+
+    fn take(&mut self, member: Bound, raw: &[u8]) {
         /// What of `generationConfig` matters. Both spellings are served.
         #[derive(serde::Deserialize, Default)]
         #[serde(default)]
@@ -111,19 +147,21 @@ impl Bounds {
             #[serde(rename = "candidateCount", alias = "candidate_count")]
             choices: Option<u64>,
         }
-        // What has another type says nothing: the provider refuses it.
-        let number = || serde_json::from_slice::<u64>(raw).ok();
-        let (tokens, choices) = match kind {
-            Bound::Tokens => (number(), None),
-            Bound::Choices => (None, number()),
+        let place = match member {
+            Bound::MaxTokens => &mut self.max_tokens,
+            Bound::MaxCompletionTokens => &mut self.max_completion_tokens,
+            Bound::MaxOutputTokens => &mut self.max_output_tokens,
+            Bound::N => &mut self.n,
+            Bound::BestOf => &mut self.best_of,
             Bound::Generation => {
                 let read = serde_json::from_slice::<Generation>(raw).unwrap_or_default();
-                (read.tokens, read.choices)
+                self.generation.tokens = self.generation.tokens.max(read.tokens);
+                self.generation.choices = self.generation.choices.max(read.choices);
+                return;
             }
         };
-        // `None` is less than any number.
-        self.tokens = self.tokens.max(tokens);
-        self.choices = self.choices.max(choices);
+        // What has another type says nothing: the provider refuses it.
+        *place = (*place).max(serde_json::from_slice::<u64>(raw).ok());
     }
 }
 
@@ -216,6 +254,11 @@ pub fn head(body: &[u8]) -> Result<BodyHead<'_>, BodyFault> {
                 head.bounds.take(kind, body.get(at..end).unwrap_or_default());
                 Ok(end)
             }
+            Some(Member::Mode) => {
+                let end = scan.value(at, 1)?;
+                head.mode = mode(body.get(at..end).unwrap_or_default()).or(head.mode);
+                Ok(end)
+            }
             Some(Member::Tools) => {
                 let end = scan.value(at, 1)?;
                 // An empty list or object is as long as its brackets.
@@ -266,14 +309,18 @@ enum Member {
     StreamOptions,
     Earlier(Earlier),
     Bound(Bound),
+    Mode,
     Tools,
 }
 
 /// The members that bound the answer.
 #[derive(Clone, Copy)]
 enum Bound {
-    Tokens,
-    Choices,
+    MaxTokens,
+    MaxCompletionTokens,
+    MaxOutputTokens,
+    N,
+    BestOf,
     Generation,
 }
 
@@ -322,6 +369,12 @@ fn earlier<'a>(
     Ok(())
 }
 
+/// The mode that a word asks for. A word that is not known asks for none: what it costs, the answer tells.
+#[cold]
+fn mode(raw: &[u8]) -> Option<Mode> {
+    Tier::of(&serde_json::from_slice::<Box<str>>(raw).ok()?).mode().filter(|mode| *mode != Mode::Other)
+}
+
 /// Which member a name is. A name written with escapes is compared by what it means.
 #[inline(always)]
 fn member(body: &[u8], name: Text) -> Option<Member> {
@@ -332,9 +385,13 @@ fn member(body: &[u8], name: Text) -> Option<Member> {
         b"previous_response_id" => Some(Member::Earlier(Earlier::Response)),
         b"conversation" => Some(Member::Earlier(Earlier::Conversation)),
         b"store" => Some(Member::Earlier(Earlier::Store)),
-        b"max_tokens" | b"max_completion_tokens" | b"max_output_tokens" => Some(Member::Bound(Bound::Tokens)),
+        b"max_tokens" => Some(Member::Bound(Bound::MaxTokens)),
+        b"max_completion_tokens" => Some(Member::Bound(Bound::MaxCompletionTokens)),
+        b"max_output_tokens" => Some(Member::Bound(Bound::MaxOutputTokens)),
+        b"service_tier" | b"serviceTier" | b"speed" => Some(Member::Mode),
         b"tools" | b"functions" => Some(Member::Tools),
-        b"n" | b"best_of" => Some(Member::Bound(Bound::Choices)),
+        b"n" => Some(Member::Bound(Bound::N)),
+        b"best_of" => Some(Member::Bound(Bound::BestOf)),
         b"generationConfig" | b"generation_config" => Some(Member::Bound(Bound::Generation)),
         _ => None,
     }

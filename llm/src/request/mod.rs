@@ -9,4 +9,4 @@ pub mod text;
 
 pub use edit::{Edit, EditFault, Segments, apply, replace_model, request_usage, set_model};
 pub use fault::{BodyCause, BodyFault};
-pub use head::{BodyHead, Bounds, Flag, ModelName, StreamOptions, head};
+pub use head::{BodyHead, BoundMembers, Bounds, Flag, ModelName, StreamOptions, head};

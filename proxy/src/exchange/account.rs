@@ -92,6 +92,8 @@ pub(crate) struct Account {
     pub(crate) prompt_is_whole: bool,
     /// How long the answer may become, as far as the client says.
     pub(crate) bounds: Bounds,
+    /// How the client wants it to be worked on, where that changes the price.
+    pub(crate) mode_asked: Option<Mode>,
     /// What is held of budgets and rate limits.
     pub(crate) hold: Hold,
     /// How the rate limits stood that the request met.
@@ -166,6 +168,7 @@ impl Account {
             prompt_tools: false,
             prompt_is_whole: false,
             bounds: Bounds::default(),
+            mode_asked: None,
             hold: Hold::default(),
             rooms: Rooms::default(),
             response_bytes: 0,

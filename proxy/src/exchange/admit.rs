@@ -13,6 +13,7 @@ use crate::snapshot::Provider;
 use narrows_ledger::{Record, Spent};
 use narrows_llm::request::Bounds;
 use narrows_llm::stream::Progress;
+use narrows_meter::Mode;
 use narrows_policy::{Action, Caller, Facts, Reason, Stage, Surface};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -135,7 +136,9 @@ async fn reserve(account: &mut Account, want: &Want<'_>, waited: bool) -> Result
     let models = if target.model.is_empty() { &[][..] } else { &models[..] };
     let at_us = account.started_at_us;
     let audio = account.prompt_media > 0;
-    let price = |input, output| worst_price(&target.provider, &target.model, (input, output), audio, at_us);
+    let mode = account.mode_asked;
+    let price =
+        |input, output| worst_price(&target.provider, &target.model, (input, output), audio, (mode, at_us));
     let ask = Ask {
         facts: Facts { models, providers: &providers, ..account.facts() },
         prompt: if bounds.is_some() { account.prompt_estimate() } else { 0 },
@@ -150,16 +153,19 @@ async fn reserve(account: &mut Account, want: &Want<'_>, waited: bool) -> Result
     reserved
 }
 
-/// What so many tokens cost at most at a target, in nano-dollars; `None` when no price is known.
+/// What so many tokens cost at most at a target, in nano-dollars; `None` when no price is known. Of the mode
+/// asked for and the ordinary one the dearer counts: a provider that cannot serve in the one asked for serves in the ordinary one.
 fn worst_price(
     provider: &Provider,
     model: &str,
     (input, output): (u64, u64),
     audio: bool,
-    at_us: i64,
+    (mode, at_us): (Option<Mode>, i64),
 ) -> Option<u64> {
-    let quote = provider.tariff.quote(model, None, at_us)?;
-    quote.upper_bound(input, output, audio).nano_usd()
+    let price =
+        |mode| provider.tariff.quote(model, mode, at_us)?.upper_bound(input, output, audio).nano_usd();
+    let ordinary = price(None)?;
+    Some(mode.and_then(|mode| price(Some(mode))).map_or(ordinary, |asked| asked.max(ordinary)))
 }
 
 /// Whether a stream may go on that has come to this.
@@ -171,10 +177,13 @@ pub(super) fn go_on(account: &mut Account, progress: &Progress) -> Result<(), Re
     let input = progress.usage.input().unwrap_or_else(|| account.prompt_estimate());
     let (provider, model) = (account.provider.clone(), account.model_sent.clone());
     let (audio, at_us) = (account.prompt_media > 0, account.started_at_us);
+    let mode = account.mode_asked;
     let so_far = |unit| match unit {
         Unit::Requests => Some(1),
         Unit::Tokens => Some(input.saturating_add(output)),
-        Unit::Usd => worst_price(provider.as_deref()?, model.as_deref()?, (input, output), audio, at_us),
+        Unit::Usd => {
+            worst_price(provider.as_deref()?, model.as_deref()?, (input, output), audio, (mode, at_us))
+        }
     };
     let grown = account.hold.grow(&so_far);
     grown.map_err(|refused| refuse(account, *refused))

@@ -97,7 +97,8 @@ fn upstream(account: &mut Account, request: Request) -> Result<Routed, Refusal> 
     account.prompt_is_whole = head.previous_response_id.is_none() && head.conversation.is_none();
     let pictures = head.media_places.iter().filter_map(|at| request.body.text.get(at..));
     account.prompt_images = pictures.filter_map(size_of_base64).collect();
-    account.bounds = head.bounds;
+    account.bounds = head.bounds.of(request.dialect);
+    account.mode_asked = head.mode;
     let stream = request.path_stream.unwrap_or_else(|| head.streams());
     let requested: Arc<str> = match (&request.path_model, head.model()) {
         (Some(model), _) => Arc::clone(model),

@@ -209,6 +209,12 @@ impl Limits {
         }
     }
 
+    /// Whether there is a rule whose counter it is. Without one it waits for the end of what is open.
+    pub(super) fn has_rule(&self, counter: &Counter) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().is_none_or(|rules| rules.of(counter).is_some())
+    }
+
     /// Requests that went on uncounted.
     pub(crate) fn uncounted(&self) -> u64 {
         self.uncounted.load(Ordering::Relaxed)

@@ -208,11 +208,11 @@ pub(crate) struct Sums {
 }
 
 impl Limits {
-    /// How every counter of one kind stands, by name and scope.
+    /// How every counter of one kind stands that has a rule, by name and scope.
     pub(crate) fn lines(&self, kind: &str) -> Vec<Line> {
         let now = self.now();
         let mut counters = self.table.all();
-        counters.retain(|counter| counter.kind() == kind);
+        counters.retain(|counter| counter.kind() == kind && self.has_rule(counter));
         counters.sort_by(|one, other| one.name.cmp(&other.name));
         counters.iter().filter_map(|counter| line(counter, now)).collect()
     }

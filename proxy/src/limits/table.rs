@@ -111,10 +111,11 @@ impl Table {
         shards.flat_map(|shard| shard.counters.values().flatten().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// Lets go of counters that are not wanted any more. Exchanges that hold room in one settle it where nobody looks.
+    /// Lets go of counters that are not wanted any more. One that exchanges hold room in stays: its rule may come back, and
+    /// what they come to is charged here.
     pub(crate) fn retain(&self, wanted: impl Fn(&Counter) -> bool) {
         for shard in &self.shards {
-            self.drop_from(&mut lock(shard), &|counter| wanted(counter));
+            self.drop_from(&mut lock(shard), &|counter| Arc::strong_count(counter) > 1 || wanted(counter));
         }
     }
 

@@ -300,6 +300,36 @@ async fn what_is_open_while_a_budget_changes_its_unit_is_held_and_charged_in_the
 }
 
 #[tokio::test]
+async fn what_is_open_while_a_budget_is_gone_is_held_and_charged_when_it_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
+    let each = rules("budgets:\n  each: {per: user, tokens: 1000, window: day}\n");
+    for gone in [rules(""), rules("budgets:\n  each: {per: team, tokens: 1000, window: day}\n")] {
+        let limits = Limits::default();
+        let apply = |next: &Rules, before: Option<&Rules>| {
+            limits.apply(next, &limits.history(next, before, &ledger).unwrap());
+        };
+        let stands = || limits.sums().get("each").map_or((0, 0), |sum| (sum.settled, sum.reserved));
+        apply(&each, None);
+        let before = stands().0;
+        let (ends_without, ends_with) =
+            (reserve(&limits, &each, "ada").await.unwrap(), reserve(&limits, &each, "ada").await.unwrap());
+        apply(&gone, Some(&each));
+        assert_eq!(stands(), (0, 0), "a counter without a rule is not told of");
+        let charges = ends_without.charges(tokens(70));
+        limits.settle(ends_without, tokens(70), unheard);
+        ledger.submit_charged(crate::telemetry::metrics::tests::record(), charges);
+        apply(&each, Some(&gone));
+        assert_eq!(stands(), (before + 70, 100));
+        limits.settle(ends_with, tokens(20), unheard);
+        assert_eq!(stands(), (before + 90, 0));
+        // Nobody holds it any more: it goes with its rule.
+        apply(&rules(""), Some(&each));
+        assert_eq!(limits.counters(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_counter_that_an_older_configuration_asks_for_has_the_rule_that_is_in_force() {
     let each =
         |limit: u32| rules(&format!("budgets:\n  each: {{per: user, requests: {limit}, window: day}}\n"));

@@ -246,6 +246,16 @@ async fn a_request_larger_than_the_whole_budget_is_told_so() {
 }
 
 #[tokio::test]
+async fn a_member_that_its_dialect_does_not_know_bounds_no_answer() {
+    let gate = plan("  all: {tokens: 1000, window: day}").start();
+    let body = r#"{"model":"gpt-4o","max_output_tokens":1,"messages":[{"role":"user","content":"hi"}]}"#;
+    let answer = gate.ask_as_key(Ask::post(CHAT.unary, body)).await;
+    let expected = (413, "request_over_limit".to_owned(), None, Some("false".to_owned()));
+    assert_eq!(refusal(&answer, Family::Openai), expected, "{}", answer.text());
+    assert_eq!(gate.fake.requests(), 0);
+}
+
+#[tokio::test]
 async fn each_user_has_a_counter_of_its_own() {
     let gate = plan("  each: {per: user, requests: 1, window: day}\n  blue: {where: {team: blue}, requests: 2, window: day}")
         .key(|key| (key.user, key.team) = (Some("bob".into()), Some("blue".into())))
@@ -455,6 +465,24 @@ async fn what_is_never_answered_is_charged_as_it_was_reserved() {
         // gpt-4o: 2.50 dollars a million of input, 10 of output.
         assert_eq!(spent(&gate, "money").await, prompt * 2_500 + 100 * 10_000, "{knobs}");
         assert_eq!(spent(&gate, "tokens").await, prompt + 100, "{knobs}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_in_a_dearer_tier_is_reserved_at_its_price() {
+    let gate = plan("  money: {usd: 1, window: day}").start();
+    // gpt-4o: 2.50 dollars a million of input and 10 of output; 4.25 and 17 with priority; nothing is known of flex.
+    for (tier, rates) in [("priority", (4_250, 17_000)), ("flex", (2_500, 10_000)), ("auto", (2_500, 10_000))]
+    {
+        let before = spent(&gate, "money").await;
+        let body = format!(
+            r#"{{"model":"gpt-4o","max_tokens":100,"messages":[{{"role":"user","content":"hi"}}],"service_tier":"{tier}"}}"#
+        );
+        let ask = Ask::post(CHAT.unary, body).key(&gate.key).fake("fault=close_before_head");
+        let answer = gate.ask(&ask).await;
+        assert_eq!(answer.status(), 502);
+        let prompt = gate.ledger_record(&answer).await.usage.input().unwrap();
+        assert_eq!(spent(&gate, "money").await - before, prompt * rates.0 + 100 * rates.1, "{tier}");
     }
 }
 

@@ -138,9 +138,11 @@ async fn a_conversation_passes_both_ways_and_is_recorded_once_with_its_usage() {
 fn answered(model: &str, input: u64, output: u64) -> Vec<u8> {
     let response =
         format!(r#"{{"model":"{model}","usage":{{"input_tokens":{input},"output_tokens":{output}}}}}"#);
-    let begun = text(r#"{"type":"response.created","response":{}}"#, false);
+    let begun = text(BEGUN, false);
     [begun, text(&format!(r#"{{"type":"response.completed","response":{response}}}"#), false)].concat()
 }
+
+const BEGUN: &str = r#"{"type":"response.created","response":{}}"#;
 
 const PRICES: &str = r#"{"format":1,"source":"test","date":"2026-11-26","providers":[{"id":"openai","models":[
     {"id":"cheap","prices":[{"rates":{"input":"1","output":"2"},"above":[{"tokens":100,"rates":{"input":"10"}}]}]},
@@ -188,6 +190,35 @@ async fn each_answer_of_a_conversation_has_the_price_of_its_own_model_and_prompt
     assert_eq!(spent("all"), Some((cheap + 700_000).into()));
     assert_eq!((spent("cheap"), spent("dear")), (Some((cheap + 700_000).into()), None));
     crate::prices::assert_adds_up(&gate, &[record]).await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_conversation_is_charged_beside_an_answer_without_a_price() {
+    let unpriced = r#"{"type":"response.completed","response":{"model":"cheap","service_tier":"scale",
+        "usage":{"input_tokens":9,"output_tokens":1}}}"#;
+    for unpriced_first in [false, true] {
+        let known = [answered("cheap", 60, 10), answered("cheap", 70, 10)].concat();
+        let mut says = vec![known, [text(BEGUN, false), text(unpriced, false)].concat()];
+        if unpriced_first {
+            says.reverse();
+        }
+        let (address, _heard) = provider(SWITCH, [says.concat(), SERVER_CLOSE.to_vec()].concat()).await;
+        let gate = plan(address)
+            .file("prices.json", PRICES.to_owned())
+            .top("prices: {file: prices.json}\nreload: {watch: off}\nbudgets:\n  all: {usd: 1, window: day, reserve_output: 1}")
+            .start();
+        let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
+        let create = text(r#"{"type":"response.create","model":"cheap","input":"x"}"#, true);
+        client.send(&[create, CLIENT_CLOSE.to_vec()].concat()).await;
+        client.all().await;
+        let record = gate.record().await;
+        let cost = (60 + 70) * 1_000 + 20 * 2_000;
+        assert_eq!((record.total_cost().nano_usd(), record.known_cost()), (None, cost), "{record:?}");
+        let tokens = record.usage.total().unwrap() + record.also_used[0].usage.total().unwrap();
+        assert_eq!((record.also_used.len(), tokens), (1, 160));
+        let budgets = gate.admin("/admin/v1/budgets").await.json();
+        assert_eq!(budgets["budgets"][0]["counters"][0]["spent"], cost, "{budgets}");
+    }
 }
 
 #[tokio::test]

@@ -337,28 +337,32 @@ proptest! {
 }
 
 #[test]
-fn the_bounds_of_an_answer_are_read_in_every_dialect() {
-    let bounds = |body: &str| {
-        let Bounds { tokens, choices } = head(body.as_bytes()).unwrap().bounds;
+fn an_answer_is_bounded_by_what_its_dialect_means_and_by_nothing_else() {
+    use Dialect::{
+        AnthropicMessages, GeminiGenerate, OpenaiChat, OpenaiCompletions, OpenaiEmbeddings, OpenaiResponses,
+    };
+    let bounds = |dialect, body: &str| {
+        let Bounds { tokens, choices } = head(body.as_bytes()).unwrap().bounds.of(dialect);
         (tokens, choices)
     };
-    assert_eq!(
-        bounds(r#"{"messages":[{"max_tokens":9,"n":9}]}"#),
-        (None, None),
-        "only the body's own members"
-    );
-    assert_eq!(bounds(r#"{"max_tokens":100,"max_completion_tokens":200,"n":3}"#), (Some(200), Some(3)));
-    assert_eq!(bounds(r#"{"max_output_tokens":64,"best_of":2,"n":1}"#), (Some(64), Some(2)));
-    assert_eq!(
-        bounds(r#"{"max\u005ftokens":7,"max_tokens":5}"#),
-        (Some(7), None),
-        "the largest, however it is spelled"
-    );
-    assert_eq!(bounds(r#"{"max_tokens":null,"n":"2","max_output_tokens":-1}"#), (None, None));
-    let gemini =
-        r#"{"generationConfig":{"maxOutputTokens":50,"candidateCount":2,"responseSchema":{"type":"x"}}}"#;
-    assert_eq!(bounds(gemini), (Some(50), Some(2)));
-    assert_eq!(bounds(r#"{"generation_config":{"max_output_tokens":50}}"#), (Some(50), None));
+    let all = r#"{"max_tokens":1,"max_completion_tokens":2,"max_output_tokens":3,"n":4,"best_of":5,
+        "generationConfig":{"maxOutputTokens":6,"candidateCount":7}}"#;
+    for (dialect, expected) in [
+        (OpenaiChat, (Some(2), Some(4))),
+        (OpenaiCompletions, (Some(1), Some(5))),
+        (OpenaiResponses, (Some(3), None)),
+        (AnthropicMessages, (Some(1), None)),
+        (GeminiGenerate, (Some(6), Some(7))),
+        (OpenaiEmbeddings, (None, None)),
+    ] {
+        assert_eq!(bounds(dialect, all), expected, "{dialect:?}");
+    }
+    assert_eq!(bounds(OpenaiChat, r#"{"messages":[{"max_tokens":9,"n":9}]}"#), (None, None));
+    assert_eq!(bounds(OpenaiChat, r#"{"max\u005ftokens":7,"max_tokens":5}"#), (Some(7), None), "the largest");
+    assert_eq!(bounds(OpenaiChat, r#"{"max_tokens":null,"n":"2","max_completion_tokens":-1}"#), (None, None));
+    assert_eq!(bounds(OpenaiChat, r#"{"max_output_tokens":1}"#), (None, None), "no bound there");
+    let snake = r#"{"generation_config":{"max_output_tokens":50}}"#;
+    assert_eq!(bounds(GeminiGenerate, snake), (Some(50), None));
 }
 
 #[test]
@@ -395,5 +399,23 @@ fn places_of_media_are_noted_up_to_the_limit() {
         let places: Vec<usize> = head.media_places.iter().collect();
         let expected: Vec<usize> = body.match_indices(&run).map(|found| found.0).take(MEDIA_PLACES).collect();
         assert_eq!((head.media, &places), (media as u64, &expected));
+    }
+}
+
+#[test]
+fn how_it_is_to_be_worked_on_is_read_where_that_has_a_price() {
+    for (body, mode) in [
+        (r#"{"service_tier":"priority"}"#, Some(Mode::Priority)),
+        (r#"{"service_tier":"flex"}"#, Some(Mode::Flex)),
+        (r#"{"serviceTier":"PRIORITY"}"#, Some(Mode::Priority)),
+        (r#"{"speed":"fast","service_tier":"auto"}"#, Some(Mode::Fast)),
+        (r#"{"service\u005ftier":"prior\u0069ty"}"#, Some(Mode::Priority)),
+        (r#"{"service_tier":"flex","service_tier":"priority"}"#, Some(Mode::Priority)),
+        (r#"{"service_tier":"standard_only"}"#, None),
+        (r#"{"service_tier":"default","speed":"standard"}"#, None),
+        (r#"{"service_tier":null,"speed":{"fast":1}}"#, None),
+        (r#"{"metadata":{"service_tier":"priority"}}"#, None),
+    ] {
+        assert_eq!(head(body.as_bytes()).unwrap().mode, mode, "{body}");
     }
 }

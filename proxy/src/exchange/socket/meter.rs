@@ -12,10 +12,12 @@ use std::sync::Arc;
 /// Longest message that is read for usage, in bytes. Events with usage repeat the answer's text, not its audio.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 
-/// Models of one conversation that are told apart. What others answer is added to the last one, at its own price.
+/// Models of one conversation that are told apart. What others answer is added to the last one whose cost is known as
+/// theirs is, at its own price; there is one share more if there was none.
 const SHARES_MAX: usize = 16;
 
-/// What the answers of one model came to.
+/// What the answers of one model came to: those whose cost is known, or those whose cost is not, since a sum of both would
+/// forget what is known.
 #[derive(Debug)]
 pub(super) struct Share {
     pub(super) model: Option<Box<str>>,
@@ -136,12 +138,12 @@ impl Answered for Vec<Share> {
     fn answered(&mut self, pricing: &Pricing, model: Option<Box<str>>, mode: Option<Mode>, usage: &Usage) {
         let cost = pricing.cost(model.as_deref(), mode, usage);
         let is_full = self.len() >= SHARES_MAX;
-        let known = match self.iter().position(|share| share.model == model) {
-            Some(at) => self.get_mut(at),
-            None if is_full => self.last_mut(),
-            None => None,
+        let is_alike = |share: &Share| (share.cost == Cost::Unknown) == (cost == Cost::Unknown);
+        let known = match self.iter().position(|share| share.model == model && is_alike(share)) {
+            None if is_full => self.iter().rposition(is_alike),
+            at => at,
         };
-        match known {
+        match known.and_then(|at| self.get_mut(at)) {
             Some(share) => {
                 let sum = share.cost.nano_usd().zip(cost.nano_usd());
                 share.cost = sum.and_then(|(one, other)| one.checked_add(other)).into();
