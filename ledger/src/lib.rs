@@ -25,6 +25,7 @@ mod rollup;
 mod segment;
 pub mod spending;
 mod token;
+mod upkeep;
 
 pub mod admin;
 pub mod error;
@@ -98,8 +99,8 @@ pub use once::{Begun, ONCE_LIFETIME, ONCE_MAX};
 pub use options::{JsonLines, LedgerOptions};
 pub use place::Place;
 pub use query::{
-    Cursor, DIFFERENCES_MAX, Decided, Differing, Dimension, Filter, Page, PageRequest, PriceUse, Reader,
-    Search, UsageRow, Verification,
+    Cursor, DIFFERENCES_MAX, Decided, Differing, DifferingPeriod, Dimension, Filter, Page, PageRequest,
+    PriceUse, Reader, Search, UsageRow, Verification,
 };
 pub use record::{Attempt, Record, Used};
 pub use rollup::Sums;

@@ -10,6 +10,8 @@ pub const BATCH_LIMIT: usize = 4_096;
 /// How long the writer gathers before it writes, unless configured otherwise. A crash loses at most what was
 /// gathered in this time and the batch being written.
 pub const GATHER: Duration = Duration::from_millis(50);
+/// Most records of a segment that small ones are joined into, unless configured otherwise.
+pub const JOINED_RECORDS: u32 = 1_024;
 /// How often changes to keys by other processes are looked for, unless configured otherwise.
 pub const KEY_POLL: Duration = Duration::from_millis(250);
 /// How long a locked database is waited for.
@@ -33,6 +35,8 @@ pub struct LedgerOptions {
     pub batch_limit: usize,
     /// How long the writer gathers records before it writes them.
     pub gather: Duration,
+    /// Most records of a segment that small ones are joined into later; 0 leaves all as they are.
+    pub joined_records: u32,
     /// How often changes to keys by other processes are looked for.
     pub key_poll: Duration,
     /// How long a locked database is waited for, at opening and in key operations.
@@ -50,6 +54,7 @@ impl Default for LedgerOptions {
             queue_limit: QUEUE_LIMIT,
             batch_limit: BATCH_LIMIT,
             gather: GATHER,
+            joined_records: JOINED_RECORDS,
             key_poll: KEY_POLL,
             busy_timeout: BUSY_TIMEOUT,
             charges_apart: false,

@@ -1,9 +1,11 @@
 //! Questions to the store, each over its own read-only connection, beside whoever writes.
 
 mod coverage;
+mod hours;
 mod records;
 mod search;
 mod usage;
+mod verify;
 
 pub use search::{Decided, Search};
 
@@ -211,14 +213,30 @@ pub struct Verification {
     pub rollups: Sums,
     /// The sums of exchanges that left no record, because the queue was full.
     pub overflow: Sums,
-    /// Whether both are equal in every figure, in every hour, for every provider and model.
+    /// Whether both are equal in every figure, in every hour, for every provider and model, and the sums by day and by month
+    /// are those of their hours and days in every group.
     pub consistent: bool,
-    /// Where they are not, at most [`DIFFERENCES_MAX`], the earliest first.
+    /// Where records and sums by hour are not equal, at most [`DIFFERENCES_MAX`], the earliest first.
     pub differing: Vec<Differing>,
+    /// Which days, and then which months, are not what their hours and days come to, at most [`DIFFERENCES_MAX`].
+    pub differing_periods: Vec<DifferingPeriod>,
 }
 
 /// Most differences that a verification lists.
 pub const DIFFERENCES_MAX: usize = 100;
+
+/// A day or a month whose sums are not those that it was added up from. The totals may be equal where groups differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DifferingPeriod {
+    /// The day (UTC), as `2026-01-31`, or the month, as `2026-01`.
+    pub period: String,
+    /// How many groups differ.
+    pub groups: usize,
+    /// The total of its hours, or of its days.
+    pub finer: Sums,
+    /// The total as kept.
+    pub kept: Sums,
+}
 
 /// An hour of one provider and model in which records and sums differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -336,3 +354,7 @@ impl Reader {
         Ok(store::audit::page(&self.connection, filter, limit, before)?)
     }
 }
+
+#[cfg(test)]
+#[path = "query/joined_tests.rs"]
+mod joined_tests;

@@ -154,6 +154,13 @@ impl Sums {
         *self == Sums::default()
     }
 
+    /// As they are in the store, whose figures stop at 2⁶³−1.
+    pub(crate) fn stored(self) -> Sums {
+        let figures = self.to_array().map(|figure| figure.min(i64::MAX.unsigned_abs()));
+        let overflowed = self.overflowed.min(i64::MAX.unsigned_abs());
+        Sums { overflowed, ..Sums::from_array(figures) }
+    }
+
     /// Adds `other`, saturating.
     pub fn add(&mut self, other: &Sums) {
         let mut figures = self.to_array();

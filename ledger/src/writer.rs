@@ -16,6 +16,7 @@ use crate::segment::pack::Packer;
 use crate::spending::{Charges, SpentRow};
 use crate::store;
 use crate::store::records::{Batch, BatchWriter, RollUp};
+use crate::upkeep::Upkeep;
 use std::fs::File;
 use std::io::Write;
 use std::sync::atomic::Ordering;
@@ -81,6 +82,7 @@ impl Writer {
             alerts: Vec::new(),
             swept: None,
             swept_charges: None,
+            upkeep: Upkeep::new(options.joined_records),
         };
         Ok(Writer { idle: Mutex::new(Some(work)), running: Mutex::new(None) })
     }
@@ -196,6 +198,7 @@ struct Work {
     swept: Option<Instant>,
     /// When old charges were removed last.
     swept_charges: Option<Instant>,
+    upkeep: Upkeep,
 }
 
 /// What became of a batch.
@@ -242,10 +245,14 @@ impl Work {
                 }
                 Drained::Empty => {
                     if written == Written::Nothing {
-                        queue.sleep(self.batches.has_pending().then_some(ROLL_UP_EVERY));
+                        let roll_up = self.batches.has_pending().then_some(ROLL_UP_EVERY);
+                        queue.sleep(roll_up.into_iter().chain(self.upkeep.wait()).min());
                     }
                     queue.nap(self.gather);
                 }
+            }
+            if written != Written::Abandoned {
+                self.upkeep.step(&mut self.connection, self.batches.writer());
             }
         }
     }
@@ -319,6 +326,7 @@ impl Work {
         self.overflow = Overflow::default();
         if roll_up == RollUp::Now {
             self.packer.clear_groups();
+            self.upkeep.rolled_up();
             self.rolled_up = Instant::now();
         }
         Written::Stored

@@ -81,6 +81,77 @@ fn several_writers_add_up_and_lose_nothing() {
 }
 
 #[test]
+fn segments_of_several_writers_are_joined_and_pages_stay_as_they_were() {
+    let Some(server) = common::postgres::shared() else { return };
+    let place = Place::from(server.database("joined"));
+    let open = |joined_records| {
+        let options = LedgerOptions { gather: Duration::ZERO, joined_records, ..LedgerOptions::default() };
+        Ledger::open(&place, options).unwrap()
+    };
+    let segments = || server.sql("joined", "SELECT count(*) FROM segments").parse::<usize>().unwrap();
+    let ledgers = [open(0), open(0)];
+    for number in 0..60 {
+        let ledger = if number % 2 == 0 { &ledgers[0] } else { &ledgers[1] };
+        ledger.submit(common::record(number));
+        ledger.flush(PATIENCE).unwrap();
+    }
+    assert_eq!(segments(), 60, "theirs in turn");
+    let reader = ledgers[0].reader().unwrap();
+    let expected: Vec<u128> = (0..60).rev().map(|number| common::record(number).id).collect();
+    assert_eq!(ids(&ledgers[0]), expected);
+    // Somebody has seen so many when they are joined.
+    let page = |limit, cursor| reader.records(&Filter::default(), PageRequest { limit, cursor }).unwrap();
+    let seen: Vec<_> = (1..60).map(|limit| (limit, page(limit, None).next.unwrap())).collect();
+    drop(ledgers);
+    let ledgers = [open(8), open(8)];
+    // Each needs a batch to know which writer it is.
+    for (number, ledger) in (60..).zip(&ledgers) {
+        ledger.submit(common::record(number));
+        ledger.flush(PATIENCE).unwrap();
+    }
+    // Of each three times eight are joined, and seven may still grow.
+    eventually("those that do not fit any more are joined", || segments() == 2 * (3 + 7));
+    let all: Vec<u128> = (0..62).rev().map(|number| common::record(number).id).collect();
+    assert_eq!(ids(&ledgers[0]), all, "each where it was");
+    for (limit, next) in seen {
+        let rest: Vec<u128> = page(100, Some(next)).records.iter().map(|record| record.id).collect();
+        assert_eq!(rest, expected[limit..], "after {limit}");
+    }
+    assert!(ledgers[1].verify().unwrap().consistent);
+}
+
+#[test]
+fn sums_of_days_and_months_are_made_for_a_store_that_has_none() {
+    let Some(server) = common::postgres::shared() else { return };
+    let place = Place::from(server.database("upgraded"));
+    let open = || {
+        Ledger::open(&place, LedgerOptions { gather: Duration::ZERO, ..LedgerOptions::default() }).unwrap()
+    };
+    let ledger = open();
+    (0..50).for_each(|number| ledger.submit(common::record(number)));
+    ledger.close(PATIENCE).unwrap();
+    let before = ledger.usage(&Filter::default(), &[Dimension::Hour]).unwrap();
+    server.sql("upgraded", "DELETE FROM rollups_by_day; DELETE FROM rollups_by_month");
+    let none = i64::MAX;
+    server
+        .sql("upgraded", &format!("INSERT INTO meta VALUES ('days_from', {none}), ('months_from', {none})"));
+    assert_eq!(ledger.usage(&Filter::default(), &[Dimension::Hour]).unwrap(), before);
+    assert_eq!(ledger.usage(&Filter::default(), &[]).unwrap()[0].sums.requests, 50);
+    let ledgers = [open(), open()];
+    for number in 50..100 {
+        ledgers[usize::from(number % 2 == 0)].submit(common::record(number));
+    }
+    eventually("all are added up", || {
+        server.sql("upgraded", "SELECT count(*) FROM meta WHERE name IN ('days_from', 'months_from')") == "0"
+    });
+    ledgers.iter().for_each(|ledger| ledger.flush(PATIENCE).unwrap());
+    let found = ledgers[0].verify().unwrap();
+    assert!(found.consistent && found.records.requests == 100, "{found:?}");
+    assert_eq!(server.sql("upgraded", "SELECT sum(requests) FROM rollups_by_month"), "100");
+    assert_eq!(ledgers[0].usage(&Filter::default(), &[]).unwrap()[0].sums.requests, 100);
+}
+
+#[test]
 fn a_server_that_goes_away_costs_nothing_but_time() {
     let Some(server) = Postgres::start() else { return };
     let place = Place::from(server.database("narrows"));

@@ -112,7 +112,8 @@ fn sums_not_stored_yet_are_in_every_answer() {
     } else {
         "writers SET rolled_up_to = 0"
     };
-    common::sql(&store, &format!("DELETE FROM rollups; UPDATE {table}"));
+    let sums = "DELETE FROM rollups; DELETE FROM rollups_by_day; DELETE FROM rollups_by_month";
+    common::sql(&store, &format!("{sums}; UPDATE {table}"));
     let before = ledger.usage(&Filter::default(), &[Dimension::Team]).unwrap();
     assert_eq!(before.iter().map(|row| row.sums.requests).sum::<u64>(), RECORDS);
     assert!(ledger.verify().unwrap().consistent);
@@ -126,12 +127,21 @@ fn sums_not_stored_yet_are_in_every_answer() {
 #[test]
 fn a_wrong_sum_is_noticed() {
     let (folder, ledger, _records) = filled();
-    let first = "group_id IN (SELECT min(group_id) FROM rollups)";
-    common::sql(
-        &common::store(folder.path()),
-        &format!("UPDATE rollups SET output = output + 1 WHERE {first}"),
-    );
-    assert!(!ledger.verify().unwrap().consistent);
+    let store = common::store(folder.path());
+    let change = |table: &str, by: i64| {
+        let first = format!("group_id IN (SELECT min(group_id) FROM {table})");
+        common::sql(&store, &format!("UPDATE {table} SET output = output + {by} WHERE {first}"));
+        ledger.verify().unwrap()
+    };
+    for (table, period) in [("rollups_by_month", "2026-01"), ("rollups_by_day", "2026-01-31")] {
+        let found = change(table, 1);
+        assert!(!found.consistent && found.differing.is_empty());
+        let differing = &found.differing_periods[0];
+        assert_eq!((differing.period.as_str(), differing.groups), (period, 1));
+        assert_eq!(differing.kept.output, differing.finer.output + 1);
+        assert!(change(table, -1).consistent);
+    }
+    assert!(!change("rollups", 1).consistent);
 }
 
 fn pages(ledger: &Ledger, filter: &Filter, limit: usize) -> Vec<Record> {

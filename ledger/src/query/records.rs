@@ -1,17 +1,19 @@
 //! Single records.
 
+use super::hours::Hours;
 use super::search::Search;
 use super::{Cursor, Filter, PAGE_LIMIT, Page, PageRequest, Reader};
 use crate::db::{self, Connection, OptionalExtension, Row, params};
 use crate::error::LedgerError;
 use crate::record::Record;
 use crate::rollup::hour_of;
+use crate::segment::parts::{self, Part};
 use crate::segment::unpack::unpack;
 use crate::segment::{PRINT_BYTES, print_of};
 use crate::store;
-use crate::store::migrate::{WITH_CONTENT, WITH_RECORDS, WITH_REPORTS};
+use crate::store::migrate::{WITH_CONTENT, WITH_PERIODS, WITH_RECORDS, WITH_REPORTS};
 use crate::store::records::unrolled_ids;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 /// Most records looked at for one page. A page of a rare filter is short when this is reached, and says where to go on.
 const SCAN_RECORDS: usize = 200_000;
@@ -45,19 +47,36 @@ struct Places {
     from_us: i64,
     to_us: i64,
     /// The hours that have sums of matching groups; `None` is any hour.
-    hours: Option<BTreeSet<i64>>,
+    hours: Option<Hours>,
     /// Segments that have no sums yet.
     unsummed: HashSet<i64>,
 }
 
 impl Places {
-    fn may_have(&self, head: &Head) -> bool {
-        let in_time = head.last_at_us >= self.from_us && head.first_at_us < self.to_us;
-        let in_hours = |hours: &BTreeSet<i64>| {
-            self.unsummed.contains(&head.id)
-                || hours.range(hour_of(head.first_at_us)..=hour_of(head.last_at_us)).next().is_some()
-        };
-        in_time && self.hours.as_ref().is_none_or(in_hours)
+    fn may_have(&mut self, view: &Connection, head: &Head) -> db::Result<bool> {
+        if head.last_at_us < self.from_us || head.first_at_us >= self.to_us {
+            return Ok(false);
+        }
+        match &mut self.hours {
+            Some(hours) if !self.unsummed.contains(&head.id) => {
+                hours.any(view, hour_of(head.first_at_us)..=hour_of(head.last_at_us))
+            }
+            _ => Ok(true),
+        }
+    }
+}
+
+/// Segments whose records are handed out, each by what it was made of, the oldest first.
+#[derive(Default)]
+struct Open(Vec<Vec<(i64, Vec<Record>)>>);
+
+impl Open {
+    /// Takes the newest part whose id is larger than this.
+    fn newest_after(&mut self, id: i64) -> Option<(i64, Vec<Record>)> {
+        self.0.retain(|parts| !parts.is_empty());
+        let newest = |parts: &Vec<(i64, Vec<Record>)>| parts.last().map(|(part, _)| *part);
+        let parts = self.0.iter_mut().max_by_key(|parts| newest(parts))?;
+        parts.pop_if(|(part, _)| *part > id)
     }
 }
 
@@ -88,37 +107,90 @@ impl Reader {
             return Ok(found);
         }
         let view = self.connection.unchecked_transaction()?;
-        let places = self.places(search)?;
+        let mut places = self.places(search)?;
         let start = page.cursor.unwrap_or(Cursor { segment: i64::MAX, before: u32::MAX });
+        let mut open = Open::default();
+        for head in self.around(&view, start.segment)? {
+            if places.may_have(&view, &head)? {
+                open.0.push(self.parts_of(&view, head.id, start.segment)?);
+            }
+        }
         let mut heads = view.prepare(&self.heads("WHERE id <= ?1 ORDER BY id DESC"))?;
         let mut rows = heads.stream([start.segment])?;
         let (mut scanned, mut passed) = (0, 0);
-        while let Some(row) = rows.next()? {
-            let head = Head::of(&row)?;
-            if !places.may_have(&head) {
-                passed += 1;
-                if passed > scan.segments {
-                    found.next = Some(Cursor { segment: head.id, before: u32::MAX });
-                    return Ok(found);
+        loop {
+            let head = rows.next()?.map(|row| Head::of(&row)).transpose()?;
+            // What the last segments were made of may have come before this one and after.
+            while let Some((id, records)) = open.newest_after(head.as_ref().map_or(i64::MIN, |head| head.id))
+            {
+                for (place, record) in (0_u32..).zip(records).collect::<Vec<_>>().into_iter().rev() {
+                    if id == start.segment && place >= start.before {
+                        continue;
+                    }
+                    if found.records.len() == page.limit || scanned == scan.records {
+                        found.next = Some(Cursor { segment: id, before: place + 1 });
+                        return Ok(found);
+                    }
+                    scanned += 1;
+                    if search.matches(&record) {
+                        found.records.push(self.with_content(record)?);
+                    }
                 }
+            }
+            let Some(head) = head else { return Ok(found) };
+            if places.may_have(&view, &head)? {
+                open.0.push(self.parts_of(&view, head.id, start.segment)?);
                 continue;
             }
-            let records = records_of(&view, head.id)?;
-            for (place, record) in (0_u32..).zip(records).collect::<Vec<_>>().into_iter().rev() {
-                if head.id == start.segment && place >= start.before {
-                    continue;
-                }
-                if found.records.len() == page.limit || scanned == scan.records {
-                    found.next = Some(Cursor { segment: head.id, before: place + 1 });
-                    return Ok(found);
-                }
-                scanned += 1;
-                if search.matches(&record) {
-                    found.records.push(self.with_content(record)?);
-                }
+            passed += 1;
+            if passed > scan.segments {
+                found.next = Some(Cursor { segment: head.id, before: u32::MAX });
+                return Ok(found);
             }
         }
-        Ok(found)
+    }
+
+    /// The segments with larger ids than this that may be made of one with this id or a smaller one: of each writer the next.
+    fn around(&self, view: &Connection, id: i64) -> Result<Vec<Head>, LedgerError> {
+        if self.version < WITH_PERIODS || id == i64::MAX {
+            return Ok(Vec::new());
+        }
+        let sql = match view {
+            Connection::Sqlite(_) => self.heads("WHERE id > ?1 ORDER BY id LIMIT 1"),
+            Connection::Postgres(_) => {
+                "SELECT next.id, first_at_us, last_at_us FROM writers CROSS JOIN LATERAL
+                (SELECT id, first_at_us, last_at_us, parts FROM segments WHERE writer = writers.id AND id > ?1
+                 ORDER BY id LIMIT 1) AS next WHERE next.parts IS NOT NULL"
+                    .to_owned()
+            }
+        };
+        Ok(view.prepare_cached(&sql)?.query_map([id], Head::of)?.collect::<db::Result<_>>()?)
+    }
+
+    /// The records of a segment by the segments that it was made of, the oldest first: of those with ids up to `last`.
+    fn parts_of(
+        &self,
+        view: &Connection,
+        segment: i64,
+        last: i64,
+    ) -> Result<Vec<(i64, Vec<Record>)>, LedgerError> {
+        let made_of = if self.version >= WITH_PERIODS { "parts" } else { "NULL" };
+        let sql = format!("SELECT records, body, {made_of} FROM segments WHERE id = ?1");
+        let mut statement = view.prepare_cached(&sql)?;
+        let mut rows = statement.query([segment])?;
+        let Some(row) = rows.next()? else { return Ok(Vec::new()) };
+        let (count, made_of): (u32, Option<Vec<u8>>) = (row.get(0)?, row.get(2)?);
+        let damaged = |cause| LedgerError::Damaged { segment, cause };
+        let parts = match made_of {
+            None => vec![Part { id: segment, records: count }],
+            Some(made_of) => parts::decode(&made_of, count).map_err(damaged)?,
+        };
+        if parts.first().is_none_or(|part| part.id > last) {
+            return Ok(Vec::new());
+        }
+        let mut records = unpack(row.get_ref(1)?.as_blob()?, count).map_err(damaged)?.into_iter();
+        let mut take = |part: Part| (part.id, records.by_ref().take(part.records as usize).collect());
+        Ok(parts.into_iter().take_while(|part| part.id <= last).map(&mut take).collect())
     }
 
     /// Reads of segments what is in their index, where there is one.
@@ -141,7 +213,7 @@ impl Reader {
         Ok(places)
     }
 
-    /// Hands on every record that matches, in the order in which they were stored. Reads all segments of the time asked for,
+    /// Hands on every record that matches, in the order in which they were stored (each writer's, where several write). Reads all segments of the time asked for,
     /// in one consistent view.
     ///
     /// # Errors
@@ -250,7 +322,7 @@ mod tests {
 
     fn filled(count: u64, batch_limit: usize) -> (tempfile::TempDir, Ledger) {
         let folder = tempfile::tempdir().unwrap();
-        let options = LedgerOptions { batch_limit, ..LedgerOptions::default() };
+        let options = LedgerOptions { batch_limit, joined_records: 0, ..LedgerOptions::default() };
         let ledger = Ledger::open(&folder.path().join("n.db"), options).unwrap();
         (0..count).for_each(|number| ledger.submit(sample::record(number)));
         ledger.flush(Duration::from_secs(60)).unwrap();

@@ -1,19 +1,18 @@
 //! Sums by group, and whether they are right.
 
-use super::{
-    DIFFERENCES_MAX, Differing, Dimension, Filter, PriceUse, Reader, Search, UsageRow, Verification,
-};
-use crate::db::{self, Connection, Row};
+use super::hours::Hours;
+use super::{Dimension, Filter, PriceUse, Reader, Search, UsageRow};
+use crate::db::Connection;
 use crate::error::LedgerError;
 use crate::json;
-use crate::rollup::{GroupKey, HOUR_US, SUMS, Sums, hour_of};
+use crate::rollup::{HOUR_US, Sums, hour_of};
 use crate::segment::cut;
-use crate::segment::unpack::unpack;
 use crate::store::groups::{GROUP_COLUMNS, names_of};
-use crate::store::migrate::WITH_RECORDS;
+use crate::store::migrate::{WITH_PERIODS, WITH_RECORDS};
+use crate::store::periods::{self, Period};
 use crate::store::records::unrolled;
 use narrows_policy::Reason;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// Names a group is made of, in the order of the columns of `groups`.
 const NAMES: [(Dimension, &str); GROUP_COLUMNS] = [
@@ -46,60 +45,75 @@ impl Reader {
             return Ok(Vec::new());
         }
         let view = self.connection.unchecked_transaction()?;
-        let by_hour = group_by.iter().any(|dimension| matches!(dimension, Dimension::Hour | Dimension::Day));
-        let [from, to] = hours(filter);
-        let mut rows: BTreeMap<Key, Sums> = BTreeMap::new();
-        let mut add = |key: &Key, hour: i64, sums: &Sums| match (by_hour, rows.get_mut(key)) {
-            // Most reports are not by time; they need no copy of the key per row.
-            (true, _) => rows.entry(in_time(key, group_by, hour)).or_default().add(sums),
-            (false, Some(total)) => total.add(sums),
-            (false, None) => drop(rows.insert(key.clone(), *sums)),
+        let finest = finest(group_by);
+        // Keys by place: most groups share one, and most rows have one that was seen before.
+        let (mut keys, mut places) = (Vec::new(), HashMap::new());
+        let mut place_of = |key: Key| {
+            *places.entry(key).or_insert_with_key(|key| {
+                keys.push(key.clone());
+                keys.len() - 1
+            })
         };
         let groups = groups(&view, filter, group_by)?;
-        let sql = format!(
-            "SELECT hour, group_id, overflow, {} FROM rollups WHERE hour >= ?1 AND hour < ?2",
-            Sums::COLUMNS.join(", ")
-        );
-        let mut statement = view.prepare(&sql)?;
-        let mut stored = statement.stream([from, to])?;
-        while let Some(row) = stored.next()? {
-            if let Some(key) = groups.get(&row.get::<_, i64>(1)?) {
-                add(key, row.get(0)?, &sums_of(&row)?);
-            }
+        let groups: HashMap<i64, usize> =
+            groups.into_iter().map(|(group, key)| (group, place_of(key))).collect();
+        let mut sums: HashMap<(i64, usize), Sums> = HashMap::new();
+        let mut add = |hour: i64, place: usize, more: &Sums| {
+            let time = finest.map_or(0, |period| period.of(hour));
+            sums.entry((time, place)).or_default().add(more);
+        };
+        let [from, to] = hours(filter);
+        for (period, range) in periods::cover(from, to, &self.coarse(finest)?) {
+            periods::each(&view, period, range, |row| {
+                if let Some(place) = groups.get(&row.group) {
+                    add(period.first_hour(row.period), *place, &row.sums);
+                }
+            })?;
         }
         for ((hour, group), sums) in &unrolled(&view)? {
             let names = names_of(group);
             if (from..to).contains(hour) && selects(filter, &names) {
-                add(&key_of(group_by, &names), *hour, sums);
+                add(*hour, place_of(key_of(group_by, &names)), sums);
             }
+        }
+        let mut rows: BTreeMap<Key, Sums> = BTreeMap::new();
+        for ((time, place), sums) in sums {
+            let key = keys.get(place).cloned().unwrap_or_default();
+            let hour = finest.map_or(0, |period| period.first_hour(time));
+            rows.entry(in_time(key, group_by, hour)).or_default().add(&sums);
         }
         let name = |key: Key| group_by.iter().copied().zip(key).collect();
         Ok(rows.into_iter().map(|(key, sums)| UsageRow { group: name(key), sums }).collect())
     }
 
+    /// The sums that may stand for hours, the coarsest first, each with the period from which it is complete: none that is
+    /// coarser than what is asked for.
+    fn coarse(&self, finest: Option<Period>) -> Result<Vec<(Period, i64)>, LedgerError> {
+        let mut kinds = Vec::new();
+        for period in Period::COARSE.into_iter().rev() {
+            if self.version >= WITH_PERIODS && finest.is_none_or(|finest| period <= finest) {
+                kinds.push((period, periods::complete_from(&self.connection, period)?));
+            }
+        }
+        Ok(kinds)
+    }
+
     /// The hours in which groups that a search may find have sums; `None` where it does not name what sums are kept by.
-    pub(super) fn hours_of(&self, search: &Search) -> Result<Option<BTreeSet<i64>>, LedgerError> {
+    pub(super) fn hours_of(&self, search: &Search) -> Result<Option<Hours>, LedgerError> {
         let filter = &search.filter;
         if !names_groups(filter) && search.outcome.is_none() {
             return Ok(None);
         }
-        let [from, to] = hours(filter);
-        let mut found = BTreeSet::new();
-        let mut statement = self.connection.prepare(
-            "SELECT hour FROM rollups INDEXED BY rollups_by_group WHERE group_id = ?1 AND hour >= ?2 AND hour < ?3",
-        )?;
+        let mut wanted = Vec::new();
         for (group, key) in groups(&self.connection, filter, &[Dimension::Reason])? {
             let reason = key.first().and_then(Option::as_deref).and_then(Reason::from_word);
             let ends = |outcome| reason.is_none_or(|reason| reason.blame() == outcome);
-            if !search.outcome.is_none_or(ends) {
-                continue;
-            }
-            let mut rows = statement.query([group, from, to])?;
-            while let Some(row) = rows.next()? {
-                found.insert(row.get(0)?);
+            if search.outcome.is_none_or(ends) {
+                wanted.push(group);
             }
         }
-        Ok(Some(found))
+        wanted.sort_unstable();
+        Ok(Some(Hours::new(&self.connection, wanted, hours(filter))?))
     }
 
     /// With which versions of prices the costs of what matches were computed, the one that was used first coming first. Reads
@@ -129,78 +143,6 @@ impl Reader {
         uses.sort_by_key(|one| (one.first_at_us, one.version));
         Ok(uses)
     }
-
-    /// Adds up every stored record anew and compares with the sums kept by hour. Reads the whole store, in one
-    /// consistent view.
-    ///
-    /// # Errors
-    /// [`LedgerError::Damaged`] for a segment that cannot be read, or a failure of the store.
-    pub fn verify(&self) -> Result<Verification, LedgerError> {
-        let mut found = [Sums::default(); 3];
-        let mut places: BTreeMap<Place, [Sums; 2]> = BTreeMap::new();
-        if self.version >= WITH_RECORDS {
-            let view = self.connection.unchecked_transaction()?;
-            let mut add = |kind: usize, hour: i64, names: [&str; 2], sums: &Sums| {
-                if let Some(total) = found.get_mut(kind) {
-                    total.add(sums);
-                }
-                if kind < 2 && !sums.is_nothing() {
-                    let place = (hour, names.map(str::to_owned));
-                    if let Some(total) = places.entry(place).or_default().get_mut(kind) {
-                        total.add(sums);
-                    }
-                }
-            };
-            let mut statement = view.prepare("SELECT id, records, body FROM segments")?;
-            let mut rows = statement.stream([])?;
-            while let Some(row) = rows.next()? {
-                let segment = row.get(0)?;
-                let body = row.get_ref(2)?.as_blob()?;
-                let records =
-                    unpack(body, row.get(1)?).map_err(|cause| LedgerError::Damaged { segment, cause })?;
-                for record in &records {
-                    let hour = hour_of(record.started_at_us);
-                    Sums::split(record).for_each(|(group, sums)| add(0, hour, place_of(&group), &sums));
-                }
-            }
-            for ((hour, group), sums) in &unrolled(&view)? {
-                add(1, *hour, place_of(group), sums);
-            }
-            let sql = format!(
-                "SELECT hour, group_id, overflow, {}, provider, model FROM rollups JOIN groups ON groups.id = group_id",
-                Sums::COLUMNS.join(", ")
-            );
-            let mut statement = view.prepare(&sql)?;
-            let mut rows = statement.stream([])?;
-            while let Some(row) = rows.next()? {
-                let is_overflow: bool = row.get(2)?;
-                let names = [3 + SUMS, 4 + SUMS].map(|column| row.get::<_, String>(column));
-                let [provider, model] = names;
-                let (provider, model) = (provider?, model?);
-                add(if is_overflow { 2 } else { 1 }, row.get(0)?, [&provider, &model], &sums_of(&row)?);
-            }
-        }
-        let [records, rollups, overflow] = found;
-        let differing: Vec<Differing> = places
-            .into_iter()
-            .filter(|(_, [records, rollups])| records != rollups)
-            .take(DIFFERENCES_MAX)
-            .map(|((hour, [provider, model]), [records, rollups])| {
-                let hour = json::time(hour.saturating_mul(HOUR_US)).unwrap_or_default();
-                let hour = hour.replace(".000000", "");
-                Differing { hour, provider, model, records, rollups }
-            })
-            .collect();
-        let consistent = records == rollups && differing.is_empty();
-        Ok(Verification { records, rollups, overflow, consistent, differing })
-    }
-}
-
-/// Where sums are compared: hour, provider and model.
-type Place = (i64, [String; 2]);
-
-fn place_of(group: &GroupKey) -> [&str; 2] {
-    [group.provider.as_deref(), group.model.as_deref()].map(|name| cut(name.unwrap_or_default()))
 }
 
 /// The groups that match, each with the value of every dimension but time.
@@ -283,28 +225,29 @@ fn key_of(group_by: &[Dimension], names: &[&str; GROUP_COLUMNS]) -> Key {
     group_by.iter().map(value).collect()
 }
 
-/// The sums in a row of `hour, group_id, overflow, figures…`.
-fn sums_of(row: &Row<'_>) -> db::Result<Sums> {
-    let mut figures = [0; SUMS];
-    for (place, figure) in (3..).zip(&mut figures) {
-        *figure = u64::try_from(row.get::<_, i64>(place)?).unwrap_or(0);
-    }
-    let sums = Sums::from_array(figures);
-    let overflowed = if row.get(2)? { sums.requests } else { 0 };
-    Ok(Sums { overflowed, ..sums })
-}
-
 /// The hours a filter touches, as a half-open range.
 fn hours(filter: &Filter) -> [i64; 2] {
-    let from = filter.from_us.map_or(i64::MIN, hour_of);
-    let to = filter.to_us.map_or(i64::MAX, |to| hour_of(to.saturating_sub(1)).saturating_add(1));
-    [from, to]
+    let from = filter.from_us.unwrap_or(i64::MIN);
+    let to = filter.to_us.unwrap_or(i64::MAX);
+    [hour_of(from), hour_of(to.saturating_sub(1)).saturating_add(1)]
 }
 
-fn in_time(key: &Key, group_by: &[Dimension], hour: i64) -> Key {
+/// The period in which a report tells sums apart, if it is by time.
+fn finest(group_by: &[Dimension]) -> Option<Period> {
+    let period = |dimension: &Dimension| match dimension {
+        Dimension::Hour => Some(Period::Hour),
+        Dimension::Day => Some(Period::Day),
+        _ => None,
+    };
+    group_by.iter().filter_map(period).min()
+}
+
+fn in_time(mut key: Key, group_by: &[Dimension], hour: i64) -> Key {
+    if finest(group_by).is_none() {
+        return key;
+    }
     let text = json::time(hour.saturating_mul(HOUR_US)).unwrap_or_default();
     let part = |length| text.get(..length).map(str::to_owned);
-    let mut key = key.clone();
     for (value, dimension) in key.iter_mut().zip(group_by) {
         match dimension {
             Dimension::Hour => *value = part(13).map(|hour| hour + ":00:00Z"),

@@ -11,6 +11,7 @@
 mod inspections;
 mod mix;
 pub(crate) mod pack;
+pub(crate) mod parts;
 pub(crate) mod unpack;
 mod varint;
 

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0009_reports.sql"),
     include_str!("0010_limits.sql"),
     include_str!("0011_content.sql"),
+    include_str!("0012_periods.sql"),
 ];
 
 /// The same for PostgreSQL, each with the version that it leads to. It begins with everything there was when it was added.
@@ -25,10 +26,11 @@ const POSTGRES: &[(u32, &str)] = &[
     (9, include_str!("postgres/0009_all.sql")),
     (10, include_str!("postgres/0010_limits.sql")),
     (11, include_str!("postgres/0011_content.sql")),
+    (12, include_str!("postgres/0012_periods.sql")),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 11;
+pub(crate) const LATEST: u32 = 12;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.
@@ -43,6 +45,8 @@ pub(crate) const WITH_REPORTS: u32 = 9;
 pub(crate) const WITH_LIMITS: u32 = 10;
 /// The first schema that holds prompts and answers.
 pub(crate) const WITH_CONTENT: u32 = 11;
+/// The first schema that holds sums by day and by month, and segments made of others.
+pub(crate) const WITH_PERIODS: u32 = 12;
 
 /// The schema version of the store; 0 when it is empty.
 pub(crate) fn version(connection: &Connection) -> db::Result<u32> {

@@ -1,9 +1,10 @@
 //! One batch to the store: a segment and the sums it changes, all in one transaction or not at all.
 
 use super::lease::Lease;
+use super::periods::Additions;
 use super::{classes, decisions, groups, spending};
 use crate::db::{self, Connection, Row, TransactionBehavior, ValueRef, params};
-use crate::rollup::{GroupKey, Overflow, SUMS, Sums, hour_of};
+use crate::rollup::{GroupKey, Overflow, Sums, hour_of};
 use crate::segment::{pack::Packed, unpack::unpack};
 use crate::spending::Charges;
 use std::collections::{HashMap, HashSet};
@@ -16,10 +17,9 @@ const GROUP_IDS: usize = 65_536;
 /// A segment is stored at once, its sums later, for many segments together: one row of sums changes once in seconds
 /// instead of with every batch. `rolled_up_to` in `meta` is the last segment whose sums are stored; those of later
 /// ones are added up from the segments themselves, by readers, and by the next writer after a crash.
-#[derive(Default)]
 pub(crate) struct BatchWriter {
     ids: HashMap<GroupKey, i64>,
-    upsert: String,
+    additions: Additions,
     /// Segments written since the sums were stored; unknown when the writer became another one in between.
     pending: Option<i64>,
     /// Which writer it is, where there are several.
@@ -49,7 +49,8 @@ pub(crate) struct Batch<'a> {
 
 impl BatchWriter {
     pub(crate) fn new() -> BatchWriter {
-        BatchWriter { ids: HashMap::new(), upsert: upsert_sql(), pending: Some(0), lease: None, doubt: None }
+        let additions = Additions::new();
+        BatchWriter { ids: HashMap::new(), additions, pending: Some(0), lease: None, doubt: None }
     }
 
     /// Sees which writer it is; nothing where there is only one.
@@ -187,14 +188,7 @@ impl BatchWriter {
             };
             rows.push((hour, id, *sums));
         }
-        rows.sort_unstable_by_key(|(hour, id, _)| (*hour, *id));
-        let values = |(hour, id, sums): (i64, i64, Sums)| -> Vec<ValueRef<'static>> {
-            let place = [hour, id, i64::from(overflow)];
-            let figures = sums.to_array().map(|figure| i64::try_from(figure).unwrap_or(i64::MAX));
-            place.into_iter().chain(figures).map(ValueRef::Integer).collect()
-        };
-        let rows: Vec<_> = rows.into_iter().map(values).collect();
-        connection.prepare_cached(&self.upsert)?.execute_each(&rows)
+        self.additions.add(connection, overflow, &rows)
     }
 }
 
@@ -278,7 +272,7 @@ impl Due {
 pub(crate) type GroupSums = HashMap<(i64, GroupKey), Sums>;
 
 /// The last segment whose sums are stored, where there is one writer; 0 when there is none.
-fn rolled_up_to(connection: &Connection) -> db::Result<i64> {
+pub(crate) fn rolled_up_to(connection: &Connection) -> db::Result<i64> {
     connection
         .prepare_cached("SELECT coalesce((SELECT value FROM meta WHERE name = 'rolled_up_to'), 0)")?
         .query_row([], |row| row.get(0))
@@ -327,27 +321,6 @@ fn add_up(connection: &Connection, sql: &str, params: &[i64]) -> db::Result<Grou
         }
     }
     Ok(groups)
-}
-
-/// Adds to a row of sums, or starts it. SQLite turns an overflowing sum into a float, so it is stopped before.
-fn upsert_sql() -> String {
-    let places: Vec<String> = (1..=3 + SUMS).map(|place| format!("?{place}")).collect();
-    let additions: Vec<String> = Sums::COLUMNS
-        .iter()
-        .map(|column| {
-            format!(
-                "{column} = CASE WHEN rollups.{column} > {max} - excluded.{column} THEN {max} \
-                 ELSE rollups.{column} + excluded.{column} END",
-                max = i64::MAX
-            )
-        })
-        .collect();
-    format!(
-        "INSERT INTO rollups (hour, group_id, overflow, {}) VALUES ({}) ON CONFLICT (hour, group_id, overflow) DO UPDATE SET {}",
-        Sums::COLUMNS.join(", "),
-        places.join(", "),
-        additions.join(", ")
-    )
 }
 
 #[cfg(test)]

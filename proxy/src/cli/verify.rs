@@ -130,7 +130,7 @@ fn write(checks: &[Check], console: &mut Console<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The sums kept by hour.
+/// The sums kept by hour, and those of days and months.
 fn sums(reader: &Reader) -> Result<Check> {
     let found = reader.verify()?;
     let mut pairs: Vec<Pair> = figures(&found.records)
@@ -147,6 +147,10 @@ fn sums(reader: &Reader) -> Result<Check> {
                 pairs.push(Pair::exact(format!("{what} of {place}"), records, rollups));
             }
         }
+    }
+    for differing in &found.differing_periods {
+        let what = format!("groups that differ in {}", differing.period);
+        pairs.push(Pair::exact(what, 0, differing.groups as u64));
     }
     let lost = found.overflow.requests;
     let note =
