@@ -49,9 +49,7 @@ pub enum LedgerError {
         known: u32,
     },
     /// PostgreSQL does not let the store be opened.
-    #[error(
-        "the store {place} cannot be opened; see that the server runs, has the database and lets this role in"
-    )]
+    #[error("the store {place} cannot be opened")]
     NotOpened {
         /// The store.
         place: Place,

@@ -23,7 +23,6 @@ use narrows_ledger::{
     PageRequest, Place, Spent,
 };
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -255,12 +254,7 @@ fn what_cannot_be_opened_says_why_and_no_password() {
     let Some(server) = Postgres::start() else { return };
     let mut wrong = server.database("narrows");
     wrong.password = Some("not this one".into());
-    // An error and what caused it, as start-up prints them.
-    let refused = |place: Place| {
-        let error = Ledger::open(place, LedgerOptions::default()).unwrap_err();
-        let cause = error.source().map(ToString::to_string);
-        format!("{error}: {}", cause.unwrap_or_default())
-    };
+    let refused = |place: Place| common::said(&Ledger::open(place, LedgerOptions::default()).unwrap_err());
     let said = refused(wrong.into());
     assert!(said.contains("password authentication failed") && !said.contains("not this one"), "{said}");
     server.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0");

@@ -7,13 +7,23 @@ pub enum Error {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// PostgreSQL cannot be reached, or lets nobody in.
-    #[error("PostgreSQL cannot be reached: {0}")]
-    Unreachable(String),
+    #[error("PostgreSQL cannot be reached: {cause}; {advice}")]
+    Unreachable {
+        /// What was seen, with its causes.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The operating system gave no randomness.
+    #[error("the operating system gives no random bytes: {0}")]
+    Random(getrandom::Error),
     /// The connection to PostgreSQL ended.
     #[error("the connection to PostgreSQL was lost; whether the last change was kept is not known")]
     Lost,
     /// PostgreSQL did not answer in time.
-    #[error("PostgreSQL did not answer in time")]
+    #[error(
+        "PostgreSQL did not answer in time; see that it runs and is not overloaded, and that nothing on the way swallows packets"
+    )]
     Late,
     /// Another transaction did not give way in time.
     #[error("another transaction keeps the rows locked")]

@@ -59,7 +59,7 @@ pub(super) fn open_reader(
 /// Each session has a name of its own among those that the server shows.
 fn session(server: &Arc<PostgresServer>, patience: Patience) -> db::Result<Connection> {
     let mut number = [0; 8];
-    getrandom::fill(&mut number).map_err(|error| db::Error::Unreachable(error.to_string()))?;
+    getrandom::fill(&mut number).map_err(db::Error::Random)?;
     let name = format!("narrows {:016x}", u64::from_be_bytes(number));
     Ok(Connection::Postgres(Box::new(Session::open(Arc::clone(server), name, patience)?)))
 }

@@ -33,6 +33,17 @@ pub(crate) fn store(folder: &Path) -> Place {
     if SHARED { postgres::place(folder).unwrap_or(file) } else { file }
 }
 
+/// An error and what caused it, as start-up prints them.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn said(error: &dyn std::error::Error) -> String {
+    let (mut said, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        said = format!("{said}: {cause}");
+        next = cause.source();
+    }
+    said
+}
+
 /// Changes a store behind the ledger's back; what a question answers, in one line.
 #[allow(dead_code, reason = "not every test needs it")]
 pub(crate) fn sql(place: &Place, sql: &str) -> String {

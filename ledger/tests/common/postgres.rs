@@ -1,7 +1,7 @@
 //! A PostgreSQL of its own for tests: in a folder that goes with it, at a socket in that folder, ended with the process.
 
 use narrows_ledger::{Place, PostgresHost, PostgresServer};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, OnceLock};
@@ -60,11 +60,20 @@ fn clean_up_after(folder: &Path) -> ChildStdin {
 impl Postgres {
     /// Starts one at a socket, if it is installed.
     pub(crate) fn start() -> Option<Postgres> {
-        Postgres::start_with(5432, Vec::new())
+        let server = Postgres::at(5432, Vec::new())?;
+        server.run();
+        Some(server)
     }
 
-    /// Starts one with settings.
-    pub(crate) fn start_with(port: u16, settings: Vec<String>) -> Option<Postgres> {
+    /// One at a socket and at a port of this machine, which is not started yet: its files may be written.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn at_port() -> Option<Postgres> {
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        Postgres::at(port, vec!["listen_addresses=127.0.0.1".to_owned()])
+    }
+
+    /// One with settings, which is not started yet.
+    fn at(port: u16, settings: Vec<String>) -> Option<Postgres> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("npg").tempdir().unwrap();
         // It refuses to run as root: another user works in this folder then.
@@ -88,8 +97,40 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        server.run();
         Some(server)
+    }
+
+    /// Where it listens, or what its socket is called by.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Writes a file beside its data, for nobody else's eyes.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path("data").join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let owner = std::fs::metadata(self.path("data")).unwrap();
+        std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid())).unwrap();
+    }
+
+    /// From its next start on it speaks TLS with this certificate and key, both PEM.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn certify(&self, certificate: &str, key: &str) {
+        self.write("server.crt", certificate);
+        self.write("server.key", key);
+        self.write("postgresql.auto.conf", "ssl = on\n");
+    }
+
+    /// The database as it is reached at the port, by this name of the machine.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub(crate) fn database_at(&self, host: &str, name: &str) -> PostgresServer {
+        PostgresServer {
+            host: PostgresHost::Tcp { host: host.to_owned(), port: self.port },
+            ..self.database(name)
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 //! A [`Session`] is a connection that comes back: one that broke is made anew when it is used next, unless a transaction was
 //! open, which then fails as a whole. Nothing is waited for longer than [`Patience`] says.
 
+mod fault;
 mod server;
 mod sql;
 mod tls;
@@ -121,7 +122,8 @@ impl Session {
         let runtime = wait::runtime().map_err(Error::Thread)?;
         let (config, tls) = (self.server.config(&self.application), self.server.tls.clone());
         let connecting = runtime.spawn(async move {
-            let unreachable = |cause: tokio_postgres::Error| Error::unreachable(&cause);
+            let is_tls = tls.is_some();
+            let unreachable = |cause: tokio_postgres::Error| fault::unreachable(&cause, is_tls);
             let connected: Result<Client> = match tls {
                 Some(trust) => {
                     let (client, connection) = config.connect(tls::Tls(trust)).await.map_err(unreachable)?;
@@ -323,21 +325,6 @@ impl From<tokio_postgres::Error> for Error {
             None if error.is_closed() => Error::Lost,
             None => Error::Wire(error),
         }
-    }
-}
-
-impl Error {
-    fn unreachable(cause: &tokio_postgres::Error) -> Error {
-        let mut said = String::new();
-        let mut next: Option<&dyn std::error::Error> = Some(cause);
-        while let Some(error) = next {
-            if !said.is_empty() {
-                said.push_str(": ");
-            }
-            said.push_str(&error.to_string());
-            next = error.source();
-        }
-        Error::Unreachable(said)
     }
 }
 
