@@ -5,6 +5,7 @@ use crate::audit::{AuditEntry, AuditFilter, AuditPage};
 use crate::content::Keeper;
 use crate::coverage::{CoverageQuestion, CoverageReport};
 use crate::credentials::SealedCredential;
+use crate::db::postgres::Pool;
 use crate::declared::{DeclaredKey, Reconciliation};
 use crate::directory::{Entry, EntryChange, EntryFilter, EntryKind, EntryPage, NewEntry};
 use crate::error::LedgerError;
@@ -28,6 +29,10 @@ use std::time::Duration;
 
 /// How long dropping a ledger waits for its last records.
 const DROP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most questions that are put to a PostgreSQL server at a time by one ledger, each over a connection of its own. One more waits
+/// for one that ends, as long as [`LedgerOptions::busy_timeout`], and is refused then.
+pub const READERS_MAX: usize = 8;
 
 /// How the writer is doing, for metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +58,8 @@ pub struct LedgerStats {
 /// An open store. Dropping it closes it; [`Ledger::close`] also tells whether everything was written.
 pub struct Ledger {
     place: Place,
+    busy_timeout: Duration,
+    readers: Arc<Pool>,
     charges_apart: bool,
     pub(crate) keys: Arc<KeyStore>,
     pub(crate) queue: Arc<Queue>,
@@ -89,7 +96,18 @@ impl Ledger {
         let objects = Arc::new(Objects::new(&place, options.busy_timeout, Arc::clone(&queue)));
         let keeper = Keeper::new(&place, options.busy_timeout);
         let charges_apart = options.charges_apart;
-        Ok(Ledger { place, charges_apart, keys, queue, objects, keeper, writer, _refresher: refresher })
+        Ok(Ledger {
+            place,
+            busy_timeout: options.busy_timeout,
+            readers: Pool::new(READERS_MAX),
+            charges_apart,
+            keys,
+            queue,
+            objects,
+            keeper,
+            writer,
+            _refresher: refresher,
+        })
     }
 
     /// Hands a record to the writer. Never blocks and never fails: without room in the queue the record is folded
@@ -536,12 +554,13 @@ impl Ledger {
         &self.place
     }
 
-    /// A read-only view over a connection of its own. Blocks on disk: not for a request's path.
+    /// A read-only view over a connection of its own, of which there are [`READERS_MAX`] where the store is a server's. Blocks on
+    /// disk: not for a request's path.
     ///
     /// # Errors
-    /// A failure of the store.
+    /// A failure of the store, or too many readers.
     pub fn reader(&self) -> Result<Reader, LedgerError> {
-        Reader::open(&self.place)
+        Reader::lent(&self.place, self.busy_timeout, &self.readers)
     }
 
     /// [`Reader::usage`] over a connection of its own.

@@ -92,7 +92,7 @@ pub use error::LedgerError;
 pub use inspection::{Detail, FINDINGS_MAX, Finding, Inspection, Inspections, RULES_MAX};
 pub use json::{read_time, time};
 pub use key::{CreatedKey, InvalidKey, KeyEntry, KeyFault, KeyInfo, KeyRing, NewKey};
-pub use ledger::{Ledger, LedgerStats};
+pub use ledger::{Ledger, LedgerStats, READERS_MAX};
 pub use limits::{Expected, LIMIT_DOCUMENT_BYTES_MAX, LimitKind, STORED_LIMITS_MAX, StoredLimit};
 pub use objects::{OBJECT_ID_BYTES_MAX, Object, ObjectStats, Objects, Owner, Scope};
 pub use once::{Begun, ONCE_LIFETIME, ONCE_MAX};

@@ -11,6 +11,7 @@ pub use search::{Decided, Search};
 
 use crate::audit::{AUDIT_PAGE_LIMIT, AuditFilter, AuditPage};
 use crate::db::Connection;
+use crate::db::postgres::Pool;
 use crate::error::LedgerError;
 use crate::limits::StoredLimit;
 use crate::options::BUSY_TIMEOUT;
@@ -24,6 +25,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Most records on one page.
 pub const PAGE_LIMIT: usize = 1_000;
@@ -297,7 +300,13 @@ impl Reader {
     /// # Errors
     /// [`LedgerError::Missing`], [`LedgerError::NotAStore`], [`LedgerError::SchemaNewer`] and others say what to do.
     pub fn open(place: impl Into<Place>) -> Result<Reader, LedgerError> {
-        let (connection, version) = store::open_reader(&place.into(), BUSY_TIMEOUT)?;
+        let (connection, version) = store::open_reader(&place.into(), BUSY_TIMEOUT, None)?;
+        Ok(Reader { connection, version })
+    }
+
+    /// The same over a connection of a pool, where the store is a server's.
+    pub(crate) fn lent(place: &Place, patience: Duration, pool: &Arc<Pool>) -> Result<Reader, LedgerError> {
+        let (connection, version) = store::open_reader(place, patience, Some(pool))?;
         Ok(Reader { connection, version })
     }
 

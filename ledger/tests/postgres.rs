@@ -20,7 +20,7 @@ mod common;
 use common::postgres::Postgres;
 use narrows_ledger::{
     Charge, CounterName, Dimension, Expected, Filter, Ledger, LedgerError, LedgerOptions, LimitKind, NewKey,
-    PageRequest, Place, Spent,
+    PageRequest, Place, READERS_MAX, Spent,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -268,4 +268,58 @@ fn what_cannot_be_opened_says_why_and_no_password() {
     server.kill();
     let said = refused(place);
     assert!(said.contains("cannot be reached") && !said.contains(common::postgres::PASSWORD), "{said}");
+}
+
+#[test]
+fn as_many_read_as_may_and_neither_keys_nor_records_wait_for_them() {
+    let Some(server) = Postgres::start() else { return };
+    let place = Place::from(server.database("narrows"));
+    let options = LedgerOptions { busy_timeout: Duration::from_millis(500), ..LedgerOptions::default() };
+    let ledger = Ledger::open(&place, options).unwrap();
+    ledger.submit(common::record(1));
+    ledger.flush(PATIENCE).unwrap();
+    let mut readers: Vec<_> = (0..READERS_MAX - 1).map(|_| ledger.reader().unwrap()).collect();
+    // A report that takes its time, with others beside it.
+    let ask = || ledger.usage(&Filter::default(), &[]);
+    let mut seen = 0;
+    readers[0]
+        .each(&Filter::default(), &mut |_record| {
+            seen += 1;
+            assert_eq!(ask().unwrap()[0].sums.requests, 1);
+        })
+        .unwrap();
+    assert_eq!(seen, 1);
+    readers.push(ledger.reader().unwrap());
+    let refused = ask().unwrap_err().to_string();
+    assert!(refused.contains(&format!("{READERS_MAX} readers")), "{refused}");
+    let new = NewKey { organization: "acme".into(), name: "a".into(), ..NewKey::default() };
+    let key = ledger.create_key(&new, "test").unwrap();
+    assert!(ledger.keys().verify(key.key.expose(), 0).is_ok());
+    ledger.submit(common::record(2));
+    ledger.flush(PATIENCE).unwrap();
+    readers.pop();
+    assert_eq!(ask().unwrap()[0].sums.requests, 2, "one has ended");
+}
+
+#[test]
+fn readers_are_used_again_and_made_anew_when_they_broke() {
+    let Some(server) = Postgres::start() else { return };
+    let ledger = Ledger::open(Place::from(server.database("narrows")), LedgerOptions::default()).unwrap();
+    let ask = || ledger.usage(&Filter::default(), &[]).map(|_| ());
+    let sessions = || {
+        let sql = "SELECT string_agg(pid::text, ' ' ORDER BY pid) FROM pg_stat_activity WHERE application_name LIKE 'narrows %'";
+        server.sql("narrows", sql)
+    };
+    ask().unwrap();
+    let before = sessions();
+    (0..20).for_each(|_| ask().unwrap());
+    assert_eq!(sessions(), before, "no connection was made for them");
+    let reader = ledger.reader().unwrap();
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'narrows %'";
+    assert_ne!(server.sql("narrows", end), "0");
+    // One that was out is not given back, one that lay idle is not lent.
+    drop(reader);
+    ask().unwrap();
+    assert_ne!(sessions(), before);
+    (0..READERS_MAX * 2).for_each(|_| drop(ledger.reader().unwrap()));
 }

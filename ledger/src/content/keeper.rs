@@ -4,6 +4,7 @@ use super::seal::{DataKey, Holder, KeyWrap, Place, SealedSide, WrappedKey};
 use super::{
     Content, ContentFilter, ContentState, NewContent, SCAN_BYTES_MAX, SCAN_RECORDS_MAX, ScanLimits, Scanned,
 };
+use crate::db::postgres::Pool;
 use crate::db::{self, Connection, TransactionBehavior};
 use crate::error::LedgerError;
 use crate::place::Place as StorePlace;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 pub const CONTENT_QUEUE_MAX: usize = 4_096;
 /// Most bytes of content that wait for the thread: 128 MiB.
 pub const CONTENT_QUEUE_BYTES_MAX: usize = 128 << 20;
+/// Most searches, exports and look-ups of content at a time, where a server keeps it. One more waits, as a reader does.
+const CONTENT_READERS_MAX: usize = 4;
 /// Most exchanges in one transaction.
 const BATCH_MAX: usize = 64;
 /// How often content is looked for whose time is over.
@@ -106,13 +109,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) struct Keeper {
     place: StorePlace,
     busy_timeout: Duration,
+    /// Apart from that of reports: who exports holds one of each.
+    readers: Arc<Pool>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Keeper {
     pub(crate) fn new(place: &StorePlace, busy_timeout: Duration) -> Keeper {
-        Keeper { place: place.clone(), busy_timeout, shared: Arc::default(), thread: Mutex::new(None) }
+        let readers = Pool::new(CONTENT_READERS_MAX);
+        Keeper {
+            place: place.clone(),
+            busy_timeout,
+            readers,
+            shared: Arc::default(),
+            thread: Mutex::new(None),
+        }
     }
 
     /// Starts the thread. It sweeps also while nothing is kept any more.
@@ -202,7 +214,7 @@ impl Keeper {
 
     /// The content of a record, opened.
     pub(crate) fn get(&self, record: u128) -> Result<Option<Content>, LedgerError> {
-        let (connection, version) = store::open_reader(&self.place, self.busy_timeout)?;
+        let (connection, version) = store::open_reader(&self.place, self.busy_timeout, Some(&self.readers))?;
         if version < store::migrate::WITH_CONTENT {
             return Ok(None);
         }
@@ -222,7 +234,7 @@ impl Keeper {
         limits: ScanLimits,
         visit: &mut dyn FnMut(Content) -> bool,
     ) -> Result<Scanned, LedgerError> {
-        let (connection, version) = store::open_reader(&self.place, self.busy_timeout)?;
+        let (connection, version) = store::open_reader(&self.place, self.busy_timeout, Some(&self.readers))?;
         let mut scanned = Scanned::default();
         if version < store::migrate::WITH_CONTENT {
             return Ok(scanned);

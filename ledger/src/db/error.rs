@@ -25,6 +25,12 @@ pub enum Error {
         "PostgreSQL did not answer in time; see that it runs and is not overloaded, and that nothing on the way swallows packets"
     )]
     Late,
+    /// As many ask at once as may.
+    #[error("{limit} readers ask PostgreSQL at once, the most of a gateway; ask again when one has ended")]
+    Crowded {
+        /// How many.
+        limit: usize,
+    },
     /// Another transaction did not give way in time.
     #[error("another transaction keeps the rows locked")]
     Locked,

@@ -21,9 +21,11 @@ pub(crate) mod records;
 pub(crate) mod spending;
 mod sqlite;
 
+use crate::db::postgres::Pool;
 use crate::db::{self, Connection};
 use crate::error::LedgerError;
 use crate::place::Place;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Opens the store for writing; creates and migrates it as needed.
@@ -75,11 +77,16 @@ pub(crate) fn connect_writer(place: &Place, busy_timeout: Duration) -> db::Resul
     }
 }
 
-/// Opens the store for reading, beside whoever writes it; also says which schema it has.
-pub(crate) fn open_reader(place: &Place, busy_timeout: Duration) -> Result<(Connection, u32), LedgerError> {
+/// Opens the store for reading, beside whoever writes it; also says which schema it has. A server is asked over a connection
+/// of `pool`, where there is one.
+pub(crate) fn open_reader(
+    place: &Place,
+    busy_timeout: Duration,
+    pool: Option<&Arc<Pool>>,
+) -> Result<(Connection, u32), LedgerError> {
     match place {
         Place::File(path) => sqlite::open_reader(path, busy_timeout),
-        Place::Postgres(server) => postgres::open_reader(server, busy_timeout),
+        Place::Postgres(server) => postgres::open_reader(server, busy_timeout, pool),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The store that gateways share: a schema of a PostgreSQL database.
 
-use crate::db::postgres::{Patience, Session};
+use crate::db::postgres::{Patience, Pool, Session};
 use crate::db::{self, Connection, PostgresServer};
 use crate::error::LedgerError;
 use crate::place::Place;
@@ -39,15 +39,26 @@ pub(super) fn connect_writer(server: &Arc<PostgresServer>, busy_timeout: Duratio
     session(server, Patience { lock: busy_timeout, statement: STATEMENT_TIME_MAX })
 }
 
-/// Opens the store for reading.
+/// Opens the store for reading, over a connection of a pool where there is one.
 pub(super) fn open_reader(
     server: &Arc<PostgresServer>,
     busy_timeout: Duration,
+    pool: Option<&Arc<Pool>>,
 ) -> Result<(Connection, u32), LedgerError> {
     let place = Place::Postgres(Arc::clone(server));
-    let named = |source| LedgerError::NotOpened { place: place.clone(), source };
+    let named = |source| match source {
+        crowded @ db::Error::Crowded { .. } => LedgerError::Database(crowded),
+        source => LedgerError::NotOpened { place: place.clone(), source },
+    };
     let patience = Patience { lock: busy_timeout, statement: STATEMENT_TIME_MAX };
-    let connection = session(server, patience).map_err(named)?;
+    let connection = match pool {
+        None => session(server, patience),
+        Some(pool) => name().and_then(|name| {
+            let session = Session::lent(pool, Arc::clone(server), name, patience)?;
+            Ok(Connection::Postgres(Box::new(session)))
+        }),
+    };
+    let connection = connection.map_err(named)?;
     let found = migrate::version(&connection).map_err(named)?;
     if found == 0 {
         return Err(LedgerError::Missing { path: place });
@@ -56,10 +67,13 @@ pub(super) fn open_reader(
     Ok((connection, found))
 }
 
-/// Each session has a name of its own among those that the server shows.
 fn session(server: &Arc<PostgresServer>, patience: Patience) -> db::Result<Connection> {
+    Ok(Connection::Postgres(Box::new(Session::open(Arc::clone(server), name()?, patience)?)))
+}
+
+/// Each session has a name of its own among those that the server shows.
+fn name() -> db::Result<String> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(db::Error::Random)?;
-    let name = format!("narrows {:016x}", u64::from_be_bytes(number));
-    Ok(Connection::Postgres(Box::new(Session::open(Arc::clone(server), name, patience)?)))
+    Ok(format!("narrows {:016x}", u64::from_be_bytes(number)))
 }

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use narrows_ledger::{AdminFault, EntryKind, LedgerError, LimitKind};
+use narrows_ledger::{AdminFault, DatabaseError, EntryKind, LedgerError, LimitKind};
 use serde_json::json;
 
 /// A refusal.
@@ -110,12 +110,20 @@ impl From<LedgerError> for ApiError {
             LedgerError::InvalidKey(_) => (StatusCode::BAD_REQUEST, "invalid_key"),
             LedgerError::BadQuery(_) => (StatusCode::BAD_REQUEST, "invalid_parameter"),
             LedgerError::Locked { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_locked"),
+            LedgerError::Database(DatabaseError::Crowded { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_busy")
+            }
+            LedgerError::NotOpened { .. } => (StatusCode::SERVICE_UNAVAILABLE, "store_failed"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         };
+        let said = match &error {
+            LedgerError::NotOpened { source, .. } => format!("{error}: {source}"),
+            _ => error.to_string(),
+        };
         if status.is_server_error() {
-            tracing::error!("the administration API could not use the store: {error}");
+            tracing::error!("the administration API could not use the store: {said}");
         }
-        ApiError::new(status, code, error.to_string())
+        ApiError::new(status, code, said)
     }
 }
 

@@ -4,12 +4,14 @@
 //! open, which then fails as a whole. Nothing is waited for longer than [`Patience`] says.
 
 mod fault;
+mod pool;
 mod server;
 mod sql;
 mod tls;
 mod value;
 mod wait;
 
+pub(crate) use pool::Pool;
 pub use server::{PostgresHost, PostgresServer};
 
 use super::{Error, Result, ValueRef};
@@ -28,6 +30,8 @@ const WAY_TIME_MAX: Duration = Duration::from_secs(5);
 const IDLE_IN_TRANSACTION_MS: u32 = 60_000;
 /// Prepared statements kept per session; beyond it all of them are prepared anew.
 const STATEMENTS_MAX: usize = 128;
+/// How long a connection that was lent before may take to say that it is still there.
+const ALIVE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Statements on their way at once, when one is run for many rows.
 const PIPELINE_MAX: usize = 256;
 /// The first portion of a long answer, in rows. Later ones are as large as fits [`PORTION_BYTES`].
@@ -59,6 +63,8 @@ pub(crate) struct Session {
     generation: Cell<u64>,
     /// For names of cursors.
     cursors: Cell<u64>,
+    /// Where its connection goes when it ends.
+    lent: Option<pool::Lent>,
 }
 
 struct Live {
@@ -73,7 +79,33 @@ impl Session {
         application: String,
         patience: Patience,
     ) -> Result<Session> {
-        let session = Session {
+        let session = Session::idle(server, application, patience);
+        session.client()?;
+        Ok(session)
+    }
+
+    /// The same over a connection of a pool, which is given back when the session ends. Waits for one that is free for no
+    /// longer than `patience.lock`; one that broke is made anew.
+    pub(crate) fn lent(
+        pool: &Arc<Pool>,
+        server: Arc<PostgresServer>,
+        application: String,
+        patience: Patience,
+    ) -> Result<Session> {
+        let (lent, live) = pool.lend(patience.lock)?;
+        let live = live.filter(|live| {
+            // Nobody may have seen that the way to the server is gone.
+            matches!(wait::wait(live.client.simple_query(""), ALIVE_TIME_MAX), Some(Ok(_)))
+        });
+        let mut session = Session::idle(server, application, patience);
+        session.lent = Some(lent);
+        session.live.replace(live);
+        session.client()?;
+        Ok(session)
+    }
+
+    fn idle(server: Arc<PostgresServer>, application: String, patience: Patience) -> Session {
+        Session {
             server,
             application,
             patience,
@@ -81,9 +113,8 @@ impl Session {
             in_transaction: Cell::new(false),
             generation: Cell::new(0),
             cursors: Cell::new(0),
-        };
-        session.client()?;
-        Ok(session)
+            lent: None,
+        }
     }
 
     /// How often it was connected: another number says that everything that belonged to the connection is gone.
@@ -267,6 +298,17 @@ impl Session {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(lent) = &self.lent
+            && !self.in_transaction.get()
+            && let Some(live) = self.live.take()
+        {
+            lent.keep(live);
+        }
     }
 }
 
