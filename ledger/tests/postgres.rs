@@ -6,6 +6,8 @@
 mod admins;
 #[path = "alerts.rs"]
 mod alerts;
+#[path = "content.rs"]
+mod content;
 #[path = "coverage.rs"]
 mod coverage;
 #[path = "directory.rs"]

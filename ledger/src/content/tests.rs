@@ -1,5 +1,4 @@
 use super::*;
-use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::options::LedgerOptions;
 use std::path::Path;
@@ -48,43 +47,15 @@ impl House {
         House { ledger, folder }
     }
 
-    fn keep(&self, number: u128, user: &str) -> u128 {
-        self.keep_text(number, user, &format!("{CANARY}, says {user}, {number}"))
-    }
-
-    fn keep_text(&self, number: u128, user: &str, text: &str) -> u128 {
-        let content = content(number, user, text);
-        let id = content.record;
-        assert!(self.ledger.submit_content(Box::new(content)));
+    fn keep(&self, number: u128, user: &str) {
+        assert!(self.ledger.submit_content(Box::new(content(number, user, CANARY))));
         self.ledger.flush_content(PATIENCE).unwrap();
-        id
-    }
-
-    fn state(&self, id: u128) -> ContentState {
-        self.ledger.content(id).unwrap().unwrap().request.state
-    }
-
-    fn hold(&self, user: Option<&str>) -> Hold {
-        let held = NewHold {
-            organization: "acme".into(),
-            user: user.map(str::to_owned),
-            reason: "a lawsuit".into(),
-            ..NewHold::default()
-        };
-        self.ledger.hold_content(&held, "tester").unwrap()
-    }
-
-    fn erase(&self, user: &str) -> Result<Erasure, LedgerError> {
-        self.ledger.erase_content("acme", &ErasureSubject::User(user.into()), "asked for", "tester")
     }
 
     /// Every byte of the store and its side files.
     fn raw(&self) -> Vec<u8> {
-        let mut all = Vec::new();
-        for entry in std::fs::read_dir(self.folder.path()).unwrap() {
-            all.extend(std::fs::read(entry.unwrap().path()).unwrap());
-        }
-        all
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
     }
 }
 
@@ -106,157 +77,18 @@ fn content(number: u128, user: &str, text: &str) -> NewContent {
     }
 }
 
-fn contains(haystack: &[u8], needle: &str) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
-}
-
 #[test]
-fn content_reads_back_and_the_file_says_nothing_of_it() {
+fn what_is_erased_is_overwritten_in_a_file() {
     let house = House::new();
-    let id = house.keep(1, "ada");
-    let found = house.ledger.content(id).unwrap().unwrap();
-    let text = format!("{CANARY}, says ada, 1").into_bytes();
-    assert_eq!(
-        found.request,
-        Side { state: ContentState::Stored, whole_bytes: 1_000, bytes: Some(text.clone()) }
-    );
-    assert_eq!(found.answer, Side { state: ContentState::Cut, whole_bytes: 1_000, bytes: Some(text) });
-    assert_eq!(
-        (found.user.as_deref(), found.team.as_deref(), found.service_account),
-        (Some("ada"), Some("blue"), None)
-    );
-    assert!(!contains(&house.raw(), "canary"));
-    assert_eq!(house.ledger.content(7).unwrap(), None);
-    let stats = house.ledger.content_stats();
-    assert_eq!((stats.stored, stats.dropped, stats.failed, stats.waiting), (1, 0, 0, 0));
-}
-
-#[test]
-fn long_texts_are_compressed() {
-    let house = House::new();
-    let id = house.keep_text(1, "ada", &CANARY.repeat(10_000));
-    assert_eq!(
-        house.ledger.content(id).unwrap().unwrap().request.bytes.unwrap().len(),
-        CANARY.len() * 10_000
-    );
-    assert!(house.ledger.content_stats().stored_bytes < 20_000);
-}
-
-#[test]
-fn nothing_is_kept_or_opened_without_a_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("narrows.db");
-    let ledger = Ledger::open(&path, LedgerOptions::default()).unwrap();
-    assert!(ledger.submit_content(Box::new(content(1, "ada", CANARY))));
-    ledger.flush_content(PATIENCE).unwrap();
-    assert_eq!(ledger.content_stats().dropped, 1);
-    ledger.wrap_content(Arc::new(Turned("one")));
-    let kept = content(2, "ada", CANARY);
-    assert!(ledger.submit_content(Box::new(kept.clone())));
-    ledger.close(PATIENCE).unwrap();
-    let ledger = Ledger::open(&path, LedgerOptions::default()).unwrap();
-    assert!(matches!(ledger.content(kept.record), Err(LedgerError::ContentKey(_))));
-    ledger.wrap_content(Arc::new(Turned("two")));
-    let error = ledger.content(kept.record).unwrap_err().to_string();
-    assert!(error.contains("master key one") && error.contains("rewrap"), "{error}");
-    ledger.rewrap_content(&Turned("one"), &Turned("two"), "tester").unwrap();
-    assert!(ledger.content(kept.record).unwrap().unwrap().request.bytes.is_some());
-}
-
-#[test]
-fn a_row_cannot_take_the_place_of_another() {
-    let house = House::new();
-    let (one, other) = (house.keep(1, "ada"), house.keep(2, "ada"));
-    let move_row = |sql: &str| {
-        let connection = rusqlite::Connection::open(house.ledger.place().file().unwrap()).unwrap();
-        connection.execute(sql, [&one.to_be_bytes()[..], &other.to_be_bytes()[..]]).unwrap();
-    };
-    // Both have the same key, and are bound to their records all the same.
-    move_row(
-        "UPDATE content SET request = (SELECT request FROM content WHERE record = ?2) WHERE record = ?1",
-    );
-    assert!(matches!(house.ledger.content(one), Err(LedgerError::ContentKey(_))));
-    move_row("UPDATE content SET request = answer WHERE record = ?2 AND ?1 = ?1");
-    assert!(matches!(house.ledger.content(other), Err(LedgerError::ContentKey(_))));
-}
-
-#[test]
-fn what_is_over_goes_and_what_is_held_stays() {
-    let house = House::new();
-    let (ada, bob) = (house.keep(1, "ada"), house.keep(2, "bob"));
-    let hold = house.hold(Some("bob"));
-    let over = START_US + 3_000_000 + i64::try_from(DAY.as_micros()).unwrap();
-    assert_eq!(house.ledger.sweep_content(over - 5_000_000).unwrap(), 0);
-    assert_eq!(house.ledger.sweep_content(over).unwrap(), 1);
-    assert_eq!((house.state(ada), house.state(bob)), (ContentState::Expired, ContentState::Stored));
-    assert!(house.ledger.content(ada).unwrap().unwrap().request.bytes.is_none());
-    house.ledger.release_content(&hold.id, "settled", "tester").unwrap();
-    assert_eq!(house.ledger.sweep_content(over).unwrap(), 1);
-    assert_eq!(house.state(bob), ContentState::Expired);
-    // The keys of days whose content is gone go too.
-    house.keep(3, "eve");
-    house.ledger.sweep_content(over + 3 * 86_400_000_000).unwrap();
+    house.keep(1, "ada");
     let connection = rusqlite::Connection::open(house.ledger.place().file().unwrap()).unwrap();
-    let keys: i64 = connection.query_row("SELECT count(*) FROM content_keys", [], |row| row.get(0)).unwrap();
-    assert_eq!(keys, 0);
-}
-
-#[test]
-fn an_erasure_takes_a_persons_content_and_keys_and_leaves_the_others() {
-    let house = House::new();
-    let (ada, bob) = (house.keep(1, "ada"), house.keep(2, "bob"));
-    let key: Vec<u8> = {
-        let connection = rusqlite::Connection::open(house.ledger.place().file().unwrap()).unwrap();
-        let sql = "SELECT wrapped_key FROM content_keys WHERE holder = 'ada'";
-        connection.query_row(sql, [], |row| row.get(0)).unwrap()
-    };
-    assert!(house.raw().windows(32).any(|window| window == &key[..32]));
-    let erased = house.erase("ada").unwrap();
-    assert_eq!((erased.records, erased.keys), (1, 1));
-    assert_eq!((house.state(ada), house.state(bob)), (ContentState::Erased, ContentState::Stored));
-    assert!(!house.raw().windows(32).any(|window| window == &key[..32]), "the key is overwritten");
-    // What comes later has a key of its own.
-    let later = house.keep(3, "ada");
-    assert_eq!(house.state(later), ContentState::Stored);
-    let events = house.ledger.audit_trail(&crate::AuditFilter::default(), 10, None).unwrap().events;
-    assert_eq!(
-        (events[0].action.as_str(), events[0].target.as_str(), events[0].rows),
-        ("content_erased", "ada", Some(1))
-    );
-    let one =
-        house.ledger.erase_content("acme", &ErasureSubject::Record(bob), "asked for", "tester").unwrap();
-    assert_eq!((one.records, one.keys, house.state(bob)), (1, 0, ContentState::Erased));
-    // Another organization's administrator erases nothing here.
-    let other =
-        house.ledger.erase_content("umbra", &ErasureSubject::User("ada".into()), "x", "tester").unwrap();
-    assert_eq!(other.records, 0);
-}
-
-#[test]
-fn an_erasure_under_a_hold_is_refused_as_a_whole() {
-    let house = House::new();
-    let (one, other) = (house.keep(1, "ada"), house.keep(2, "ada"));
-    let held = NewHold {
-        organization: "acme".into(),
-        record: Some(other),
-        reason: "x".into(),
-        ..NewHold::default()
-    };
-    let hold = house.ledger.hold_content(&held, "tester").unwrap();
-    match house.erase("ada") {
-        Err(LedgerError::ContentHeld { holds }) => assert_eq!(holds, std::slice::from_ref(&hold.id)),
-        other => panic!("{other:?}"),
-    }
-    assert_eq!((house.state(one), house.state(other)), (ContentState::Stored, ContentState::Stored));
-    let released = house.ledger.release_content(&hold.id, "done", "tester").unwrap();
-    assert_eq!(released.release_reason.as_deref(), Some("done"));
-    assert!(matches!(
-        house.ledger.release_content(&hold.id, "again", "tester"),
-        Err(LedgerError::HoldReleased { .. })
-    ));
-    assert_eq!(house.erase("ada").unwrap().records, 2);
-    assert!(house.ledger.content_holds(None, false).unwrap().is_empty());
-    assert_eq!(house.ledger.content_holds(Some("acme"), true).unwrap().len(), 1);
+    let sql = "SELECT wrapped_key FROM content_keys WHERE holder = 'ada'";
+    let key: Vec<u8> = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    drop(connection);
+    let there = || house.raw().windows(32).any(|window| window == &key[..32]);
+    assert!(there());
+    house.ledger.erase_content("acme", &ErasureSubject::User("ada".into()), "asked for", "tester").unwrap();
+    assert!(!there());
 }
 
 #[test]
@@ -274,54 +106,6 @@ fn a_hold_has_limits() {
     for held in wrong {
         assert!(held.validate().is_err(), "{held:?}");
     }
-}
-
-#[test]
-fn a_record_says_what_became_of_its_content() {
-    let house = House::new();
-    let mut record = crate::sample::record(2);
-    record.content = ContentStates { request: ContentState::Stored, answer: ContentState::Dropped };
-    let mut kept = content(1, "ada", CANARY);
-    kept.record = record.id;
-    kept.answer = NewSide { state: ContentState::Dropped, ..NewSide::default() };
-    assert!(house.ledger.submit_content(Box::new(kept)));
-    house.ledger.submit(record.clone());
-    house.ledger.flush(PATIENCE).unwrap();
-    assert_eq!(house.ledger.record(record.id).unwrap().unwrap().content, record.content);
-    house.erase("ada").unwrap();
-    let gone = ContentStates { request: ContentState::Erased, answer: ContentState::Dropped };
-    let now = house.ledger.record(record.id).unwrap().unwrap();
-    assert_eq!(now.content, gone);
-    assert_eq!(now, crate::Record { content: gone, ..record }, "all else stays");
-    let page = house
-        .ledger
-        .records(&crate::Filter::default(), crate::PageRequest { limit: 5, cursor: None })
-        .unwrap();
-    assert_eq!(page.records[0].content, gone);
-}
-
-#[test]
-fn a_scan_stops_at_its_limits_and_goes_on() {
-    let house = House::new();
-    let ids: Vec<u128> = (1..=5).map(|number| house.keep(number, "ada")).collect();
-    house.keep(6, "bob");
-    let filter = ContentFilter { user: Some("ada".into()), ..ContentFilter::default() };
-    let scan = |before, limits| {
-        let mut seen = Vec::new();
-        let scanned = house.ledger.scan_content(&filter, before, limits, &mut |content| {
-            seen.push(content.record);
-            true
-        });
-        (scanned.unwrap(), seen)
-    };
-    let (all, seen) = scan(None, ScanLimits::default());
-    assert_eq!((seen, all.next), (ids.iter().rev().copied().collect::<Vec<_>>(), None));
-    let (some, seen) = scan(None, ScanLimits { records: 2, ..ScanLimits::default() });
-    assert_eq!((seen, some.next), (vec![ids[4], ids[3]], Some(ids[3])));
-    let (rest, seen) = scan(some.next, ScanLimits { records: 3, ..ScanLimits::default() });
-    assert_eq!((seen, rest.next), (vec![ids[2], ids[1], ids[0]], None));
-    let (few, seen) = scan(None, ScanLimits { bytes: 1, ..ScanLimits::default() });
-    assert_eq!((seen.len(), few.next), (1, Some(ids[4])));
 }
 
 /// Waits to be told before it is ready.
@@ -360,27 +144,6 @@ fn too_much_at_once_is_dropped_and_counted() {
     let sized = |bytes| Box::new(Sized(bytes, content(9_000 + bytes as u128 % 2, "ada", "x")));
     assert!(!house.ledger.submit_content(sized(CONTENT_QUEUE_BYTES_MAX + 1)));
     assert!(house.ledger.submit_content(sized(CONTENT_QUEUE_BYTES_MAX)));
-}
-
-struct Broken;
-
-impl Pending for Broken {
-    fn bytes(&self) -> usize {
-        1
-    }
-
-    fn ready(self: Box<Self>) -> NewContent {
-        panic!("on purpose")
-    }
-}
-
-#[test]
-fn what_cannot_be_made_ready_takes_nothing_else_with_it() {
-    let house = House::new();
-    assert!(house.ledger.submit_content(Box::new(Broken)));
-    let id = house.keep(1, "ada");
-    assert_eq!(house.state(id), ContentState::Stored);
-    assert_eq!((house.ledger.content_stats().stored, house.ledger.content_stats().dropped), (1, 1));
 }
 
 /// Claims to hold so many bytes.

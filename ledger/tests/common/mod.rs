@@ -44,6 +44,19 @@ pub(crate) fn said(error: &dyn std::error::Error) -> String {
     said
 }
 
+/// The folder with all bytes of a store: its own, or that of the server's data and log.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn data(place: &Place, folder: &Path) -> std::path::PathBuf {
+    match place {
+        Place::File(_) => folder.to_path_buf(),
+        Place::Postgres(server) => {
+            let running = postgres::shared().unwrap();
+            running.sql(&server.database, "CHECKPOINT");
+            running.path("data")
+        }
+    }
+}
+
 /// Changes a store behind the ledger's back; what a question answers, in one line.
 #[allow(dead_code, reason = "not every test needs it")]
 pub(crate) fn sql(place: &Place, sql: &str) -> String {
