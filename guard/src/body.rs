@@ -15,7 +15,7 @@ pub use passage::{Passage, Passages, locate};
 
 use crate::engine::{Engine, Scratch};
 use crate::finding::{Class, Hit, Provenance, RuleIndex};
-use crate::json::{self, Malformed, Spot, Table, Text, Unit, Walk};
+use crate::json::{self, LeftAlone, Malformed, Spot, Table, Text, Unit, Walk};
 use known::{Kept, Recalled, Recalling};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -80,8 +80,8 @@ pub struct Report {
     pub remembered: usize,
     /// Bytes of the body that were not even read as JSON, being known from before.
     pub passed_over: usize,
-    /// Bytes of media, ids and signatures, which are not searched.
-    pub left_alone: usize,
+    /// Media, ids and signatures, which are not searched.
+    pub left_alone: LeftAlone,
     /// Whether there are more strings than are followed.
     pub more_texts: bool,
     /// Whether there was more to find than is kept.
@@ -149,7 +149,7 @@ impl Report {
         self.scanned += known.scanned;
         self.more_found |= known.more;
         if unit.passed {
-            self.left_alone += known.left_alone;
+            self.left_alone.add(known.left_alone);
             self.passed_over += unit.raw.len();
         }
         for kept in &known.found {
@@ -194,6 +194,42 @@ fn spell(name: &str, out: &mut String) {
     }
 }
 
+/// Where findings stand in the text that they were found in.
+fn ranges(hits: &[Hit]) -> Vec<[usize; 2]> {
+    hits.iter().map(|hit| [hit.range.start, hit.range.end]).collect()
+}
+
+/// Where something was found already: starts in rising order, each with the furthest end up to it.
+#[derive(Default)]
+struct Extra(Vec<(usize, usize)>);
+
+impl Extra {
+    fn of(kept: &[Kept]) -> Extra {
+        let mut places: Vec<(usize, usize)> =
+            kept.iter().map(|kept| (kept.raw.start, kept.raw.end)).collect();
+        places.sort_unstable();
+        let mut furthest = 0;
+        for (_, end) in &mut places {
+            furthest = furthest.max(*end);
+            *end = furthest;
+        }
+        Extra(places)
+    }
+
+    /// Whether a range is within one of them, or within several that overlap.
+    fn covers(&self, [start, end]: [usize; 2]) -> bool {
+        let before = self.0.partition_point(|(other, _)| *other <= start);
+        before.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|(_, furthest)| *furthest >= end)
+    }
+}
+
+/// What was found in JSON within a string: each with the index of its text, and where it stands in the string as it reads.
+#[derive(Default)]
+struct Nested {
+    hits: Vec<(usize, Hit)>,
+    ranges: Vec<[usize; 2]>,
+}
+
 /// One part of a body that is not known.
 struct Searching<'a> {
     engine: &'a Engine,
@@ -202,6 +238,8 @@ struct Searching<'a> {
     unit: &'a Unit,
     room: &'a mut Room,
     kept: Vec<Kept>,
+    /// What was found already in the text that is searched once more as JSON.
+    extra: Extra,
     scanned: usize,
     more: bool,
 }
@@ -214,7 +252,17 @@ impl<'a> Searching<'a> {
         unit: &'a Unit,
         room: &'a mut Room,
     ) -> Searching<'a> {
-        Searching { engine, body, walk, unit, room, kept: Vec::new(), scanned: 0, more: false }
+        Searching {
+            engine,
+            body,
+            walk,
+            unit,
+            room,
+            kept: Vec::new(),
+            extra: Extra::default(),
+            scanned: 0,
+            more: false,
+        }
     }
 
     fn run(mut self) -> Known {
@@ -229,8 +277,14 @@ impl<'a> Searching<'a> {
             } else {
                 raw
             };
-            if text.spot != Spot::Json || !self.json(text, read) {
+            if text.spot != Spot::Json || !self.json(text, read, false) {
+                let before = self.kept.len();
                 self.text(text, read);
+                // Text of a tool or a person may be JSON as well, and its escapes hide what they stand for.
+                if text.spot == Spot::Value && read.contains('\\') {
+                    self.extra = Extra::of(self.kept.get(before..).unwrap_or_default());
+                    self.json(text, read, true);
+                }
             }
             self.room.text = decoded;
         }
@@ -242,18 +296,19 @@ impl<'a> Searching<'a> {
         let name = self.walk.name(self.body, text);
         let mut hits = self.scan(text.provenance, name, read);
         let spot = if text.spot == Spot::Json { Spot::Value } else { text.spot };
-        for hit in hits.drain(..) {
-            let mut ends = [hit.range.start, hit.range.end];
-            if text.escaped {
-                json::locate(part(self.body, &text.raw), &mut ends);
-            }
+        let mut ranges = ranges(&hits);
+        if text.escaped && !hits.is_empty() {
+            json::locate_ranges(part(self.body, &text.raw), &mut ranges);
+        }
+        for (hit, ends) in hits.drain(..).zip(ranges) {
             self.keep(text, &hit, ends, 1, spot, "");
         }
         self.room.hits = hits;
     }
 
-    /// JSON within a string: its own strings are searched. Says whether it is JSON.
-    fn json(&mut self, text: &Text, read: &str) -> bool {
+    /// JSON within a string: its own strings are searched; of a text that was searched as it reads, those with escapes. Says
+    /// whether it is JSON.
+    fn json(&mut self, text: &Text, read: &str, escaped_only: bool) -> bool {
         if !read.trim_start().starts_with(['{', '[']) {
             return false;
         }
@@ -261,15 +316,21 @@ impl<'a> Searching<'a> {
         let is_json = json::walk(read, &Table::everything(), &mut inner).is_ok();
         if is_json {
             self.more |= inner.more;
-            for nested in &inner.texts {
-                self.nested(text, read, &inner, nested);
+            let mut nested = Nested::default();
+            for (place, one) in inner.texts.iter().enumerate() {
+                if one.escaped || !escaped_only {
+                    self.nested(text, read, (&inner, place), &mut nested);
+                }
             }
+            self.keep_nested(text, read, &inner, nested);
         }
         self.room.inner = inner;
         is_json
     }
 
-    fn nested(&mut self, text: &Text, read: &str, inner: &Walk, nested: &Text) {
+    /// Searches one text of JSON within a string. Where its findings stand in that string is noted.
+    fn nested(&mut self, text: &Text, read: &str, (inner, at): (&Walk, usize), found: &mut Nested) {
+        let Some(nested) = inner.texts.get(at) else { return };
         let raw = part(read, &nested.raw);
         let mut decoded = std::mem::take(&mut self.room.inner_text);
         let innermost = if nested.escaped {
@@ -280,19 +341,34 @@ impl<'a> Searching<'a> {
             raw
         };
         let mut hits = self.scan(text.provenance, inner.name(read, nested), innermost);
-        for hit in hits.drain(..) {
-            let mut ends = [hit.range.start, hit.range.end];
-            if nested.escaped {
-                json::locate(raw, &mut ends);
-            }
-            ends = ends.map(|end| end + nested.raw.start);
-            if text.escaped {
-                json::locate(part(self.body, &text.raw), &mut ends);
+        let room = FOUND_MAX.saturating_sub(found.hits.len());
+        self.more |= hits.len() > room;
+        hits.truncate(room);
+        let mut ranges = ranges(&hits);
+        if nested.escaped && !hits.is_empty() {
+            json::locate_ranges(raw, &mut ranges);
+        }
+        found.ranges.extend(ranges.iter().map(|ends| ends.map(|end| end + nested.raw.start)));
+        found.hits.extend(hits.drain(..).map(|hit| (at, hit)));
+        self.room.hits = hits;
+        self.room.inner_text = decoded;
+    }
+
+    /// Keeps what was found in JSON within a string, once all of it is known: so the string is read once for their places.
+    fn keep_nested(&mut self, text: &Text, read: &str, inner: &Walk, found: Nested) {
+        let Nested { hits, mut ranges } = found;
+        if text.escaped && !hits.is_empty() {
+            json::locate_ranges(part(self.body, &text.raw), &mut ranges);
+        }
+        let extra = std::mem::take(&mut self.extra);
+        let start = text.raw.start - self.unit.raw.start;
+        for ((at, hit), ends) in hits.into_iter().zip(ranges) {
+            let Some(nested) = inner.texts.get(at) else { continue };
+            if extra.covers(ends.map(|end| start + end)) {
+                continue;
             }
             self.keep(text, &hit, ends, 2, nested.spot, &inner.path(read, nested));
         }
-        self.room.hits = hits;
-        self.room.inner_text = decoded;
     }
 
     fn scan(&mut self, provenance: Option<Provenance>, name: &str, read: &str) -> Vec<Hit> {

@@ -15,9 +15,9 @@ mod walker;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{decode, locate};
+pub use decode::{decode, locate, locate_ranges};
 pub use members::values_of;
 pub use recall::{Beginning, Recall};
 pub use table::{Entry, Meaning, Place, Says, Table};
-pub use walk::{DEPTH_MAX, Malformed, STRINGS_MAX, Spot, Text, Unit, Walk};
+pub use walk::{DEPTH_MAX, LeftAlone, Malformed, STRINGS_MAX, Spot, Text, Unit, Walk};
 pub use walker::{TEXT_BYTES_MIN, walk, walk_new};

@@ -26,7 +26,7 @@ pub enum Author {
     ToolDefinition,
 }
 
-/// Where a member stands for a row to apply. The first that fits of [`Root`], [`Under`] and
+/// Where a member stands for a row to apply. The first that fits of [`Root`], [`UnderRoot`], [`Under`] and
 /// [`Anywhere`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -34,6 +34,8 @@ pub enum Place {
     Anywhere,
     /// In the outermost object.
     Root,
+    /// In an object that is the value of a member of the outermost object with this name, or an element of its list.
+    UnderRoot(&'static str),
     /// In an object that is the value of a member with this name, or an element of its list.
     Under(&'static str),
 }
@@ -57,6 +59,8 @@ pub enum Carries {
     Data(Author),
     /// Text, in spite of a more general row.
     Text,
+    /// Text that is searched and never changed, because its provider has signed it.
+    SignedText,
 }
 
 /// A row of the list.
@@ -75,8 +79,8 @@ const fn row(name: &'static str, place: Place, carries: Carries) -> Member {
 }
 
 use Author::{Assistant, Document, System, ToolDefinition, ToolInput, ToolResult, User};
-use Carries::{By, Data, Json, Media, Nothing, NothingBeneath, Text, Word};
-use Place::{Anywhere, Root, Under};
+use Carries::{By, Data, Json, Media, Nothing, NothingBeneath, SignedText, Text, Word};
+use Place::{Anywhere, Root, Under, UnderRoot};
 
 /// What `role` says.
 const ROLES: &[(&str, Author)] = &[
@@ -189,11 +193,15 @@ pub static MEMBERS: &[Member] = &[
     row("thought_signature", Anywhere, Nothing),
     row("encrypted_content", Anywhere, Nothing),
     row("encrypted_index", Anywhere, Nothing),
+    // What the model has thought is new in its answer; in a request it has been seen, and is the provider's.
+    row("thinking", UnderRoot("content"), SignedText),
     row("thinking", Under("content"), Nothing),
     row("data", Under("content"), Media),
     row("data", Under("content_block"), Media),
     row("reasoningContent", Anywhere, NothingBeneath),
+    row("reasoning_details", Under("message"), Text),
     row("reasoning_details", Anywhere, NothingBeneath),
+    row("data", Under("reasoning_details"), Nothing),
     // Media.
     row("data", Under("source"), Media),
     row("data", Under("input_audio"), Media),

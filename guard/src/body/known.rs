@@ -1,7 +1,7 @@
 //! What is known of parts of bodies that were searched before: agents send their history again with every turn.
 
 use crate::finding::{Provenance, RuleIndex};
-use crate::json::{Beginning, Recall, Spot, Unit};
+use crate::json::{Beginning, LeftAlone, Recall, Spot, Unit};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,14 +26,14 @@ const OPENINGS: &str = "\u{1}";
 pub struct Known {
     pub(super) found: Box<[Kept]>,
     pub(super) scanned: usize,
-    pub(super) left_alone: usize,
+    pub(super) left_alone: LeftAlone,
     pub(super) more: bool,
     /// Raw bytes of the unit that followed it last; 0 if none did. A guess.
     next: AtomicUsize,
 }
 
 impl Known {
-    pub(super) fn new(found: Vec<Kept>, scanned: usize, left_alone: usize, more: bool) -> Known {
+    pub(super) fn new(found: Vec<Kept>, scanned: usize, left_alone: LeftAlone, more: bool) -> Known {
         Known { found: found.into(), scanned, left_alone, more, next: AtomicUsize::new(0) }
     }
 

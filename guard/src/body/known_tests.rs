@@ -54,7 +54,7 @@ fn with(memory: &dyn Memory, body: &str) -> Report {
 }
 
 /// What a search with memory must have in common with one without.
-fn same(report: &Report) -> (&[Found], usize, usize, bool, bool) {
+fn same(report: &Report) -> (&[Found], usize, LeftAlone, bool, bool) {
     let Report { found, scanned, left_alone, more_texts, more_found, .. } = report;
     (found, *scanned, *left_alone, *more_texts, *more_found)
 }

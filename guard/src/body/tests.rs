@@ -154,3 +154,56 @@ proptest! {
         prop_assert!(report.found.iter().all(|found| found.provenance == by));
     }
 }
+
+#[test]
+fn escapes_of_json_in_any_text_hide_nothing() {
+    let card = r"4111\u00201111 1111 1111";
+    for (text, found) in [
+        (format!(r#"{{"note": "{card}"}}"#), vec!["messages[0].content/note"]),
+        (
+            format!(r#" [{{"a": "x\n{CARD}"}}, "{card}"]"#),
+            vec!["messages[0].content", "messages[0].content/[1]"],
+        ),
+        // No JSON: it is text as it reads.
+        (format!(r#"{{"note": "{card}""#), vec![]),
+        (format!("{{\"note\": \"{CARD}\"}}"), vec!["messages[0].content"]),
+    ] {
+        let body = serde_json::json!({"messages": [{"content": text}]}).to_string();
+        let rows = rows(&body);
+        let paths: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+        assert_eq!(paths, found, "{body}");
+        assert!(rows.iter().all(|row| row.1 == CARD && row.2), "{rows:?}");
+    }
+}
+
+#[test]
+fn findings_of_one_string_are_placed_in_time_that_grows_with_it() {
+    // Each of so many findings was looked for from the string's beginning: this took minutes.
+    let value = format!("{CARD}\n").repeat(FOUND_MAX);
+    let inner = serde_json::json!({ "a": value }).to_string();
+    for body in [serde_json::json!({ "content": value }), serde_json::json!({ "arguments": inner })] {
+        let body = body.to_string();
+        let report = report(&body);
+        assert_eq!((report.found.len(), report.more_found), (FOUND_MAX, false));
+        assert!(report.found.iter().all(|found| found.value(&body) == CARD));
+    }
+}
+
+#[test]
+fn what_is_signed_is_searched_and_not_changed() {
+    let entry = |place, meaning| Entry { name: "thinking", place, meaning };
+    let table = Table::new(&[
+        entry(Place::UnderRoot("content"), Meaning::Signed),
+        entry(Place::Under("content"), Meaning::Opaque),
+    ]);
+    let thought = serde_json::json!([{"type": "thinking", "thinking": CARD}]);
+    for (body, found) in [
+        (serde_json::json!({"content": thought}), vec![("content[0].thinking", false)]),
+        (serde_json::json!({"messages": [{"content": thought}]}), vec![]),
+    ] {
+        let body = body.to_string();
+        let report = search(engine(), &body, &table, &Forgetful, &mut Room::default()).unwrap();
+        let rows: Vec<_> = report.found.iter().map(|found| (&*found.path, found.is_maskable())).collect();
+        assert_eq!(rows, found, "{body}");
+    }
+}

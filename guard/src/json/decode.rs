@@ -34,6 +34,21 @@ pub fn locate(raw: &str, places: &mut [usize]) {
     settle(places.get_mut(next..).unwrap_or_default(), decoded, usize::MAX, at);
 }
 
+/// [`locate`] for ranges in any order, which may overlap. Reads the raw string once, however many there are.
+pub fn locate_ranges(raw: &str, ranges: &mut [[usize; 2]]) {
+    if let [range] = ranges {
+        return locate(raw, range);
+    }
+    let mut places: Vec<usize> = ranges.iter().flatten().copied().collect();
+    places.sort_unstable();
+    let mut located = places.clone();
+    locate(raw, &mut located);
+    for place in ranges.iter_mut().flatten() {
+        let at = places.partition_point(|other| other < place);
+        *place = located.get(at).copied().unwrap_or(*place);
+    }
+}
+
 /// Settles the places up to `last`, of a stretch that begins at `decoded` and at `raw`; how many there were.
 fn settle(places: &mut [usize], decoded: usize, last: usize, raw: usize) -> usize {
     let mut settled = 0;

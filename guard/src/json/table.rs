@@ -9,6 +9,8 @@ pub enum Place {
     Anywhere,
     /// In the outermost object.
     Root,
+    /// In an object that is the value of a member of the outermost object with this name, or an element of its list.
+    UnderRoot(&'static str),
     /// In an object that is the value of a member with this name, or an element of its list.
     Under(&'static str),
 }
@@ -36,6 +38,8 @@ pub enum Meaning {
     Data(Provenance),
     /// Text, in spite of a more general entry.
     Plain,
+    /// Text that is looked at and never changed, for it is signed.
+    Signed,
 }
 
 /// The meaning of a member's name.
@@ -62,15 +66,16 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these entries. Among those for one name, [`Place::Root`] goes before [`Place::Under`], and that
-    /// before [`Place::Anywhere`].
+    /// A table with these entries. Among those for one name, [`Place::Root`] goes before [`Place::UnderRoot`], that before
+    /// [`Place::Under`], and that before [`Place::Anywhere`].
     pub fn new(entries: &[Entry]) -> Table {
         let mut entries = entries.to_vec();
         entries.sort_by_key(|entry| {
             let place = match entry.place {
                 Place::Root => 0,
-                Place::Under(_) => 1,
-                Place::Anywhere => 2,
+                Place::UnderRoot(_) => 1,
+                Place::Under(_) => 2,
+                Place::Anywhere => 3,
             };
             (bucket(entry.name.as_bytes()), place)
         });
@@ -87,15 +92,18 @@ impl Table {
         Table::new(&[])
     }
 
-    /// What the member `name` means. `parent` is the name of the nearest member around it, empty for none.
+    /// What the member `name` means. `parent` is the name of the nearest member around it, empty for none; `depth` how many
+    /// lists and objects it stands in.
     #[inline]
-    pub(super) fn meaning(&self, name: &[u8], parent: &[u8], is_root: bool) -> Option<Meaning> {
+    pub(super) fn meaning(&self, name: &[u8], parent: &[u8], depth: usize) -> Option<Meaning> {
         let bucket = bucket(name);
         let (begin, end) = (self.begins[bucket], self.begins[bucket + 1]);
         let entries = self.entries.get(usize::from(begin)..usize::from(end))?;
         let fits = |entry: &&Entry| match entry.place {
             Place::Anywhere => true,
-            Place::Root => is_root,
+            Place::Root => depth == 1,
+            // In an object of the outermost one, or in one of a list there.
+            Place::UnderRoot(name) => depth <= 3 && name.as_bytes() == parent,
             Place::Under(name) => name.as_bytes() == parent,
         };
         let named = entries.iter().filter(|entry| entry.name.as_bytes() == name);

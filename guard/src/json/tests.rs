@@ -1,3 +1,4 @@
+use super::walker::MEDIA_BYTES_MIN;
 use super::*;
 use crate::finding::Provenance::{Assistant, System, ToolInput, ToolResult, User};
 use proptest::prelude::*;
@@ -88,15 +89,74 @@ fn every_string_value_is_listed_with_its_path_and_author() {
 
 #[test]
 fn media_is_left_alone() {
-    let body = r#"{"messages":[{"content":[{"source":{"type":"base64","data":"aGVsbG8="},"data":"words"},
-        {"image_url":{"url":"data:image/png;base64,aGVsbG8="}},{"url":"data:text/plain,secret"}]}]}"#;
-    let body = &body.replace("\"words\"}", "\"words\",\"source\":{\"data\":\"plain text\"}}");
-    let texts: Vec<String> = listed(body).into_iter().map(|row| row.1).collect();
-    assert_eq!(texts, ["words", "plain text", "data:text/plain,secret"]);
-    assert_eq!(
-        walked(body).left_alone,
-        "base64".len() + "aGVsbG8=".len() + "data:image/png;base64,aGVsbG8=".len()
+    let media = "aGVsbG8h".repeat(40) + "aGVsbG8=";
+    let body = format!(
+        r#"{{"messages":[{{"content":[{{"source":{{"type":"base64","data":"{media}"}},"data":"words"}},
+        {{"image_url":{{"url":"data:image/png;base64,aGVsbG8="}}}},{{"url":"data:text/plain,secret"}},
+        {{"source":{{"data":"plain text"}}}}]}}]}}"#
     );
+    let texts: Vec<String> = listed(&body).into_iter().map(|row| row.1).collect();
+    assert_eq!(texts, ["words", "data:text/plain,secret", "plain text"]);
+    let unseen = media.len() + "data:image/png;base64,aGVsbG8=".len();
+    assert_eq!(walked(&body).left_alone, LeftAlone { bytes: unseen + "base64".len(), unseen });
+}
+
+#[test]
+fn only_what_is_media_from_its_beginning_to_its_end_is_left_alone() {
+    let (standard, url) = ("aGVs/G8+".repeat(40), "aGVs_G8-".repeat(40));
+    let lines = |length: usize| {
+        let lines: Vec<&str> =
+            standard.as_bytes().chunks(length).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        lines.join("\\n")
+    };
+    let env = "AWS_KEY=abcdefgh\\n".repeat(20);
+    let with = |part: &str| format!("{standard}{part}{standard}");
+    for (data, is_media) in [
+        (standard.clone(), true),
+        (url.clone(), true),
+        (standard.replace('/', "\\/"), true),
+        (lines(76), true),
+        (lines(76) + "\\n", true),
+        (lines(76) + "==\\r\\n", true),
+        (standard.clone() + "==", true),
+        (standard.clone() + "===", false),
+        (standard[..MEDIA_BYTES_MIN].to_owned(), true),
+        (standard[..MEDIA_BYTES_MIN - 1].to_owned(), false),
+        (with("a b"), false),
+        (with("\\u0041"), true),
+        (with("\\u0020"), false),
+        (with("="), false),
+        (with("\\nab\\n"), false),
+        (standard.clone() + &url, false),
+        (env, false),
+    ] {
+        let body = format!(r#"{{"source":{{"data":"{data}"}}}}"#);
+        assert_eq!(listed(&body).is_empty(), is_media, "{data}");
+        // In a URL the length does not count.
+        if data.len() >= MEDIA_BYTES_MIN {
+            let body = format!(r#"{{"url":"data:image/png;base64,{data}"}}"#);
+            assert_eq!(listed(&body).is_empty(), is_media, "{data}");
+        }
+    }
+    for kind in ["", "text/plain", "text/html;charset=utf-8", "application/json", "image/svg+xml", "x"] {
+        let body = format!(r#"{{"url":"data:{kind};base64,{standard}"}}"#);
+        assert_eq!(listed(&body).len(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn texts_that_were_encoded_before_are_said_not_to_be_seen() {
+    for (body, unseen) in [
+        (r#"{"input":[40,1101]}"#, 6),
+        (r#"{"prompt":[[1,22],[333]]}"#, 6),
+        (r#"{"input":["words"],"n":[1,2]}"#, 0),
+        (r#"{"input":12}"#, 0),
+        (r#"{"input":[{"content":[{"x":1}]}]}"#, 0),
+    ] {
+        assert_eq!(walked(body).left_alone.unseen, unseen, "{body}");
+    }
+    // A long number is looked at wherever it stands in a text.
+    assert_eq!(listed(r#"{"input":4111111111111111}"#).len(), 1);
 }
 
 #[test]
@@ -276,5 +336,22 @@ proptest! {
         let mut found = String::new();
         decode(&raw[places[0]..places[1]], &mut found);
         prop_assert_eq!(found, value);
+    }
+
+    #[test]
+    fn many_ranges_lead_where_each_leads_alone(
+        text in "\\PC{0,40}", picks in proptest::collection::vec((any::<u8>(), any::<u8>()), 0..9),
+        choices in proptest::collection::vec(any::<u8>(), 1..8),
+    ) {
+        let raw = written(&text, &choices);
+        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+        let pick = |one: u8| places[usize::from(one) % places.len()];
+        let ranges: Vec<[usize; 2]> =
+            picks.iter().map(|(one, other)| [pick(*one).min(pick(*other)), pick(*one).max(pick(*other))]).collect();
+        let mut together = ranges.clone();
+        locate_ranges(&raw, &mut together);
+        let mut alone = ranges;
+        alone.iter_mut().for_each(|range| locate(&raw, range));
+        prop_assert_eq!(together, alone);
     }
 }

@@ -47,6 +47,28 @@ pub struct Text {
     pub(super) step: Step,
 }
 
+/// What is not listed, in raw bytes of strings and numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftAlone {
+    /// Media, ids, signatures, and the like.
+    pub bytes: usize,
+    /// Of those, what may carry content that nobody has looked at: media, and lists of tokens.
+    pub unseen: usize,
+}
+
+impl LeftAlone {
+    /// What came after `before`.
+    pub(super) fn since(self, before: LeftAlone) -> LeftAlone {
+        LeftAlone { bytes: self.bytes - before.bytes, unseen: self.unseen - before.unseen }
+    }
+
+    /// Adds more of it.
+    pub(crate) fn add(&mut self, more: LeftAlone) {
+        self.bytes += more.bytes;
+        self.unseen += more.unseen;
+    }
+}
+
 /// A part of the body that is remembered as a whole: an element of a list in the outermost object (a message), or another
 /// of its members. Units without strings are left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +83,8 @@ pub struct Unit {
     pub value: Option<usize>,
     /// Its strings. None are listed of a unit that was passed over.
     pub texts: Range<usize>,
-    /// Bytes of media and of what else is left alone in it, in raw bytes of strings.
-    pub left_alone: usize,
+    /// What is left alone in it.
+    pub left_alone: LeftAlone,
     /// Whether it follows the unit before it in the same list, with nothing between.
     pub follows: bool,
     /// Whether it was passed over, being known.
@@ -93,8 +115,8 @@ pub struct Walk {
     pub units: Vec<Unit>,
     /// Whether there are more strings than are listed.
     pub more: bool,
-    /// Bytes of media and of what else is left alone, in raw bytes of strings; units that were passed over apart.
-    pub left_alone: usize,
+    /// What is left alone; in units that were passed over apart.
+    pub left_alone: LeftAlone,
     /// What the outermost object, or a list in it, says about who wrote the texts that do not say so themselves.
     pub told: Option<Provenance>,
     pub(super) nodes: Vec<Node>,

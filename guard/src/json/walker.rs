@@ -4,7 +4,7 @@ use super::decode::decode;
 use super::recall::{Beginning, Nothing, Recall};
 use super::table::{Meaning, Table};
 use super::walk::{
-    DEPTH_MAX, Malformed, Node, STRINGS_MAX, Spot, Step, Text, Unit, Walk, may_hold_something,
+    DEPTH_MAX, LeftAlone, Malformed, Node, STRINGS_MAX, Spot, Step, Text, Unit, Walk, may_hold_something,
 };
 use crate::finding::Provenance;
 use memchr::memchr2;
@@ -75,7 +75,7 @@ pub fn walk_new<R: Recall>(
     out.units.clear();
     out.nodes.clear();
     out.stack.clear();
-    (out.more, out.left_alone, out.told) = (false, 0, None);
+    (out.more, out.left_alone, out.told) = (false, LeftAlone::default(), None);
     Walker {
         body,
         bytes: body.as_bytes(),
@@ -87,7 +87,7 @@ pub fn walk_new<R: Recall>(
         name: 0..0,
         root_name: 0..0,
         mark: 0,
-        left_alone: 0,
+        left_alone: LeftAlone::default(),
         value: None,
     }
     .run()
@@ -109,7 +109,7 @@ struct Walker<'a, R> {
     /// Where the last unit ended.
     mark: usize,
     /// What had been left alone by then.
-    left_alone: usize,
+    left_alone: LeftAlone,
     /// Where the value of the unit began that the walk is in, if it is a string or an object.
     value: Option<usize>,
 }
@@ -248,7 +248,8 @@ impl<R: Recall> Walker<'_, R> {
         }
         self.at += 1;
         let Some(frame) = self.out.stack.last() else { return Err(self.malformed()) };
-        let is_root = self.out.stack.len() == 1;
+        let depth = self.out.stack.len();
+        let is_root = depth == 1;
         let is_data = matches!(frame.reign, Reign::Data(_));
         self.name = raw.clone();
         if is_root {
@@ -258,7 +259,7 @@ impl<R: Recall> Walker<'_, R> {
         if !is_data {
             let parent = self.bytes.get(frame.name.clone()).unwrap_or_default();
             let name = unescaped(self.body, &raw, escaped);
-            self.meaning = self.table.meaning(name.as_bytes(), parent, is_root);
+            self.meaning = self.table.meaning(name.as_bytes(), parent, depth);
         }
         let is_free = self.meaning.is_none() && frame.reign != Reign::Sealed;
         if is_free && may_hold_something(self.bytes.get(raw.clone()).unwrap_or_default()) {
@@ -274,24 +275,29 @@ impl<R: Recall> Walker<'_, R> {
         let meaning = self.meaning();
         let provenance = match (reign, meaning) {
             (Reign::Sealed, _) | (_, Some(Meaning::Opaque | Meaning::Sealed)) => {
-                self.out.left_alone += raw.len();
+                self.out.left_alone.bytes += raw.len();
                 return Ok(true);
             }
             (Reign::Data(by), _) => Some(by),
             (Reign::Table(_), Some(Meaning::Tells(words))) => {
                 self.tell(words, &raw, escaped);
-                self.out.left_alone += raw.len();
+                self.out.left_alone.bytes += raw.len();
                 return Ok(true);
             }
             (Reign::Table(_), Some(Meaning::By(by) | Meaning::Data(by))) => Some(by),
             (Reign::Table(by), _) => by,
         };
         let bytes = self.bytes.get(raw.clone()).unwrap_or_default();
-        if is_media(bytes) || meaning == Some(Meaning::Media) && is_base64(bytes) {
-            self.out.left_alone += raw.len();
+        let is_long = bytes.len() >= MEDIA_BYTES_MIN;
+        if is_media(bytes) || meaning == Some(Meaning::Media) && is_long && is_base64(bytes) {
+            self.out.left_alone.add(LeftAlone { bytes: raw.len(), unseen: raw.len() });
             return Ok(true);
         }
-        let spot = if meaning == Some(Meaning::Json) { Spot::Json } else { Spot::Value };
+        let spot = match meaning {
+            Some(Meaning::Json) => Spot::Json,
+            Some(Meaning::Signed) => Spot::Name,
+            _ => Spot::Value,
+        };
         let provenance = if spot == Spot::Json { Some(Provenance::ToolInput) } else { provenance };
         if raw.len() >= TEXT_BYTES_MIN {
             self.list(raw, escaped, spot, provenance);
@@ -315,10 +321,22 @@ impl<R: Recall> Walker<'_, R> {
         }
         let sealed = self.out.stack.last().is_some_and(|frame| frame.reign == Reign::Sealed);
         let is_long = self.at - start >= NUMBER_BYTES_MIN;
-        if is_long && self.meaning().is_none() && !sealed && !self.is_time(start..self.at) {
+        let is_known = matches!(self.meaning(), Some(Meaning::Opaque | Meaning::Sealed | Meaning::Tells(_)));
+        if is_long && !is_known && !sealed && !self.is_time(start..self.at) {
             self.list(start..self.at, false, Spot::Number, None);
+        } else if self.is_token() {
+            let bytes = self.at - start;
+            self.out.left_alone.add(LeftAlone { bytes, unseen: bytes });
         }
         true
+    }
+
+    /// Whether a number may be a token of a text that was encoded before it was sent (`input` of embeddings, `prompt` of text
+    /// completions): lists of them are texts that nobody here can read.
+    fn is_token(&self) -> bool {
+        self.out.stack.len() > 1
+            && self.out.stack.last().is_some_and(|frame| frame.index.is_some())
+            && matches!(self.bytes.get(self.root_name.clone()), Some(b"input" | b"prompt"))
     }
 
     /// Whether a number is a time and nothing else: every answer of some dialects has one. Its name says so, and it has the
@@ -424,7 +442,7 @@ impl<R: Recall> Walker<'_, R> {
                 index,
                 value: self.value,
                 texts: first..self.out.texts.len(),
-                left_alone: self.out.left_alone - self.left_alone,
+                left_alone: self.out.left_alone.since(self.left_alone),
                 follows: self.follows(index),
                 passed: false,
             };
@@ -457,7 +475,7 @@ impl<R: Recall> Walker<'_, R> {
             index,
             value: self.value.take(),
             texts: texts..texts,
-            left_alone: 0,
+            left_alone: LeftAlone::default(),
             follows,
             passed: true,
         });
@@ -487,20 +505,81 @@ fn unescaped<'a>(body: &'a str, raw: &Range<usize>, escaped: bool) -> Cow<'a, st
     Cow::Owned(text)
 }
 
-/// Whether a string looks like encoded media (RFC 4648, both alphabets): by its beginning and its end.
+/// Fewer bytes than this are no media worth leaving alone: looking at them costs nothing.
+pub(super) const MEDIA_BYTES_MIN: usize = 256;
+
+/// Whether a string is encoded media (RFC 4648 §4 and §5): nothing but one of the two alphabets, in lines of one length if
+/// there are lines (RFC 2045 §6.8), with padding at its end only.
 fn is_base64(raw: &[u8]) -> bool {
-    const LOOK: usize = 64;
-    let is_of_it = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_\\\r\n".contains(byte);
-    let (head, tail) = (raw.iter().take(LOOK), raw.iter().rev().take(LOOK));
-    head.chain(tail).all(is_of_it)
+    const DIGIT: u8 = 1;
+    const STANDARD: u8 = 2;
+    const URL: u8 = 4;
+    const ESCAPE: u8 = 8;
+    const OTHER: u8 = 16;
+    static KINDS: [u8; 256] = {
+        let mut kinds = [OTHER; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+            let kind = match byte as u8 {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => DIGIT,
+                b'+' | b'/' => STANDARD,
+                b'-' | b'_' => URL,
+                b'\\' => ESCAPE,
+                _ => OTHER,
+            };
+            kinds[byte] = kind;
+            byte += 1;
+        }
+        kinds
+    };
+    let mut raw = raw;
+    while let Some(before) = raw.strip_suffix(b"\\n").or_else(|| raw.strip_suffix(b"\\r")) {
+        raw = before;
+    }
+    let padding = raw.iter().rev().take_while(|byte| **byte == b'=').count();
+    let raw = raw.get(..raw.len() - padding).unwrap_or_default();
+    let mut seen = 0;
+    for part in raw.chunks(1024) {
+        seen |= part.iter().fold(0, |seen, byte| seen | KINDS[usize::from(*byte)]);
+        if seen & OTHER != 0 || seen & (STANDARD | URL) == STANDARD | URL {
+            return false;
+        }
+    }
+    padding <= 2 && (seen & ESCAPE == 0 || is_in_lines(raw))
 }
 
-/// Whether a string is a data URL with media in it (RFC 2397).
+/// Whether escapes are line breaks between lines of one length, the last apart, or slashes.
+fn is_in_lines(raw: &[u8]) -> bool {
+    let Ok(raw) = std::str::from_utf8(raw) else { return false };
+    let mut text = String::with_capacity(raw.len());
+    decode(raw, &mut text);
+    let mut lines = text.lines();
+    let Some(length) = lines.next().map(str::len) else { return false };
+    let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+    let mut is_last = false;
+    text.lines().all(|line| {
+        let fits = !is_last && line.len() <= length && line.bytes().all(is_of_it);
+        is_last |= line.len() < length;
+        fits
+    })
+}
+
+/// Whether a string is a data URL with media in it, and nothing else (RFC 2397).
 fn is_media(raw: &[u8]) -> bool {
     const HEAD_BYTES_MAX: usize = 128;
-    raw.starts_with(b"data:")
-        && raw.get(..raw.len().min(HEAD_BYTES_MAX)).is_some_and(|head| {
-            let comma = head.iter().position(|byte| *byte == b',');
-            comma.is_some_and(|comma| head.get(..comma).unwrap_or_default().ends_with(b";base64"))
-        })
+    let Some(url) = raw.strip_prefix(b"data:") else { return false };
+    let head = url.get(..url.len().min(HEAD_BYTES_MAX)).unwrap_or_default();
+    let Some(comma) = head.iter().position(|byte| *byte == b',') else { return false };
+    let (kind, data) = url.split_at(comma);
+    // What is text is no media, also where it is encoded.
+    let kinds: [&[u8]; 5] = [b"image/", b"audio/", b"video/", b"font/", b"application/"];
+    let texts: [&[u8]; 5] = [b"json", b"xml", b"yaml", b"javascript", b"x-sh"];
+    let has = |word: &[u8]| kind.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    kind.ends_with(b";base64")
+        && kinds
+            .iter()
+            .any(|known| kind.get(..known.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(known)))
+        && !texts.iter().any(|text| has(text))
+        && is_base64(data.get(1..).unwrap_or_default())
 }

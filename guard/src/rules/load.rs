@@ -283,12 +283,18 @@ impl Reader<'_> {
         };
         let mut regexes = Vec::new();
         for regex in words_as_written(table, "regexes")? {
+            if regex.is_empty() {
+                return Err("an allowlist's expression is empty, and would allow everything".to_owned());
+            }
             let wrong = |cause: String| format!("an allowlist's expression: {cause}");
             let expression = Expression::new(&from_go(&regex)).map_err(wrong)?;
             expression.compiled().map_err(|cause| wrong(cause.to_owned()))?;
             regexes.push(expression);
         }
         let stopwords = words(table, "stopwords")?;
+        if stopwords.iter().any(|word| word.is_empty()) {
+            return Err("a stopword of an allowlist is empty, and would allow everything".to_owned());
+        }
         let stopwords = match stopwords.is_empty() {
             true => None,
             false => Some(caseless(&stopwords)?),

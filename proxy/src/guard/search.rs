@@ -37,7 +37,7 @@ impl Sight {
         let gap = match (report.more_texts, report.more_found) {
             (true, _) => Some(Gap::DepthCap),
             (false, true) => Some(Gap::FindingsCap),
-            (false, false) => None,
+            (false, false) => (report.left_alone.unseen > 0).then_some(Gap::NotText),
         };
         let coverage = gap.map_or(Coverage::Full, Coverage::Partial);
         Sight { found: report.found, scanned: report.scanned, coverage }

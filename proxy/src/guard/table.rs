@@ -15,6 +15,7 @@ fn entry(member: &texts::Member) -> Entry {
     let place = match member.place {
         texts::Place::Anywhere => Place::Anywhere,
         texts::Place::Root => Place::Root,
+        texts::Place::UnderRoot(name) => Place::UnderRoot(name),
         texts::Place::Under(name) => Place::Under(name),
     };
     let meaning = match member.carries {
@@ -30,6 +31,7 @@ fn entry(member: &texts::Member) -> Entry {
         Carries::By(author) => Meaning::By(provenance(author)),
         Carries::Data(author) => Meaning::Data(provenance(author)),
         Carries::Text => Meaning::Plain,
+        Carries::SignedText => Meaning::Signed,
     };
     Entry { name: member.name, place, meaning }
 }

@@ -166,3 +166,50 @@ fn a_question_is_answered_by_engine_and_policies() {
     assert_eq!(ask(r#"{"text":"nothing"}"#).unwrap()["decision"]["action"], "allow");
     assert!(ask("{}").is_err() && ask(r#"{"text":"a","body":{}}"#).is_err());
 }
+
+#[test]
+fn what_carries_text_is_looked_at_and_what_does_not_is_said_not_to_be() {
+    let guard = guard();
+    let unseen = Coverage::Partial(Gap::NotText);
+    let media = "aGVsbG8h".repeat(40);
+    for (body, found, coverage) in [
+        // A file that is text, whatever it looks like; media is not read.
+        (
+            format!(r#"{{"source":{{"type":"text","data":"CARD=4111-1111-1111-1111\nX=1\n"}}}}"#),
+            1,
+            Coverage::Full,
+        ),
+        (format!(r#"{{"url":"data:;base64,\n {CARD}"}}"#), 1, Coverage::Full),
+        (format!(r#"{{"url":"data:image/png;base64,{media} {CARD}"}}"#), 1, Coverage::Full),
+        (format!(r#"{{"url":"data:image/png;base64,{media}","text":"{CARD}"}}"#), 1, unseen),
+        (r#"{"input":[40,1101]}"#.to_owned(), 0, unseen),
+        // Thinking: in an answer, and in a request that brings it back.
+        (
+            format!(r#"{{"content":[{{"type":"thinking","thinking":"{CARD}","signature":"x"}}]}}"#),
+            1,
+            Coverage::Full,
+        ),
+        (
+            format!(r#"{{"messages":[{{"content":[{{"type":"thinking","thinking":"{CARD}"}}]}}]}}"#),
+            0,
+            Coverage::Full,
+        ),
+        (
+            format!(
+                r#"{{"choices":[{{"message":{{"reasoning_details":[{{"text":"{CARD}","data":"x"}}]}}}}]}}"#
+            ),
+            1,
+            Coverage::Full,
+        ),
+        (format!(r#"{{"messages":[{{"reasoning_details":[{{"text":"{CARD}"}}]}}]}}"#), 0, Coverage::Full),
+        // What tools say is JSON by rule, with escapes of its own.
+        (
+            r#"{"messages":[{"role":"tool","content":"{\"n\": \"4111\\u00201111 1111 1111\"}"}]}"#.to_owned(),
+            1,
+            Coverage::Full,
+        ),
+    ] {
+        let sight = guard.search_here("acme", body.as_bytes(), Otherwise::Unreadable);
+        assert_eq!((sight.found.len(), sight.coverage), (found, coverage), "{body}");
+    }
+}

@@ -39,7 +39,8 @@ pub(super) struct Hidden {
 
 /// Finds hidden channels. One pass; call it only where folding saw invisible characters.
 pub(super) fn find(text: &str) -> Vec<Hidden> {
-    let mut finder = Finder { text, out: Vec::new(), run: None, before: None, cuts: Vec::new() };
+    let (out, cuts) = (Vec::new(), Vec::new());
+    let mut finder = Finder { text, out, run: None, before: None, cuts, overridden: 0, quiet: None };
     for (at, c) in text.char_indices() {
         finder.next(at, c);
     }
@@ -63,6 +64,10 @@ struct Finder<'t> {
     run: Option<Run>,
     before: Option<char>,
     cuts: Vec<Range<usize>>,
+    /// How far the last direction override reaches that was noted.
+    overridden: usize,
+    /// How far the last one was followed in which no letter stood, and whether it ends there.
+    quiet: Option<(usize, bool)>,
 }
 
 fn kind(c: char) -> Option<Kind> {
@@ -126,25 +131,37 @@ impl Finder<'_> {
         }
     }
 
-    /// A direction override reaches to its end mark or the end of the line.
+    /// A direction override reaches to its end mark or the end of the line. One within the reach of another says nothing new;
+    /// and no character is looked at twice, for they may stand by thousands.
     fn overridden(&mut self, at: usize) {
-        let rest = self.text.get(at..).unwrap_or_default();
-        let reach = rest
-            .char_indices()
-            .skip(1)
-            .take_while(|&(offset, c)| offset < BIDI_BYTES && c != '\n')
-            .map(|(offset, c)| (offset + c.len_utf8(), c));
-        let mut end = rest.chars().next().map_or(0, char::len_utf8);
-        let mut letters = false;
-        for (offset, c) in reach {
-            end = offset;
+        let known = self.quiet.filter(|(to, _)| at < *to);
+        if at < self.overridden || known.is_some_and(|(_, ends)| ends) {
+            return;
+        }
+        let from = known.map_or(at, |(to, _)| to);
+        let (mut end, mut letters, mut ends) = (from, false, false);
+        for (offset, c) in self.text.get(from..).unwrap_or_default().char_indices() {
+            let place = from + offset;
+            if place == at {
+                end = place + c.len_utf8();
+                continue;
+            }
+            ends = c == '\n';
+            if ends || place - at >= BIDI_BYTES {
+                break;
+            }
+            end = place + c.len_utf8();
             letters |= c.is_alphanumeric();
             if c == '\u{202C}' {
+                ends = true;
                 break;
             }
         }
         if letters {
-            self.out.push(Hidden { family: Family::Bidi, range: at..at + end, says: String::new() });
+            self.overridden = end;
+            self.out.push(Hidden { family: Family::Bidi, range: at..end, says: String::new() });
+        } else {
+            self.quiet = Some((end, ends));
         }
     }
 
@@ -227,5 +244,19 @@ mod tests {
         assert_eq!(find(text)[0].range, 7..text.find(" done").unwrap());
         assert_eq!(families("שלום \u{202B}abc\u{202C} \u{2067}x\u{2069}"), []);
         assert_eq!(families("\u{202E}\nnext"), []);
+    }
+
+    #[test]
+    fn overrides_by_thousands_are_followed_once() {
+        // A run of them, in lines and not, with letters behind it or without.
+        let run = "\u{202E}".repeat(50_000);
+        assert_eq!(families(&run), []);
+        let spoken = find(&format!("{run}word {run}"));
+        let [found] = &spoken[..] else { panic!("{spoken:?}") };
+        assert!(found.range.contains(&run.len()), "{found:?}");
+        assert!(found.range.len() <= BIDI_BYTES + 4, "{found:?}");
+        assert_eq!(families("\u{202E}\u{202C}\u{202E}\n\u{202E}word"), [Family::Bidi]);
+        assert_eq!(families("\u{202E}one\u{202C} two \u{202E}three"), [Family::Bidi, Family::Bidi]);
+        assert_eq!(families("\u{202E}\u{202E}\u{202C}word"), []);
     }
 }
