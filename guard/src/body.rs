@@ -57,7 +57,12 @@ impl Found {
 
     /// The value itself, as it reads. Not to be kept: evidence is made of it and it is let go.
     pub fn value<'a>(&self, body: &'a str) -> Cow<'a, str> {
-        let mut value = Cow::Borrowed(body.get(self.raw.clone()).unwrap_or_default());
+        self.read(body, self.raw.clone())
+    }
+
+    /// As [`value`](Found::value), of another range in the same string.
+    pub fn read<'a>(&self, body: &'a str, raw: Range<usize>) -> Cow<'a, str> {
+        let mut value = Cow::Borrowed(body.get(raw).unwrap_or_default());
         for _ in 0..self.levels {
             if value.contains('\\') {
                 let mut text = String::with_capacity(value.len());

@@ -1,14 +1,16 @@
 //! From what was seen to what is done, and to what the record says of it.
 
-use super::Guard;
 use super::remote::Consulted;
 use super::search::Sight;
-use narrows_guard::body::{Found, Splice, compose, disjoint, splice};
+use super::{Guard, Label};
+use narrows_guard::Class;
+use narrows_guard::body::{Found, Splice, compose, splice};
 use narrows_guard::placeholder::Minter;
 use narrows_ledger::{Detail, FINDINGS_MAX, Finding, Inspection, RULES_MAX};
 
 use narrows_policy::{Action, Coverage, Decision, Mask, Mode, Scope, Seen, Stage};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What is to be judged.
@@ -39,6 +41,29 @@ pub(crate) struct Judged {
     pub(crate) inspection: Inspection,
     /// What goes and what comes in its place; only if it is to be masked.
     pub(crate) splices: Vec<Splice>,
+}
+
+/// A value that is masked: one finding, or several that overlap.
+struct Masked<'a> {
+    range: Range<usize>,
+    /// The strongest of them.
+    found: &'a Found,
+    label: &'a Label,
+    /// Whether it is never put back.
+    stays: bool,
+}
+
+impl Masked<'_> {
+    /// Secrets name before what an operator named, that before personal data, and then the longer one.
+    fn strength(&self) -> (bool, u8, usize, u8) {
+        let class = match self.label.class {
+            Class::Secret => 3,
+            Class::Custom => 2,
+            Class::Pii => 1,
+            Class::Injection => 0,
+        };
+        (self.stays, class, self.found.raw.len(), self.found.score)
+    }
 }
 
 impl Judging<'_> {
@@ -79,15 +104,36 @@ impl Judging<'_> {
             return Vec::new();
         }
         let minter = minter.get_or_insert_with(|| Minter::new(self.guard.keys.of(self.organization)));
-        let splice = |found: &Found| {
-            let label = self.guard.label(found.rule)?;
-            let Values::In(text) = self.values else { return None };
-            let with = minter.mint(label.class, &label.entity, &found.value(text));
-            Some(Splice { range: found.raw.clone(), with: with.into() })
+        let Values::In(text) = self.values else { return Vec::new() };
+        let splice = |Masked { range, found, label, .. }: Masked<'_>| {
+            let with = minter.mint(label.class, &label.entity, &found.read(text, range.clone()));
+            Splice { range, with: with.into() }
         };
-        let masked = decision.masks.iter().filter_map(|mask| self.sight.found.get(mask.finding));
-        // Of findings that overlap both are masked, by one placeholder.
-        disjoint(masked.filter_map(splice).collect())
+        self.masked(decision).into_iter().map(splice).collect()
+    }
+
+    /// What is masked, in the order of the text. Findings that overlap are one value with one placeholder, so that all of it
+    /// comes back where it is put back: that of the strongest, which is one that is not put back if there is one.
+    fn masked(&self, decision: &Decision) -> Vec<Masked<'_>> {
+        let masked = |mask: &Mask| {
+            let found = self.sight.found.get(mask.finding)?;
+            let label = self.guard.label(found.rule)?;
+            Some(Masked { range: found.raw.clone(), found, label, stays: !mask.restore })
+        };
+        let mut all: Vec<Masked<'_>> = decision.masks.iter().filter_map(masked).collect();
+        all.sort_by_key(|one| (one.range.start, one.range.end));
+        all.dedup_by(|next, last| {
+            let meets = next.range.start < last.range.end;
+            if meets {
+                let range = last.range.start..last.range.end.max(next.range.end);
+                if next.strength() > last.strength() {
+                    std::mem::swap(next, last);
+                }
+                last.range = range;
+            }
+            meets
+        });
+        all
     }
 
     /// Notes the entities that were masked to be put back. One that any rule masks for good stays masked.

@@ -71,3 +71,35 @@ async fn a_scan_finds_them() {
     assert_eq!((found(1, "rule"), found(1, "entity")), ("internal-projects", "INTERNAL_PROJECTS"));
     assert_eq!(answer["decision"]["action"], "block", "{answer}");
 }
+
+#[tokio::test]
+async fn what_overlaps_comes_back_whole_and_not_at_all_where_a_part_of_it_stays() {
+    let words = "contact ann.miller@siemens-energy.de now";
+    for (restored, back) in [("true", words), ("false", "[CONTACT_")] {
+        let top = format!(
+            "guard:\n  custom:\n    contact: {{regex: 'contact ann[.]miller'}}\npolicies:\n  \
+             - {{name: mail, where: {{stage: request}}, when: [{{entity: EMAIL}}], then: {{action: mask, restore: true}}}}\n  \
+             - {{name: name, where: {{stage: request}}, when: [{{rule: contact}}], then: {{action: mask, restore: {restored}}}}}\n"
+        );
+        let answer = |words: &str| {
+            let body = serde_json::json!({"id": "c", "object": "chat.completion", "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": words}, "finish_reason": "stop"}]});
+            Act::json(200, "", &body.to_string())
+        };
+        let scripted = Scripted::start(vec![answer("fine")]).await;
+        let provider =
+            format!("kind: openai, base_url: 'http://{}/v1', api_key: sk-x, models: []", scripted.address);
+        let gate = Gate::plan().top(&top).provider("scripted", &provider).start();
+        gate.ask_as_key(ask(words)).await;
+        let request = scripted.requests().remove(0);
+        let sent = request.split_once("\"content\":\"").unwrap().1.split('"').next().unwrap().to_owned();
+        assert!(
+            sent.starts_with("[CONTACT_") && sent.ends_with("] now") && sent.matches('[').count() == 1,
+            "{sent}"
+        );
+        scripted.answer_with(answer(&sent));
+        let got = gate.ask_as_key(ask(words)).await.text();
+        assert!(got.contains(back), "{got}");
+        assert_eq!(got.contains("ann.miller"), restored == "true", "{got}");
+    }
+}
