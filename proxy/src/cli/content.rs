@@ -252,9 +252,19 @@ fn verify(console: &mut Console<'_>, file: &Path, key: Option<&str>) -> Result<O
     let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     match export::verify(BufReader::new(opened), key) {
         Ok(verified) => {
-            let end = if verified.complete { "complete" } else { "more parts are to follow" };
+            let end = if verified.is_complete() { "complete" } else { "NOT complete" };
             let (lines, parts) = (verified.lines, verified.parts);
             writeln!(console.out, "{lines} lines in {parts} parts are as they were exported; {end}.")?;
+            if let Some(id) = &verified.begins {
+                writeln!(console.out, "Missing: what comes before this, which begins before exchange {id}.")?;
+            }
+            if let Some(id) = &verified.goes_on {
+                writeln!(console.out, "Missing: what follows, which begins before exchange {id}.")?;
+            }
+            let of: Vec<String> =
+                verified.of.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
+            let of = if of.is_empty() { "all that was kept".to_owned() } else { of.join(", ") };
+            writeln!(console.out, "Of {of}.")?;
             writeln!(console.out, "Signed with {}.", verified.public_key)?;
             if key.is_none() {
                 writeln!(
@@ -262,7 +272,7 @@ fn verify(console: &mut Console<'_>, file: &Path, key: Option<&str>) -> Result<O
                     "note: compare the key with that of the exporter, or give --public-key"
                 )?;
             }
-            Ok(Outcome::Fine)
+            Ok(if verified.is_complete() { Outcome::Fine } else { Outcome::Failed })
         }
         Err(flaw) => {
             writeln!(console.err, "error: {}: {flaw}", file.display())?;
@@ -303,44 +313,94 @@ fn read(filter: &ContentFilterArguments) -> Result<ContentFilter> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::narrows;
+    use super::*;
     use crate::config::Secret;
-    use crate::credentials::seal::MasterKey;
-    use narrows_ledger::{ContentState, Ledger, LedgerOptions, NewContent, NewSide};
+    use narrows_ledger::{ContentState, LedgerOptions, NewContent, NewSide};
     use narrows_policy::Caller;
-    use std::sync::Arc;
     use std::time::Duration;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
+    const MASTER: &str = "5a";
+
+    /// A store and its configuration.
+    struct Kept(tempfile::TempDir);
+
+    impl Kept {
+        fn new() -> Kept {
+            let kept = Kept(tempfile::tempdir().unwrap());
+            let master = MASTER.repeat(32);
+            let text = format!(
+                "version: 1\norganization: acme\nstore: {{path: n.db}}\nmaster_key: '{master}'\nproviders: {{}}\n"
+            );
+            std::fs::write(kept.path("n.yaml"), text).unwrap();
+            kept
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.0.path().join(name).display().to_string()
+        }
+
+        fn ledger(&self) -> Ledger {
+            let ledger = Ledger::open(&self.0.path().join("n.db"), LedgerOptions::default()).unwrap();
+            ledger.wrap_content(Arc::new(master(MASTER)));
+            ledger
+        }
+
+        /// Keeps what ada said in an organization.
+        fn say(&self, record: u128, organization: &str, request: &str, answer: &str) {
+            let ledger = self.ledger();
+            let side = |text: &str| NewSide {
+                state: ContentState::Stored,
+                whole_bytes: text.len() as u64,
+                bytes: text.as_bytes().to_vec(),
+            };
+            let caller =
+                Caller { organization: organization.into(), user: Some("ada".into()), ..Caller::default() };
+            assert!(ledger.submit_content(Box::new(NewContent {
+                record,
+                caller: Arc::new(caller),
+                at_us: 4_000_000_000_000_000,
+                retention: Duration::from_secs(3_600),
+                request: side(request),
+                answer: side(answer),
+            })));
+            ledger.close(PATIENCE).unwrap();
+        }
+
+        fn run(&self, arguments: &[&str]) -> (u8, String, String) {
+            narrows(&[&["content", "--config", &self.path("n.yaml")], arguments].concat())
+        }
+    }
+
+    fn master(byte: &str) -> MasterKey {
+        MasterKey::parse(&Secret::new(byte.repeat(32))).unwrap()
+    }
+
+    #[test]
+    fn a_part_alone_is_verified_and_is_not_complete() {
+        let kept = Kept::new();
+        kept.say(7, "acme", "a question", "an answer");
+        let filter = ContentFilter { user: Some("ada".into()), ..ContentFilter::default() };
+        let before = Some(9);
+        let asked = Asked { filter: &filter, before, reason: "case 7", actor: "cli", now_us: 1 };
+        let part = export::part(&kept.ledger(), &master(MASTER), &asked).unwrap();
+        std::fs::write(kept.path("part.jsonl"), part.text).unwrap();
+        let (code, out, _) = narrows(&["content", "verify", &kept.path("part.jsonl")]);
+        assert!(
+            code == 1 && out.contains("1 lines in 1 parts are as they were exported; NOT complete"),
+            "{out}"
+        );
+        assert!(out.contains("before exchange 00000000-0000-0000-0000-000000000009"), "{out}");
+        assert!(out.contains("Of user \"ada\"."), "{out}");
+    }
+
     #[test]
     fn content_is_shown_exported_held_and_erased_where_the_store_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let (config, export) = (path("n.yaml"), path("export.jsonl"));
-        let master = "5a".repeat(32);
-        std::fs::write(
-            &config,
-            format!("version: 1\norganization: acme\nstore: {{path: n.db}}\nmaster_key: '{master}'\nproviders: {{}}\n"),
-        )
-        .unwrap();
-        let ledger = Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap();
-        ledger.wrap_content(Arc::new(MasterKey::parse(&Secret::new(master)).unwrap()));
-        let side = |text: &str| NewSide {
-            state: ContentState::Stored,
-            whole_bytes: text.len() as u64,
-            bytes: text.as_bytes().to_vec(),
-        };
-        let caller = Caller { organization: "acme".into(), user: Some("ada".into()), ..Caller::default() };
-        assert!(ledger.submit_content(Box::new(NewContent {
-            record: 7,
-            caller: Arc::new(caller),
-            at_us: 4_000_000_000_000_000,
-            retention: Duration::from_secs(3_600),
-            request: side("a question"),
-            answer: side("an answer"),
-        })));
-        ledger.close(PATIENCE).unwrap();
-        let run = |arguments: &[&str]| narrows(&[&["content", "--config", &config], arguments].concat());
+        let kept = Kept::new();
+        kept.say(7, "acme", "a question", "an answer");
+        let (config, export) = (kept.path("n.yaml"), kept.path("export.jsonl"));
+        let run = |arguments: &[&str]| kept.run(arguments);
         let id = "00000000-0000-0000-0000-000000000007";
         let (code, out, err) = run(&["show", id, "--reason", "case 7"]);
         assert!(code == 0 && out.contains("a question") && out.contains("an answer"), "{out}{err}");

@@ -73,13 +73,18 @@ pub(crate) fn part(ledger: &Ledger, master: &MasterKey, asked: &Asked<'_>) -> Re
     if let Some(error) = failed {
         return Err(error);
     }
-    let signer = master.signer().map_err(|fault| LedgerError::ContentKey(fault.to_string()))?;
-    let mut manifest = manifest(asked, lines, &chain, scanned.next);
-    manifest["public_key"] = json!(hex(signer.public_key().as_ref()));
-    manifest["signature"] = json!(hex(signer.sign(signed_text(&manifest).as_bytes()).as_ref()));
+    let manifest = signed(manifest(asked, lines, &chain, scanned.next), master)
+        .map_err(|fault| LedgerError::ContentKey(fault.to_string()))?;
     text.extend_from_slice(json!({"manifest": manifest}).to_string().as_bytes());
     text.push(b'\n');
     Ok(Part { text, lines, next: scanned.next })
+}
+
+fn signed(mut manifest: Value, master: &MasterKey) -> Result<Value, SealFault> {
+    let signer = master.signer()?;
+    manifest["public_key"] = json!(hex(signer.public_key().as_ref()));
+    manifest["signature"] = json!(hex(signer.sign(signed_text(&manifest).as_bytes()).as_ref()));
+    Ok(manifest)
 }
 
 fn manifest(asked: &Asked<'_>, lines: usize, chain: &Chain, next: Option<u128>) -> Value {
@@ -121,6 +126,9 @@ const SIGNED: [&str; 15] = [
     "public_key",
 ];
 
+/// The fields of a manifest that say what an export is of; all parts of one have the same.
+const FILTER: [&str; 6] = ["organization", "team", "user", "service_account", "from", "to"];
+
 /// What is signed: a line for each field, its name and its value as JSON.
 fn signed_text(manifest: &Value) -> String {
     let line = |name: &&str| format!("{name}={}\n", manifest.get(*name).unwrap_or(&Value::Null));
@@ -133,14 +141,25 @@ pub(crate) fn public_key(master: &MasterKey) -> Result<String, SealFault> {
 }
 
 /// What was verified.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verified {
     pub(crate) parts: usize,
     pub(crate) lines: usize,
-    /// Whether the last part says that nothing comes after it.
-    pub(crate) complete: bool,
+    /// What all parts were asked for: fields of a filter with their values. Nothing for all that was kept.
+    pub(crate) of: Vec<(&'static str, String)>,
+    /// The exchange before which the first part begins; what comes before that part is missing.
+    pub(crate) begins: Option<String>,
+    /// The exchange before which the last part says that another one goes on; it and what follows are missing.
+    pub(crate) goes_on: Option<String>,
     /// Who signed all of it.
     pub(crate) public_key: String,
+}
+
+impl Verified {
+    /// Whether no part is missing, neither at the beginning nor at the end.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.begins.is_none() && self.goes_on.is_none()
+    }
 }
 
 /// Why an export is not what it was.
@@ -158,6 +177,8 @@ pub(crate) enum Flaw {
     OtherKey(usize, String),
     #[error("the part that ends in line {0} does not go on where the one before ended")]
     Gap(usize),
+    #[error("the part that ends in line {0} is of another export than those before: its `{1}` is not theirs")]
+    OtherFilter(usize, &'static str),
     #[error("there is no manifest at the end: lines are missing")]
     NoEnd,
 }
@@ -165,8 +186,8 @@ pub(crate) enum Flaw {
 /// Verifies an export of one part or several. Without `trusted`, the key that it has to be signed with, it shows only that
 /// whoever has the key it names has signed it.
 pub(crate) fn verify(mut from: impl BufRead, trusted: Option<&str>) -> Result<Verified, Flaw> {
-    let mut verified = Verified { parts: 0, lines: 0, complete: false, public_key: String::new() };
-    let (mut chain, mut lines, mut number, mut next) = (Chain::default(), 0, 0, Value::Null);
+    let mut verified = Verified::default();
+    let (mut chain, mut lines, mut number, mut last) = (Chain::default(), 0, 0, None);
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -192,10 +213,16 @@ pub(crate) fn verify(mut from: impl BufRead, trusted: Option<&str>) -> Result<Ve
         if expected.is_some_and(|expected| expected != key) {
             return Err(Flaw::OtherKey(number, key));
         }
-        if verified.parts > 0 && (next.is_null() || manifest.get("before") != Some(&next)) {
-            return Err(Flaw::Gap(number));
+        match &last {
+            None => {
+                let value = |name: &&'static str| Some((*name, text_of(manifest, name)?));
+                (verified.of, verified.begins) =
+                    (FILTER.iter().filter_map(value).collect(), text_of(manifest, "before"));
+            }
+            Some(last) => follows(last, manifest, number)?,
         }
-        next = manifest.get("next").cloned().unwrap_or_default();
+        verified.goes_on = text_of(manifest, "next");
+        last = Some(manifest.clone());
         verified.public_key = key;
         verified.parts += 1;
         verified.lines += std::mem::take(&mut lines);
@@ -204,8 +231,26 @@ pub(crate) fn verify(mut from: impl BufRead, trusted: Option<&str>) -> Result<Ve
     if lines > 0 || verified.parts == 0 {
         return Err(Flaw::NoEnd);
     }
-    verified.complete = next.is_null();
     Ok(verified)
+}
+
+/// A field of a manifest; what is there and no text is told as it stands.
+fn text_of(manifest: &Value, name: &str) -> Option<String> {
+    match manifest.get(name)? {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Whether a part is the next one of the same export.
+fn follows(last: &Value, manifest: &Value, number: usize) -> Result<(), Flaw> {
+    let next = text_of(last, "next");
+    if next.is_none() || text_of(manifest, "before") != next {
+        return Err(Flaw::Gap(number));
+    }
+    let other = FILTER.into_iter().find(|name| text_of(last, name) != text_of(manifest, name));
+    other.map_or(Ok(()), |name| Err(Flaw::OtherFilter(number, name)))
 }
 
 /// The key that signed a manifest, if one did.
@@ -226,4 +271,65 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    fn key() -> MasterKey {
+        MasterKey::parse(&Secret::new("5a".repeat(32))).unwrap()
+    }
+
+    /// A part with one line, of what `filter` says, before one exchange and up to another.
+    fn part(filter: &ContentFilter, before: Option<u128>, next: Option<u128>) -> String {
+        let asked = Asked { filter, before, reason: "court", actor: "cli", now_us: 1 };
+        let (line, mut chain) = (json!({"record": {}, "content": {}}).to_string(), Chain::default());
+        chain.add(line.as_bytes());
+        let manifest = signed(manifest(&asked, 1, &chain, next), &key()).unwrap();
+        format!("{line}\n{}\n", json!({"manifest": manifest}))
+    }
+
+    #[test]
+    fn an_export_is_complete_with_its_first_part_and_its_last_only() {
+        let all = ContentFilter::default();
+        let (first, second, third) =
+            (part(&all, None, Some(9)), part(&all, Some(9), Some(4)), part(&all, Some(4), None));
+        let check = |parts: &[&String]| {
+            verify(parts.iter().map(|part| part.as_str()).collect::<String>().as_bytes(), None)
+        };
+        let whole = check(&[&first, &second, &third]).unwrap();
+        assert!(whole.is_complete() && whole.of.is_empty() && whole.parts == 3, "{whole:?}");
+        let later = check(&[&second, &third]).unwrap();
+        assert_eq!((later.is_complete(), later.begins, later.goes_on), (false, Some(view::id_text(9)), None));
+        let earlier = check(&[&first, &second]).unwrap();
+        assert_eq!(
+            (earlier.is_complete(), earlier.begins, earlier.goes_on),
+            (false, None, Some(view::id_text(4)))
+        );
+        assert!(matches!(check(&[&first, &third]), Err(Flaw::Gap(4))));
+        assert!(matches!(check(&[&third, &first]), Err(Flaw::Gap(4))));
+    }
+
+    #[test]
+    fn parts_of_different_exports_are_not_one() {
+        let all = ContentFilter { organization: Some("acme".into()), ..ContentFilter::default() };
+        let first = part(&all, None, Some(9));
+        let others = [
+            ("team", ContentFilter { team: Some("red".into()), ..all.clone() }),
+            ("user", ContentFilter { user: Some("ada".into()), ..all.clone() }),
+            ("service_account", ContentFilter { service_account: Some("ci".into()), ..all.clone() }),
+            ("organization", ContentFilter::default()),
+            ("from", ContentFilter { from_us: Some(0), ..all.clone() }),
+            ("to", ContentFilter { to_us: Some(1), ..all.clone() }),
+        ];
+        for (name, other) in others {
+            let text = format!("{first}{}", part(&other, Some(9), None));
+            let flaw = verify(text.as_bytes(), None).unwrap_err();
+            assert!(matches!(flaw, Flaw::OtherFilter(4, found) if found == name), "{name}: {flaw}");
+        }
+        let text = format!("{first}{}", part(&all, Some(9), None));
+        assert_eq!(verify(text.as_bytes(), None).unwrap().of, [("organization", "acme".to_owned())]);
+    }
 }

@@ -180,7 +180,9 @@ fn an_export_proves_itself_and_every_change_to_it_shows() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let check = |text: &str, key: Option<&str>| verify(text.as_bytes(), key);
     let verified = check(&answer.body, None).unwrap();
-    assert_eq!((verified.parts, verified.lines, verified.complete), (1, 3, true));
+    assert_eq!((verified.parts, verified.lines, verified.is_complete()), (1, 3, true));
+    let of = [("organization", "acme".to_owned()), ("user", "ada".to_owned())];
+    assert_eq!(verified.of, of);
     assert!(check(&answer.body, Some(&verified.public_key)).is_ok());
     assert!(check(&answer.body, Some(&"0".repeat(64))).is_err());
     let lines: Vec<&str> = answer.body.lines().collect();
