@@ -52,10 +52,11 @@ impl Ledger {
     }
 
     /// Opens content that matches, the newest first, and hands it to `visit` until that wants no more or `limits` are
-    /// reached. Content that is gone is left out.
+    /// reached. Content that is gone is left out; what cannot be opened is handed on without its bytes, and
+    /// [says why](Content::unopened).
     ///
     /// # Errors
-    /// As [`content`](Self::content).
+    /// [`LedgerError::ContentKey`] without a master key, or a failure of the store.
     pub fn scan_content(
         &self,
         filter: &ContentFilter,

@@ -8,7 +8,7 @@
 mod common;
 
 use narrows_ledger::{
-    AuditFilter, ContentFilter, ContentState, ContentStates, Erasure, ErasureSubject, Filter, Hold, KeyWrap,
+    AuditFilter, Content, ContentFilter, ContentState, ContentStates, Erasure, ErasureSubject, Filter, Hold, KeyWrap,
     Ledger, LedgerError, LedgerOptions, NewContent, NewHold, NewSide, PageRequest, Pending, Place, Record,
     ScanLimits, Side,
 };
@@ -298,6 +298,34 @@ fn a_record_says_what_became_of_its_content() {
     assert_eq!(now, Record { content: gone, ..record }, "all else stays");
     let page = house.ledger.records(&Filter::default(), PageRequest { limit: 5, cursor: None }).unwrap();
     assert_eq!(page.records[0].content, gone);
+}
+
+#[test]
+fn what_was_kept_between_a_rewrapping_and_the_new_key_is_brought_over() {
+    let house = House::new();
+    let before = house.keep(1, "ada");
+    let rewrap = || house.ledger.rewrap_content(&Turned("one"), &Turned("two"), "tester").unwrap();
+    assert_eq!(rewrap(), 1);
+    // The gateway still has the old master key.
+    let between = house.keep(2, "ada");
+    house.ledger.wrap_content(Arc::new(Turned("two")));
+    let scan = || {
+        let mut told = Vec::new();
+        let take = &mut |content: Content| {
+            told.push((content.record, content.request.bytes.is_some(), content.unopened.is_some()));
+            true
+        };
+        let all = ContentFilter::default();
+        let scanned = house.ledger.scan_content(&all, None, ScanLimits::default(), take);
+        (scanned.unwrap().unopened, told)
+    };
+    assert_eq!(scan(), (1, vec![(between, false, true), (before, true, false)]));
+    assert!(matches!(house.ledger.content(between), Err(LedgerError::ContentKey(_))));
+    assert_eq!(rewrap(), 2, "as often as is needed");
+    assert_eq!(scan(), (0, vec![(between, true, false), (before, true, false)]));
+    let later = house.keep(3, "ada");
+    assert_eq!(house.state(later), ContentState::Stored);
+    assert_eq!(house.erase("ada").unwrap().keys, 2);
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Keeper {
             return sealed.open(None).map(Some);
         }
         let wrap = self.wrap()?;
-        rows::Opener::new(&connection, &*wrap).open(sealed).map(Some)
+        rows::Opener::new(&connection, &*wrap).open(&sealed).map(Some)
     }
 
     /// Opens what matches, the newest first, as far as `limits` go.
@@ -252,7 +252,8 @@ impl Keeper {
             }
             last = Some(sealed.record);
             scanned.records += 1;
-            let content = opener.open(sealed)?;
+            let content = opener.open_or_tell(&sealed)?;
+            scanned.unopened += usize::from(content.unopened.is_some());
             scanned.bytes = scanned.bytes.saturating_add(content.opened_bytes());
             let more = visit(content);
             if !more {

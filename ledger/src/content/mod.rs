@@ -203,6 +203,8 @@ pub struct Content {
     pub request: Side,
     /// What came back.
     pub answer: Side,
+    /// Why it could not be opened: then what is kept is told without its bytes.
+    pub unopened: Option<String>,
 }
 
 impl Content {
@@ -256,6 +258,8 @@ pub struct Scanned {
     pub records: usize,
     /// Bytes that were opened.
     pub bytes: usize,
+    /// Exchanges among them whose content could not be opened.
+    pub unopened: usize,
     /// Where to go on: exchanges before this id are still to come. `None` at the end.
     pub next: Option<u128>,
 }

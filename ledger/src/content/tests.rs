@@ -173,6 +173,25 @@ fn the_states_have_one_byte() {
 }
 
 #[test]
+fn keys_of_a_store_of_an_earlier_version_are_brought_over_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("narrows.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.pragma_update(None, "application_id", 0x4E52_5753).unwrap();
+    let mut connection = crate::db::Connection::Sqlite(connection);
+    let place = crate::Place::from(Path::new("x"));
+    crate::store::migrate::run(&mut connection, &place, crate::store::migrate::WITH_CONTENT).unwrap();
+    let holder = seal::Holder::of(&content(1, "ada", "").caller, START_US);
+    for master in ["one", "two"] {
+        let (key, _) = seal::WrappedKey::make(&holder, &Turned(master)).unwrap();
+        crate::store::content::put_key(&connection, &key).unwrap();
+    }
+    drop(connection);
+    let ledger = Ledger::open(&path, LedgerOptions::default()).unwrap();
+    assert_eq!(ledger.rewrap_content(&Turned("one"), &Turned("two"), "tester").unwrap(), 2);
+}
+
+#[test]
 fn a_store_of_the_version_before_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("narrows.db");

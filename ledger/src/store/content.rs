@@ -42,39 +42,45 @@ pub(crate) struct SealedContent {
 }
 
 impl SealedContent {
-    /// Opens it with its key; without one for what is gone.
-    pub(crate) fn open(self, key: Option<&DataKey>) -> Result<Content, LedgerError> {
-        let SealedContent { record, organization, gone, .. } = self;
-        let side = |side: SealedSide, name: &'static str| {
-            let SealedSide { state, whole_bytes, sealed } = side;
-            let state = gone.filter(|_| state.is_kept()).unwrap_or(state);
-            let place = Place { record, side: name, organization: &organization };
-            let bytes =
-                match (sealed.filter(|_| state.is_kept()), key) {
-                    (None, _) => None,
-                    (Some(_), None) => return Err(damaged("the key of this content is gone")),
-                    (Some(sealed), Some(key)) => {
-                        let opened = key.open(place, &sealed);
-                        Some(opened.ok_or_else(|| {
-                            damaged("stored content was changed, or belongs to another record")
-                        })?)
-                    }
-                };
-            Ok(Side { state, whole_bytes, bytes })
+    /// What is known of it without its key.
+    fn told(&self) -> Content {
+        let side = |side: &SealedSide| Side {
+            state: self.gone.filter(|_| side.state.is_kept()).unwrap_or(side.state),
+            whole_bytes: side.whole_bytes,
+            bytes: None,
         };
-        let (request, answer) = (side(self.request, "request")?, side(self.answer, "answer")?);
-        Ok(Content {
-            record,
-            team: some(self.team),
-            user: some(self.user),
-            service_account: some(self.service_account),
+        Content {
+            record: self.record,
+            organization: self.organization.clone(),
+            team: some(self.team.clone()),
+            user: some(self.user.clone()),
+            service_account: some(self.service_account.clone()),
             at_us: self.at_us,
             expires_at_us: self.expires_at_us,
             gone_at_us: self.gone_at_us,
-            request,
-            answer,
-            organization,
-        })
+            request: side(&self.request),
+            answer: side(&self.answer),
+            unopened: None,
+        }
+    }
+
+    /// Opens it with its key; without one for what is gone.
+    pub(crate) fn open(&self, key: Option<&DataKey>) -> Result<Content, LedgerError> {
+        let mut content = self.told();
+        let sides = [
+            (&mut content.request, &self.request, "request"),
+            (&mut content.answer, &self.answer, "answer"),
+        ];
+        for (side, sealed, name) in sides {
+            let Some(bytes) = sealed.sealed.as_ref().filter(|_| side.state.is_kept()) else { continue };
+            let key = key.ok_or_else(|| damaged("the key of this content is gone"))?;
+            let place = Place { record: self.record, side: name, organization: &self.organization };
+            let opened = key.open(place, bytes);
+            side.bytes = Some(
+                opened.ok_or_else(|| damaged("stored content was changed, or belongs to another record"))?,
+            );
+        }
+        Ok(content)
     }
 }
 
@@ -94,7 +100,8 @@ fn id_of(bytes: &[u8]) -> u128 {
     <[u8; 16]>::try_from(bytes).map_or(0, u128::from_be_bytes)
 }
 
-/// The key of a holder's day under a master key, if there is one.
+/// The key of a holder's day under a master key, if there is one. There are several where content was kept between a
+/// rewrapping and the change of the master key, and the rest was brought over afterwards; any of them is as good.
 pub(crate) fn key_of_day(
     connection: &Connection,
     organization: &str,
@@ -105,7 +112,8 @@ pub(crate) fn key_of_day(
 ) -> db::Result<Option<WrappedKey>> {
     let sql = format!(
         "SELECT {KEY_COLUMNS} FROM content_keys
-         WHERE organization = ?1 AND scope = ?2 AND holder = ?3 AND day = ?4 AND master = ?5"
+         WHERE organization = ?1 AND scope = ?2 AND holder = ?3 AND day = ?4 AND master = ?5
+         ORDER BY id LIMIT 1"
     );
     let named = params![organization, scope, holder, day, master];
     connection.prepare_cached(&sql)?.query_row(named, wrapped_of).optional()
@@ -466,7 +474,15 @@ impl<'a> Opener<'a> {
         Opener { connection, wrap, last: None }
     }
 
-    pub(crate) fn open(&mut self, sealed: SealedContent) -> Result<Content, LedgerError> {
+    /// Opens content. What cannot be opened is told without its bytes, and why: one row is not in the way of others.
+    pub(crate) fn open_or_tell(&mut self, sealed: &SealedContent) -> Result<Content, LedgerError> {
+        match self.open(sealed) {
+            Err(LedgerError::ContentKey(cause)) => Ok(Content { unopened: Some(cause), ..sealed.told() }),
+            opened => opened,
+        }
+    }
+
+    pub(crate) fn open(&mut self, sealed: &SealedContent) -> Result<Content, LedgerError> {
         if sealed.gone.is_some() {
             return sealed.open(None);
         }

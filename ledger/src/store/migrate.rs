@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0010_limits.sql"),
     include_str!("0011_content.sql"),
     include_str!("0012_periods.sql"),
+    include_str!("0013_content_keys.sql"),
 ];
 
 /// The same for PostgreSQL, each with the version that it leads to. It begins with everything there was when it was added.
@@ -27,10 +28,11 @@ const POSTGRES: &[(u32, &str)] = &[
     (10, include_str!("postgres/0010_limits.sql")),
     (11, include_str!("postgres/0011_content.sql")),
     (12, include_str!("postgres/0012_periods.sql")),
+    (13, include_str!("postgres/0013_content_keys.sql")),
 ];
 
 /// The schema this program writes.
-pub(crate) const LATEST: u32 = 12;
+pub(crate) const LATEST: u32 = 13;
 /// The first schema that holds records and rollups.
 pub(crate) const WITH_RECORDS: u32 = 2;
 /// The first schema whose trail of administration can be asked.

@@ -308,9 +308,11 @@ pub(super) async fn with_records(
         let mut bytes = 0;
         let join = |record: Record| {
             let fits = bytes < JOINED_BYTES_MAX && !record.content.is_none();
-            let content = if fits { ledger.content(record.id)? } else { None };
+            let content = if fits { ledger.content(record.id) } else { Ok(None) };
             let mut joined = json!(record);
-            if let Some(content) = content {
+            if let Err(LedgerError::ContentKey(cause)) = content {
+                joined["content"]["unopened"] = json!(cause);
+            } else if let Some(content) = content? {
                 bytes += content.opened_bytes();
                 joined["content"] = view::content(&content);
             } else if !record.content.is_none() {

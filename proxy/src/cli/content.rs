@@ -130,7 +130,7 @@ impl Place<'_> {
                 view::id_text(next)
             )?,
         }
-        Ok(())
+        warn(console, found.scanned.unopened, &found.unopened.unwrap_or_default())
     }
 
     fn export(
@@ -147,7 +147,7 @@ impl Place<'_> {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(to_file).with_context(|| format!("cannot make {}", to_file.display()))?;
-        let (mut before, mut lines, mut parts) = (None, 0, 0);
+        let (mut before, mut lines, mut parts, mut unopened) = (None, 0, 0, 0);
         loop {
             let now_us = jiff::Timestamp::now().as_microsecond();
             let asked = Asked { filter: &filter, before, reason: &reason, actor: store::ACTOR, now_us };
@@ -155,6 +155,7 @@ impl Place<'_> {
             self.audit("content_exported", "content", format!("{reason}; {filter:?}"), part.lines)?;
             file.write_all(&part.text).with_context(|| format!("cannot write {}", to_file.display()))?;
             lines += part.lines;
+            unopened += part.unopened;
             parts += 1;
             before = part.next;
             if before.is_none() {
@@ -169,7 +170,7 @@ impl Place<'_> {
             if parts == 1 { "" } else { "s" },
             to_file.display()
         )?;
-        Ok(())
+        warn(console, unopened, "each line says why")
     }
 
     fn erase(
@@ -248,6 +249,14 @@ impl Place<'_> {
     }
 }
 
+/// Says of how many exchanges the content could not be opened.
+fn warn(console: &mut Console<'_>, unopened: usize, more: &str) -> Result<()> {
+    if unopened > 0 {
+        writeln!(console.err, "warning: the content of {unopened} exchanges could not be opened: {more}")?;
+    }
+    Ok(())
+}
+
 fn verify(console: &mut Console<'_>, file: &Path, key: Option<&str>) -> Result<Outcome> {
     let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     match export::verify(BufReader::new(opened), key) {
@@ -265,6 +274,7 @@ fn verify(console: &mut Console<'_>, file: &Path, key: Option<&str>) -> Result<O
                 verified.of.iter().map(|(name, value)| format!("{name} {value:?}")).collect();
             let of = if of.is_empty() { "all that was kept".to_owned() } else { of.join(", ") };
             writeln!(console.out, "Of {of}.")?;
+            warn(console, verified.unopened, "each line says why")?;
             writeln!(console.out, "Signed with {}.", verified.public_key)?;
             if key.is_none() {
                 writeln!(
@@ -393,6 +403,24 @@ mod tests {
         );
         assert!(out.contains("before exchange 00000000-0000-0000-0000-000000000009"), "{out}");
         assert!(out.contains("Of user \"ada\"."), "{out}");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_told_and_not_in_the_way() {
+        let kept = Kept::new();
+        kept.say(7, "acme", "a question", "an answer");
+        kept.ledger().rewrap_content(&master(MASTER), &master("5b"), "cli").unwrap();
+        kept.say(8, "acme", "a question", "an answer");
+        let (code, out, err) = kept.run(&["search", "--contains", "question", "--reason", "case 7"]);
+        assert!(code == 0 && out.contains("1 found in all 2 exchanges"), "{out}{err}");
+        assert!(err.contains("of 1 exchanges could not be opened") && err.contains("rewrap"), "{err}");
+        let (code, out, err) = kept.run(&["search", "--contains", "question", "--reason", "x", "--json"]);
+        assert!(code == 0 && out.contains(r#""records_unopened":1"#), "{out}{err}");
+        let file = kept.path("export.jsonl");
+        let (code, out, err) = kept.run(&["export", "--to-file", &file, "--reason", "case 7"]);
+        assert!(code == 0 && out.contains("2 exchanges in 1 part") && err.contains("of 1 exchanges"), "{out}{err}");
+        let (code, out, err) = narrows(&["content", "verify", &file]);
+        assert!(code == 0 && out.contains("; complete") && err.contains("of 1 exchanges"), "{out}{err}");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Part {
     /// Its lines and the manifest.
     pub(crate) text: Vec<u8>,
     pub(crate) lines: usize,
+    /// Lines whose content could not be opened; each says why.
+    pub(crate) unopened: usize,
     /// Where the next part goes on; `None` after the last.
     pub(crate) next: Option<u128>,
 }
@@ -77,7 +79,7 @@ pub(crate) fn part(ledger: &Ledger, master: &MasterKey, asked: &Asked<'_>) -> Re
         .map_err(|fault| LedgerError::ContentKey(fault.to_string()))?;
     text.extend_from_slice(json!({"manifest": manifest}).to_string().as_bytes());
     text.push(b'\n');
-    Ok(Part { text, lines, next: scanned.next })
+    Ok(Part { text, lines, unopened: scanned.unopened, next: scanned.next })
 }
 
 fn signed(mut manifest: Value, master: &MasterKey) -> Result<Value, SealFault> {
@@ -145,6 +147,8 @@ pub(crate) fn public_key(master: &MasterKey) -> Result<String, SealFault> {
 pub(crate) struct Verified {
     pub(crate) parts: usize,
     pub(crate) lines: usize,
+    /// Lines without the content that was kept, because it could not be opened.
+    pub(crate) unopened: usize,
     /// What all parts were asked for: fields of a filter with their values. Nothing for all that was kept.
     pub(crate) of: Vec<(&'static str, String)>,
     /// The exchange before which the first part begins; what comes before that part is missing.
@@ -201,6 +205,8 @@ pub(crate) fn verify(mut from: impl BufRead, trusted: Option<&str>) -> Result<Ve
         let Some(manifest) = value.get("manifest") else {
             chain.add(text);
             lines += 1;
+            let unopened = value.get("content").and_then(|content| content.get("unopened"));
+            verified.unopened += usize::from(unopened.is_some_and(|cause| !cause.is_null()));
             continue;
         };
         let is = |name: &str, wanted: &str| manifest.get(name).and_then(Value::as_str) == Some(wanted);

@@ -37,6 +37,7 @@ pub(crate) fn content(content: &Content) -> Value {
         "started_at": time(content.at_us),
         "expires_at": time(content.expires_at_us),
         "gone_at": content.gone_at_us.and_then(time),
+        "unopened": content.unopened,
         "request": side(&content.request),
         "answer": side(&content.answer),
     })
@@ -47,6 +48,8 @@ pub(crate) struct Search {
     /// Exchanges in which the text stands, the newest first.
     pub(crate) found: Vec<Value>,
     pub(crate) scanned: Scanned,
+    /// Why the first of those could not be opened that were not.
+    pub(crate) unopened: Option<String>,
 }
 
 impl Search {
@@ -56,6 +59,8 @@ impl Search {
             "found": self.found,
             "records_searched": self.scanned.records,
             "bytes_searched": self.scanned.bytes,
+            "records_unopened": self.scanned.unopened,
+            "unopened": self.unopened,
             "next": self.scanned.next.map(id_text),
         })
     }
@@ -73,8 +78,11 @@ pub(crate) fn search(
     }
     let limits = ScanLimits { records: SEARCH_RECORDS_MAX, bytes: SEARCH_BYTES_MAX };
     let needle = needle.to_lowercase();
-    let mut found = Vec::new();
+    let (mut found, mut unopened) = (Vec::new(), None);
     let scanned = ledger.scan_content(filter, before, limits, &mut |content| {
+        if unopened.is_none() {
+            unopened.clone_from(&content.unopened);
+        }
         let sides = [("request", &content.request), ("answer", &content.answer)];
         let hits: Vec<Value> = sides
             .into_iter()
@@ -96,7 +104,7 @@ pub(crate) fn search(
         }
         found.len() < SEARCH_FOUND_MAX
     })?;
-    Ok(Search { found, scanned })
+    Ok(Search { found, scanned, unopened })
 }
 
 /// Where a text stands first, with what is around it.
