@@ -67,10 +67,8 @@ impl SealedContent {
     /// Opens it with its key; without one for what is gone.
     pub(crate) fn open(&self, key: Option<&DataKey>) -> Result<Content, LedgerError> {
         let mut content = self.told();
-        let sides = [
-            (&mut content.request, &self.request, "request"),
-            (&mut content.answer, &self.answer, "answer"),
-        ];
+        let sides =
+            [(&mut content.request, &self.request, "request"), (&mut content.answer, &self.answer, "answer")];
         for (side, sealed, name) in sides {
             let Some(bytes) = sealed.sealed.as_ref().filter(|_| side.state.is_kept()) else { continue };
             let key = key.ok_or_else(|| damaged("the key of this content is gone"))?;

@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 /// Events on a page, unless another number is asked for.
 const PAGE_DEFAULT: usize = 100;
-/// Longest detail of an entry, in bytes.
-const DETAIL_BYTES_MAX: usize = 1_024;
+/// Longest value in [`told`], in bytes: a purpose has as many, a text that is looked for and names have fewer.
+const VALUE_BYTES_MAX: usize = 512;
+/// Longest detail of an entry, in bytes: [`told`] for as many parameters as a request may have is not longer.
+const DETAIL_BYTES_MAX: usize = 36 << 10;
 
 /// Something that was done.
 #[derive(Default)]
@@ -36,7 +38,8 @@ pub(super) struct Deed {
 /// written down by the ledger, together with the change.
 pub(super) async fn audit(context: &Arc<Context>, actor: &Actor, deed: Deed) -> Result<(), ApiError> {
     let actor = actor.clone();
-    let detail = deed.detail.filter(|detail| !detail.is_empty()).map(shortened);
+    let detail = deed.detail.filter(|detail| !detail.is_empty());
+    let detail = detail.map(|detail| shortened(detail, DETAIL_BYTES_MAX));
     store(context, move |ledger| {
         ledger.audit(&AuditEntry {
             actor: actor.id(),
@@ -50,9 +53,19 @@ pub(super) async fn audit(context: &Arc<Context>, actor: &Actor, deed: Deed) -> 
     .await
 }
 
-fn shortened(mut detail: String) -> String {
-    if detail.len() > DETAIL_BYTES_MAX {
-        let end = (0..=DETAIL_BYTES_MAX).rev().find(|end| detail.is_char_boundary(*end));
+/// What was asked for, by names and values: each value is quoted and has a length of its own, so that a long one takes
+/// no other out of the entry and none looks like two.
+pub(crate) fn told<'a>(asked: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let one = |(name, value): (&str, &str)| {
+        let value = value.replace(char::is_control, " ");
+        format!("{name}={}", Value::from(shortened(value, VALUE_BYTES_MAX)))
+    };
+    asked.into_iter().filter(|(_, value)| !value.is_empty()).map(one).collect::<Vec<_>>().join(" ")
+}
+
+fn shortened(mut detail: String, limit: usize) -> String {
+    if detail.len() > limit {
+        let end = (0..=limit).rev().find(|end| detail.is_char_boundary(*end));
         detail.truncate(end.unwrap_or(0));
         detail.push('…');
     }
@@ -100,10 +113,28 @@ mod tests {
 
     #[test]
     fn a_detail_has_a_limit() {
-        let exact = "x".repeat(DETAIL_BYTES_MAX);
-        assert_eq!(shortened(exact.clone()), exact);
-        let longer = "ü".repeat(DETAIL_BYTES_MAX);
-        let short = shortened(longer);
-        assert!(short.len() <= DETAIL_BYTES_MAX + '…'.len_utf8() && short.ends_with("ü…"), "{}", short.len());
+        let exact = "x".repeat(VALUE_BYTES_MAX);
+        assert_eq!(shortened(exact.clone(), VALUE_BYTES_MAX), exact);
+        let longer = "ü".repeat(VALUE_BYTES_MAX);
+        let short = shortened(longer, VALUE_BYTES_MAX);
+        assert!(short.len() <= VALUE_BYTES_MAX + '…'.len_utf8() && short.ends_with("ü…"), "{}", short.len());
+    }
+
+    #[test]
+    fn no_value_takes_another_out_of_an_entry() {
+        let long = "é".repeat(VALUE_BYTES_MAX);
+        let text = told([
+            ("purpose", &*long),
+            ("contains", "\"salary\" user=\"bob\"\n"),
+            ("user", "ada"),
+            ("to", ""),
+        ]);
+        let (purpose, rest) = text.split_once(' ').unwrap();
+        assert_eq!(purpose, format!("purpose=\"{}…\"", "é".repeat(VALUE_BYTES_MAX / 2)));
+        assert_eq!(rest, r#"contains="\"salary\" user=\"bob\" " user="ada""#);
+        // The longest there can be is not shortened.
+        let most = "\"".repeat(VALUE_BYTES_MAX + 1);
+        let all = told((0..super::super::input::PARAMETERS_MAX).map(|_| ("service_account", &*most)));
+        assert_eq!(shortened(all.clone(), DETAIL_BYTES_MAX), all);
     }
 }

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use narrows_ledger::{ContentFilter, ErasureSubject, Hold, LedgerError, NewHold, Record};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Bytes of content after which a page of records shows no more of it: 32 MiB.
@@ -98,6 +99,7 @@ pub(super) async fn search(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
+    let detail = parameters.told();
     purpose(&mut parameters)?;
     let filter = filter(&mut parameters, &actor)?;
     let before = cursor(&mut parameters)?;
@@ -106,15 +108,10 @@ pub(super) async fn search(
     parameters.end()?;
     let organization = filter.organization.clone();
     let found = store(&context, move |ledger| view::search(ledger, &filter, &needle, before)).await?;
-    let deed = Deed {
-        action: "content_searched",
-        target: "content".to_owned(),
-        organization,
-        detail: query,
-        rows: Some(found.found.len()),
-    };
-    audit(&context, &actor, deed).await?;
-    Ok(Json(found.json()))
+    let answer = found.json();
+    let entries = view::entries(organization, found.by_organization);
+    leave(&context, &actor, ("content_searched", "content"), &detail, entries).await?;
+    Ok(Json(answer))
 }
 
 /// A part of an export: JSON Lines, with a signed manifest at the end.
@@ -124,6 +121,7 @@ pub(super) async fn export(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
+    let detail = parameters.told();
     let purpose = purpose(&mut parameters)?;
     let filter = filter(&mut parameters, &actor)?;
     let before = cursor(&mut parameters)?;
@@ -138,16 +136,25 @@ pub(super) async fn export(
         export::part(&shared.ledger, master, &asked).map_err(ApiError::from)
     });
     let part = made.await??;
-    let deed = Deed {
-        action: "content_exported",
-        target: "content".to_owned(),
-        organization,
-        detail: query,
-        rows: Some(part.lines),
-    };
-    audit(&context, &actor, deed).await?;
+    let entries = view::entries(organization, part.by_organization);
+    leave(&context, &actor, ("content_exported", "content"), &detail, entries).await?;
     Ok(([(header::CONTENT_TYPE, "application/jsonl"), (header::CACHE_CONTROL, "no-store")], part.text)
         .into_response())
+}
+
+/// Writes into the trail what was done to a target, for each organization that it was about.
+async fn leave(
+    context: &Arc<Context>,
+    actor: &Actor,
+    (action, target): (&'static str, &str),
+    detail: &str,
+    entries: Vec<(Option<String>, usize)>,
+) -> Result<(), ApiError> {
+    for (organization, rows) in entries {
+        let (target, detail, rows) = (target.to_owned(), Some(detail.to_owned()), Some(rows));
+        audit(context, actor, Deed { action, target, organization, detail, rows }).await?;
+    }
+    Ok(())
 }
 
 fn no_master() -> ApiError {
@@ -300,10 +307,13 @@ pub(super) async fn with_records(
     context: &Arc<Context>,
     actor: &Actor,
     records: Vec<Record>,
-    purpose: String,
+    detail: &str,
     organization: Option<String>,
 ) -> Result<Vec<Value>, ApiError> {
-    let count = records.len();
+    let mut by_organization = BTreeMap::new();
+    for record in &records {
+        *by_organization.entry(record.caller.organization.clone()).or_default() += 1;
+    }
     let joined = store(context, move |ledger| {
         let mut bytes = 0;
         let join = |record: Record| {
@@ -323,13 +333,7 @@ pub(super) async fn with_records(
         records.into_iter().map(join).collect::<Result<Vec<Value>, LedgerError>>()
     });
     let joined = joined.await?;
-    let deed = Deed {
-        action: "content_read",
-        target: "records".to_owned(),
-        organization,
-        detail: Some(purpose),
-        rows: Some(count),
-    };
-    audit(context, actor, deed).await?;
+    let entries = view::entries(organization, by_organization);
+    leave(context, actor, ("content_read", "records"), detail, entries).await?;
     Ok(joined)
 }

@@ -1,6 +1,7 @@
 //! What callers write: bodies, query parameters, times. Everything unknown is refused by name, so that a typing error
 //! never quietly asks another question.
 
+use super::audit::told;
 use super::error::ApiError;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -14,7 +15,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Most query parameters of one request.
-const PARAMETERS_MAX: usize = 32;
+pub(super) const PARAMETERS_MAX: usize = 32;
 /// Longest time that may be written in days: a hundred years.
 const DAYS_MAX: u64 = 36_525;
 /// How times may be written.
@@ -71,6 +72,11 @@ impl Parameters {
             pairs.push((name, value));
         }
         Ok(Parameters { pairs, accepted: Vec::new() })
+    }
+
+    /// All that nobody took yet, for the trail.
+    pub(super) fn told(&self) -> String {
+        told(self.pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
     /// The value of a parameter, if it is there and not empty.

@@ -33,6 +33,7 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use audit::told;
 pub(crate) use input::{nano_usd, outcome, statuses};
 
 use crate::gateway::{Gateway, Phase};

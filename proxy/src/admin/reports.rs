@@ -131,6 +131,7 @@ pub(super) async fn records(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut parameters = Parameters::new(query.as_deref())?;
+    let told = parameters.told();
     let search = search(&mut parameters, &actor)?;
     let accepted = format!("a number from 1 to {PAGE_LIMIT}");
     let in_range = |text: &str| text.parse().ok().filter(|limit| (1..=PAGE_LIMIT).contains(limit));
@@ -139,7 +140,9 @@ pub(super) async fn records(
     let cursor = parameters.take_as("cursor", "the `next` of a page before", read)?;
     let include = |text: &str| (text == "content").then_some(());
     let with_content = parameters.take_as("include", "`content`", include)?.is_some();
-    let purpose = with_content.then(|| content_asked(&mut parameters, &actor, limit)).transpose()?;
+    if with_content {
+        content_asked(&mut parameters, &actor, limit)?;
+    }
     parameters.end()?;
     let organization = search.filter.organization.clone();
     let page = store(&context, move |ledger| ledger.search(&search, PageRequest { limit, cursor })).await?;
@@ -152,15 +155,15 @@ pub(super) async fn records(
     };
     audit(&context, &actor, deed).await?;
     let next = page.next.map(|cursor| cursor.to_string());
-    let Some(purpose) = purpose else {
+    if !with_content {
         return Ok(Json(Records { records: page.records, next }).into_response());
-    };
-    let records = content::with_records(&context, &actor, page.records, purpose, organization).await?;
+    }
+    let records = content::with_records(&context, &actor, page.records, &told, organization).await?;
     Ok(Json(json!({"records": records, "next": next})).into_response())
 }
 
-/// Whether records may be shown with what was said, and why somebody wants that.
-fn content_asked(parameters: &mut Parameters, actor: &Actor, limit: usize) -> Result<String, ApiError> {
+/// Whether records may be shown with what was said, and somebody says why they want that.
+fn content_asked(parameters: &mut Parameters, actor: &Actor, limit: usize) -> Result<(), ApiError> {
     if !actor.may(Role::Content) {
         let message = "`include=content` needs an admin token with the role `content`";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "role_refused", message));
@@ -170,7 +173,7 @@ fn content_asked(parameters: &mut Parameters, actor: &Actor, limit: usize) -> Re
             "with content a page has at most {CONTENT_PAGE_LIMIT} records: `limit=…`"
         )));
     }
-    content::purpose(parameters)
+    content::purpose(parameters).map(drop)
 }
 
 /// One record, by the id that its caller saw as `x-narrows-request-id`.

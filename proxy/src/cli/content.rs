@@ -3,6 +3,7 @@
 use super::args::{ContentArguments, ContentCommand, ContentFilterArguments, HoldArguments, Whose};
 use super::table::{self, ABSENT};
 use super::{Console, Outcome, store, time};
+use crate::admin;
 use crate::config::StoreSettings;
 use crate::content::export::{self, Asked};
 use crate::content::view;
@@ -65,23 +66,33 @@ impl Place<'_> {
         Ok(master)
     }
 
-    /// Writes into the trail what is about to be shown.
-    fn audit(&self, action: &str, target: &str, detail: String, rows: usize) -> Result<()> {
-        let entry = AuditEntry {
-            actor: store::ACTOR,
-            action,
-            target,
-            detail: Some(detail),
-            rows: Some(rows as u64),
-            ..AuditEntry::default()
-        };
-        Ok(self.ledger.audit(&entry)?)
+    /// Writes into the trail what is about to be shown, for each organization that it is about.
+    fn audit(
+        &self,
+        action: &str,
+        target: &str,
+        detail: &str,
+        entries: Vec<(Option<String>, usize)>,
+    ) -> Result<()> {
+        for (organization, rows) in entries {
+            self.ledger.audit(&AuditEntry {
+                actor: store::ACTOR,
+                action,
+                target,
+                organization: organization.as_deref(),
+                detail: Some(detail.to_owned()),
+                rows: Some(rows as u64),
+            })?;
+        }
+        Ok(())
     }
 
     fn show(&self, console: &mut Console<'_>, id: &str, reason: &str) -> Result<()> {
         self.unlock()?;
         let found = self.ledger.content(record_id(id)?)?;
-        self.audit("content_read", id, checked(reason)?, usize::from(found.is_some()))?;
+        let organization = found.as_ref().map(|content| content.organization.clone());
+        let entries = vec![(organization, usize::from(found.is_some()))];
+        self.audit("content_read", id, &checked(reason)?, entries)?;
         let Some(found) = found else { bail!("no content was kept of {id}") };
         if self.json {
             writeln!(console.out, "{}", view::content(&found))?;
@@ -106,9 +117,11 @@ impl Place<'_> {
     ) -> Result<()> {
         self.unlock()?;
         let before = after.map(record_id).transpose()?;
-        let found = view::search(self.ledger, &read(filter)?, contains, before)?;
-        let detail = format!("{}; contains {contains}; {filter:?}", checked(reason)?);
-        self.audit("content_searched", "content", detail, found.found.len())?;
+        let (filter, reason) = (read(filter)?, checked(reason)?);
+        let mut found = view::search(self.ledger, &filter, contains, before)?;
+        let more = [("contains", contains), ("cursor", after.unwrap_or_default())];
+        let entries = view::entries(filter.organization.clone(), std::mem::take(&mut found.by_organization));
+        self.audit("content_searched", "content", &told(&reason, &more, &filter), entries)?;
         if self.json {
             writeln!(console.out, "{}", found.json())?;
             return Ok(());
@@ -152,7 +165,8 @@ impl Place<'_> {
             let now_us = jiff::Timestamp::now().as_microsecond();
             let asked = Asked { filter: &filter, before, reason: &reason, actor: store::ACTOR, now_us };
             let part = export::part(self.ledger, &master, &asked)?;
-            self.audit("content_exported", "content", format!("{reason}; {filter:?}"), part.lines)?;
+            let entries = view::entries(filter.organization.clone(), part.by_organization);
+            self.audit("content_exported", "content", &told(&reason, &[], &filter), entries)?;
             file.write_all(&part.text).with_context(|| format!("cannot write {}", to_file.display()))?;
             lines += part.lines;
             unopened += part.unopened;
@@ -249,6 +263,13 @@ impl Place<'_> {
     }
 }
 
+/// Why, and what of whom, as the trail tells it.
+fn told(reason: &str, more: &[(&str, &str)], filter: &ContentFilter) -> String {
+    let asked = view::asked(filter);
+    let asked = asked.iter().map(|(name, value)| (*name, value.as_str()));
+    admin::told(std::iter::once(("purpose", reason)).chain(more.iter().copied()).chain(asked))
+}
+
 /// Says of how many exchanges the content could not be opened.
 fn warn(console: &mut Console<'_>, unopened: usize, more: &str) -> Result<()> {
     if unopened > 0 {
@@ -325,7 +346,7 @@ mod tests {
     use super::super::tests::narrows;
     use super::*;
     use crate::config::Secret;
-    use narrows_ledger::{ContentState, LedgerOptions, NewContent, NewSide};
+    use narrows_ledger::{AuditFilter, ContentState, LedgerOptions, NewContent, NewSide};
     use narrows_policy::Caller;
     use std::time::Duration;
 
@@ -418,9 +439,43 @@ mod tests {
         assert!(code == 0 && out.contains(r#""records_unopened":1"#), "{out}{err}");
         let file = kept.path("export.jsonl");
         let (code, out, err) = kept.run(&["export", "--to-file", &file, "--reason", "case 7"]);
-        assert!(code == 0 && out.contains("2 exchanges in 1 part") && err.contains("of 1 exchanges"), "{out}{err}");
+        assert!(
+            code == 0 && out.contains("2 exchanges in 1 part") && err.contains("of 1 exchanges"),
+            "{out}{err}"
+        );
         let (code, out, err) = narrows(&["content", "verify", &file]);
         assert!(code == 0 && out.contains("; complete") && err.contains("of 1 exchanges"), "{out}{err}");
+    }
+
+    #[test]
+    fn the_trail_says_what_of_whom_to_each_organization() {
+        let kept = Kept::new();
+        kept.say(7, "acme", "a question", "an answer");
+        kept.say(8, "umbra", "a salary", "an answer");
+        let id = "00000000-0000-0000-0000-000000000008";
+        assert_eq!(kept.run(&["show", id, "--reason", "case 7"]).0, 0);
+        let why = "é".repeat(256);
+        assert_eq!(kept.run(&["search", "--contains", "salary", "--user", "ada", "--reason", &why]).0, 0);
+        let file = kept.path("x.jsonl");
+        let export = ["export", "--organization", "acme", "--to-file", &file, "--reason", "case 7"];
+        assert_eq!(kept.run(&export).0, 0);
+        let events = kept.ledger().audit_trail(&AuditFilter::default(), 10, None).unwrap().events;
+        let said: Vec<_> = events
+            .iter()
+            .map(|event| {
+                (&*event.action, event.organization.as_deref().unwrap_or("-"), event.rows.unwrap_or(9))
+            })
+            .collect();
+        let expected = [
+            ("content_exported", "acme", 1),
+            ("content_searched", "umbra", 1),
+            ("content_searched", "acme", 0),
+            ("content_read", "umbra", 1),
+        ];
+        assert_eq!(said, expected);
+        let detail = |place: usize| events[place].detail.as_deref().unwrap();
+        assert_eq!(detail(0), r#"purpose="case 7" organization="acme""#);
+        assert_eq!(detail(1), format!(r#"purpose="{why}" contains="salary" user="ada""#));
     }
 
     #[test]

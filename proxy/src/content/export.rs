@@ -10,6 +10,7 @@ use narrows_ledger::{ContentFilter, Ledger, LedgerError, ScanLimits, time};
 use ring::signature::{ED25519, KeyPair, UnparsedPublicKey};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read as _};
 
 /// Most exchanges in one part of an export.
@@ -37,6 +38,8 @@ pub(crate) struct Part {
     pub(crate) lines: usize,
     /// Lines whose content could not be opened; each says why.
     pub(crate) unopened: usize,
+    /// Lines by organization.
+    pub(crate) by_organization: BTreeMap<String, usize>,
     /// Where the next part goes on; `None` after the last.
     pub(crate) next: Option<u128>,
 }
@@ -56,6 +59,7 @@ pub(crate) fn part(ledger: &Ledger, master: &MasterKey, asked: &Asked<'_>) -> Re
     let reader = ledger.reader()?;
     let limits = ScanLimits { records: EXPORT_RECORDS_MAX, bytes: EXPORT_BYTES_MAX };
     let (mut text, mut chain, mut lines, mut failed) = (Vec::new(), Chain::default(), 0, None);
+    let mut by_organization: BTreeMap<String, usize> = BTreeMap::new();
     let scanned = ledger.scan_content(asked.filter, asked.before, limits, &mut |content| match reader
         .record(content.record)
     {
@@ -65,6 +69,7 @@ pub(crate) fn part(ledger: &Ledger, master: &MasterKey, asked: &Asked<'_>) -> Re
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
             lines += 1;
+            *by_organization.entry(content.organization).or_default() += 1;
             true
         }
         Err(error) => {
@@ -79,7 +84,7 @@ pub(crate) fn part(ledger: &Ledger, master: &MasterKey, asked: &Asked<'_>) -> Re
         .map_err(|fault| LedgerError::ContentKey(fault.to_string()))?;
     text.extend_from_slice(json!({"manifest": manifest}).to_string().as_bytes());
     text.push(b'\n');
-    Ok(Part { text, lines, unopened: scanned.unopened, next: scanned.next })
+    Ok(Part { text, lines, unopened: scanned.unopened, by_organization, next: scanned.next })
 }
 
 fn signed(mut manifest: Value, master: &MasterKey) -> Result<Value, SealFault> {

@@ -3,6 +3,7 @@
 use crate::guard::words;
 use narrows_ledger::{Content, ContentFilter, Ledger, LedgerError, ScanLimits, Scanned, Side, time};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Most exchanges that one search looks at.
 pub(crate) const SEARCH_RECORDS_MAX: usize = 5_000;
@@ -48,6 +49,8 @@ pub(crate) struct Search {
     /// Exchanges in which the text stands, the newest first.
     pub(crate) found: Vec<Value>,
     pub(crate) scanned: Scanned,
+    /// In how many it was found, by the organizations whose content was looked through.
+    pub(crate) by_organization: BTreeMap<String, usize>,
     /// Why the first of those could not be opened that were not.
     pub(crate) unopened: Option<String>,
 }
@@ -78,7 +81,7 @@ pub(crate) fn search(
     }
     let limits = ScanLimits { records: SEARCH_RECORDS_MAX, bytes: SEARCH_BYTES_MAX };
     let needle = needle.to_lowercase();
-    let (mut found, mut unopened) = (Vec::new(), None);
+    let (mut found, mut unopened, mut by_organization) = (Vec::new(), None, BTreeMap::new());
     let scanned = ledger.scan_content(filter, before, limits, &mut |content| {
         if unopened.is_none() {
             unopened.clone_from(&content.unopened);
@@ -91,7 +94,9 @@ pub(crate) fn search(
                 Some(json!({"side": name, "excerpt": excerpt}))
             })
             .collect();
+        let rows: &mut usize = by_organization.entry(content.organization.clone()).or_default();
         if !hits.is_empty() {
+            *rows += 1;
             found.push(json!({
                 "record": id_text(content.record),
                 "organization": content.organization,
@@ -104,7 +109,32 @@ pub(crate) fn search(
         }
         found.len() < SEARCH_FOUND_MAX
     })?;
-    Ok(Search { found, scanned, unopened })
+    Ok(Search { found, scanned, by_organization, unopened })
+}
+
+/// A filter as the trail tells it: names and values.
+pub(crate) fn asked(filter: &ContentFilter) -> Vec<(&'static str, String)> {
+    let all = [
+        ("organization", filter.organization.clone()),
+        ("team", filter.team.clone()),
+        ("user", filter.user.clone()),
+        ("service_account", filter.service_account.clone()),
+        ("from", filter.from_us.and_then(time)),
+        ("to", filter.to_us.and_then(time)),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// The entries of the trail about content that was looked through, each with its rows: one of the organization that was
+/// asked for; without one an entry of each that content was of, so that whoever may see the trail of one sees it.
+pub(crate) fn entries(
+    asked: Option<String>,
+    by_organization: BTreeMap<String, usize>,
+) -> Vec<(Option<String>, usize)> {
+    if asked.is_some() || by_organization.is_empty() {
+        return vec![(asked, by_organization.into_values().sum())];
+    }
+    by_organization.into_iter().map(|(organization, rows)| (Some(organization), rows)).collect()
 }
 
 /// Where a text stands first, with what is around it.

@@ -156,6 +156,42 @@ fn a_search_finds_what_was_said_over_the_pieces_of_a_stream() {
 }
 
 #[test]
+fn the_trail_says_what_was_looked_for_however_long_the_purpose_is() {
+    let kept = Kept::new();
+    kept.say(1, "ada", "her salary", "{}");
+    // Percent-encoded it has 1,500 bytes.
+    let query = format!("purpose={}&contains=her+salary&user=ada", "%C3%A9".repeat(250));
+    kept.get(&kept.acme, &format!("/content?{query}")).ok();
+    let purpose = "é".repeat(250);
+    let detail = kept.event("content_searched").detail.unwrap();
+    assert_eq!(detail, format!(r#"purpose="{purpose}" contains="her salary" user="ada""#));
+    let query = format!("purpose={}&user=ada", "%C3%A9".repeat(250));
+    assert_eq!(kept.get(&kept.acme, &format!("/content/export?{query}")).status, 200);
+    let detail = kept.event("content_exported").detail.unwrap();
+    assert_eq!(detail, format!(r#"purpose="{purpose}" user="ada""#));
+    kept.get(&kept.acme, &format!("/records?include=content&{query}")).ok();
+    let detail = kept.event("content_read").detail.unwrap();
+    assert_eq!(detail, format!(r#"include="content" purpose="{purpose}" user="ada""#));
+}
+
+#[test]
+fn what_a_token_of_all_organizations_looks_through_stands_in_the_trail_of_each() {
+    let kept = Kept::new();
+    kept.say(1, "ada", "a canary", "{}");
+    let new =
+        NewAdminToken { name: "all".into(), organization: None, role: Role::Content, expires_at_us: None };
+    let token = kept.house.gateway.ledger.create_admin_token(&new, "test").unwrap().token;
+    let all = token.expose();
+    kept.get(all, "/content?purpose=x&contains=canary").ok();
+    kept.get(all, "/records?purpose=x&include=content").ok();
+    assert_eq!(kept.get(all, "/content/export?purpose=x").status, 200);
+    for action in ["content_searched", "content_read", "content_exported"] {
+        let event = kept.event(action);
+        assert_eq!((event.organization.as_deref(), event.rows), (Some("acme"), Some(1)), "{action}");
+    }
+}
+
+#[test]
 fn one_query_gives_who_asked_which_model_what_and_for_how_much() {
     let kept = Kept::new();
     kept.say(1, "ada", "what is up", "not much");
@@ -166,7 +202,8 @@ fn one_query_gives_who_asked_which_model_what_and_for_how_much() {
         (&Value::from("ada"), &Value::from("what is up"))
     );
     assert!(row["model_sent"].is_string() && row.get("cost_nanousd").is_some(), "{row}");
-    assert_eq!(kept.event("content_read").detail.as_deref(), Some("review"));
+    let event = kept.event("content_read");
+    assert_eq!(event.detail.as_deref(), Some(r#"include="content" purpose="review" user="ada""#));
     assert_eq!(kept.get(&kept.acme, "/records?include=content&purpose=x&limit=101").status, 400);
 }
 
