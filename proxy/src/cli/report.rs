@@ -148,18 +148,20 @@ fn text(object: &Json, name: &str) -> String {
 }
 
 fn sums_cells(sums: &Sums) -> [String; 6] {
-    let known = |text: String, unknown: u64| match unknown {
-        0 => text,
-        all if all >= sums.requests => ABSENT.to_owned(),
-        _ => format!("{text}*"),
+    // A target that was asked in vain before another one answered adds to what is not known, and no exchange: as many unknown
+    // figures as exchanges do not mean that nothing is known.
+    let known = |figure: u64, show: fn(u64) -> String, unknown: u64| match (figure, unknown) {
+        (_, 0) => show(figure),
+        (0, all) if all >= sums.requests => ABSENT.to_owned(),
+        _ => format!("{}*", show(figure)),
     };
     [
         number(sums.requests),
-        known(number(sums.input), sums.input_unknown),
+        known(sums.input, number, sums.input_unknown),
         number(sums.cache_read),
-        known(number(sums.output), sums.output_unknown),
+        known(sums.output, number, sums.output_unknown),
         number(sums.reasoning),
-        known(dollars(sums.cost_nanousd), sums.cost_unknown),
+        known(sums.cost_nanousd, dollars, sums.cost_unknown),
     ]
 }
 
@@ -353,4 +355,33 @@ fn query(filter: &Filter, more: &[(&str, String)]) -> String {
     let more = more.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (*name, value.clone()));
     let all = pairs.chain(more).map(|(name, value)| format!("{name}={}", encode(&value)));
     all.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_shown_whatever_else_is_not() {
+        let shown = |sums: &Sums| {
+            let [_, input, _, output, _, cost] = sums_cells(sums);
+            [input, output, cost]
+        };
+        // One exchange: its first target was cut, its second answered.
+        let second = Sums {
+            requests: 1,
+            input: 7,
+            output: 100_000,
+            output_unknown: 1,
+            cost_nanousd: 1_000_125_000,
+            cost_unknown: 1,
+            ..Sums::default()
+        };
+        assert_eq!(shown(&second), ["7", "100,000*", "$1.0001*"]);
+        let nothing =
+            Sums { requests: 2, input_unknown: 2, output_unknown: 2, cost_unknown: 2, ..Sums::default() };
+        assert_eq!(shown(&nothing), [ABSENT; 3]);
+        let zero = Sums { requests: 2, output_unknown: 1, ..Sums::default() };
+        assert_eq!(shown(&zero)[..2], ["0", "0*"], "one of them is known, and is none");
+    }
 }
