@@ -83,12 +83,21 @@ impl Ledger {
         }
     }
 
+    /// The organization of a record's content, also of what is about to be stored or went; `None` where none was kept.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotFlushed`], or a failure of the store.
+    pub fn content_organization(&self, record: u128) -> Result<Option<String>, LedgerError> {
+        self.flush_content(ERASURE_PATIENCE)?;
+        Ok(rows::organization_of(&self.keys.lock(), record)?)
+    }
+
     /// Erases somebody's content, also what is about to be stored; exchanges that have not ended are not among it. Records
     /// stay and say so.
     ///
     /// # Errors
     /// [`LedgerError::ContentHeld`] when any of it is under a hold: then nothing was erased, and it has to be asked for
-    /// again. A failure of the store.
+    /// again. [`LedgerError::NothingKept`] where there was never any. A failure of the store.
     pub fn erase_content(
         &self,
         organization: &str,
@@ -98,12 +107,16 @@ impl Ledger {
     ) -> Result<Erasure, LedgerError> {
         self.flush_content(ERASURE_PATIENCE)?;
         let erased = self.keys.change(|transaction, now| {
+            let (kind, name) = subject.describe();
+            // A receipt for a name that was mistyped, or looked for elsewhere, would read as if somebody's content were gone.
+            if !rows::is_known(transaction, organization, subject)? {
+                return Err(LedgerError::NothingKept { organization: organization.to_owned(), kind, name });
+            }
             let holds = rows::holds_on(transaction, organization, subject)?;
             if !holds.is_empty() {
                 return Err(LedgerError::ContentHeld { holds });
             }
             let erased = rows::erase(transaction, organization, subject, now)?;
-            let (kind, name) = subject.describe();
             let entry = AuditEntry {
                 actor,
                 action: "content_erased",

@@ -299,6 +299,18 @@ pub enum LedgerError {
         /// Public ids of the holds.
         holds: Vec<String>,
     },
+    /// There was never content of whoever is to be erased.
+    #[error(
+        "no content of the {kind} `{name}` was ever kept in the organization `{organization}`, so there is nothing to erase"
+    )]
+    NothingKept {
+        /// The organization that was looked in.
+        organization: String,
+        /// What kind of subject it is.
+        kind: &'static str,
+        /// Which.
+        name: String,
+    },
     /// No hold has this id.
     #[error("no hold has the id `{id}`; `narrows content holds` shows all")]
     HoldNotFound {

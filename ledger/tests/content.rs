@@ -246,10 +246,31 @@ fn an_erasure_takes_a_persons_content_and_keys_and_leaves_the_others() {
     let one =
         house.ledger.erase_content("acme", &ErasureSubject::Record(bob), "asked for", "tester").unwrap();
     assert_eq!((one.records, one.keys, house.state(bob)), (1, 0, ContentState::Erased));
-    // Another organization's administrator erases nothing here.
-    let other =
-        house.ledger.erase_content("umbra", &ErasureSubject::User("ada".into()), "x", "tester").unwrap();
-    assert_eq!(other.records, 0);
+    // Once more there is nothing left.
+    assert_eq!(house.erase("ada").unwrap().records, 1);
+    assert_eq!(house.erase("ada").unwrap().records, 0);
+}
+
+#[test]
+fn there_is_no_receipt_for_an_erasure_of_nobody() {
+    let house = House::new();
+    let id = house.keep(1, "ada");
+    let subjects = [
+        ("umbra", ErasureSubject::User("ada".into())),
+        ("acme", ErasureSubject::User("Ada".into())),
+        ("acme", ErasureSubject::ServiceAccount("ada".into())),
+        ("umbra", ErasureSubject::Record(id)),
+        ("acme", ErasureSubject::Record(id + 1)),
+    ];
+    for (organization, subject) in subjects {
+        let error = house.ledger.erase_content(organization, &subject, "x", "tester").unwrap_err();
+        assert!(matches!(error, LedgerError::NothingKept { .. }), "{subject:?}: {error}");
+        assert!(error.to_string().contains(organization), "{error}");
+    }
+    assert_eq!(house.state(id), ContentState::Stored);
+    assert!(house.ledger.audit_trail(&AuditFilter::default(), 10, None).unwrap().events.is_empty());
+    assert_eq!(house.ledger.content_organization(id).unwrap().as_deref(), Some("acme"));
+    assert_eq!(house.ledger.content_organization(id + 1).unwrap(), None);
 }
 
 #[test]

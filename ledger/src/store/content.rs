@@ -321,6 +321,23 @@ fn means(subject: &ErasureSubject) -> (&'static str, Box<dyn ToSql>) {
     }
 }
 
+/// Whether content of a subject was ever kept; what went is remembered.
+pub(crate) fn is_known(
+    connection: &Connection,
+    organization: &str,
+    subject: &ErasureSubject,
+) -> db::Result<bool> {
+    let (condition, value) = means(subject);
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM content c WHERE c.organization = ?1 AND {condition})");
+    connection.query_row(&sql, params![organization, *value], |row| row.get(0))
+}
+
+/// The organization whose content that of a record is, also if it went.
+pub(crate) fn organization_of(connection: &Connection, record: u128) -> db::Result<Option<String>> {
+    let sql = "SELECT organization FROM content WHERE record = ?1";
+    connection.prepare_cached(sql)?.query_row([record.to_be_bytes()], |row| row.get(0)).optional()
+}
+
 /// Holds on content of a subject that is still there.
 pub(crate) fn holds_on(
     connection: &Connection,

@@ -173,10 +173,19 @@ struct Erase {
     reason: String,
 }
 
-/// The organization that something is done in: the token's, or the configuration's.
-fn organization(context: &Context, actor: &Actor, named: Option<String>) -> Result<String, ApiError> {
-    let within = actor.within(named)?;
-    Ok(within.unwrap_or_else(|| context.gateway.snapshot().nobody.organization.clone()))
+/// The organization that something is done in: the one that is named, the token's, that of the exchange it is about, or
+/// the configuration's.
+async fn organization(
+    context: &Arc<Context>,
+    actor: &Actor,
+    named: Option<String>,
+    record: Option<u128>,
+) -> Result<String, ApiError> {
+    let mut found = actor.within(named)?;
+    if let (None, Some(record)) = (&found, record) {
+        found = store(context, move |ledger| ledger.content_organization(record)).await?;
+    }
+    Ok(found.unwrap_or_else(|| context.gateway.snapshot().nobody.organization.clone()))
 }
 
 fn checked_reason(reason: &str) -> Result<(), ApiError> {
@@ -194,13 +203,17 @@ pub(super) async fn erase(
 ) -> Result<Json<Value>, ApiError> {
     let asked: Erase = input::object(body)?;
     checked_reason(&asked.reason)?;
-    let organization = organization(&context, &actor, asked.organization)?;
     let subject = match (asked.user, asked.service_account, asked.record) {
         (Some(user), None, None) => ErasureSubject::User(user),
         (None, Some(account), None) => ErasureSubject::ServiceAccount(account),
         (None, None, Some(id)) => ErasureSubject::Record(record_id(&id)?),
         _ => return Err(ApiError::body("name one of `user`, `service_account` and `record`")),
     };
+    let record = match &subject {
+        ErasureSubject::Record(id) => Some(*id),
+        ErasureSubject::User(_) | ErasureSubject::ServiceAccount(_) => None,
+    };
+    let organization = organization(&context, &actor, asked.organization, record).await?;
     let done = store(&context, move |ledger| {
         ledger.erase_content(&organization, &subject, &asked.reason, actor.id())
     });
@@ -235,11 +248,12 @@ pub(super) async fn hold(
             None => Err(ApiError::body(format!("`{name}` is `{text}`; it takes {TIME_FORMS}"))),
         },
     };
+    let record = asked.record.as_deref().map(record_id).transpose()?;
     let held = NewHold {
-        organization: organization(&context, &actor, asked.organization)?,
+        organization: organization(&context, &actor, asked.organization, record).await?,
         team: asked.team,
         user: asked.user,
-        record: asked.record.as_deref().map(record_id).transpose()?,
+        record,
         from_us: time("from", asked.from)?,
         to_us: time("to", asked.to)?,
         reason: asked.reason,

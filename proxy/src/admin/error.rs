@@ -103,6 +103,7 @@ impl From<LedgerError> for ApiError {
             }
             LedgerError::ContentHeld { .. } => (StatusCode::CONFLICT, "content_held"),
             LedgerError::ContentKey(_) => (StatusCode::CONFLICT, "content_sealed"),
+            LedgerError::NothingKept { .. } => (StatusCode::NOT_FOUND, "content_not_found"),
             LedgerError::HoldNotFound { .. } => (StatusCode::NOT_FOUND, "hold_not_found"),
             LedgerError::HoldReleased { .. } => (StatusCode::CONFLICT, "hold_released"),
             LedgerError::TooManyHolds { .. } => (StatusCode::CONFLICT, "too_many_holds"),

@@ -200,8 +200,12 @@ impl Place<'_> {
             Whose { record: Some(id), .. } => ErasureSubject::Record(record_id(id)?),
             Whose { .. } => bail!("name one of --user, --service-account and --record"),
         };
-        let organization = organization.unwrap_or(&self.settings.organization);
-        let erased = self.ledger.erase_content(organization, &subject, &checked(reason)?, store::ACTOR)?;
+        let record = match &subject {
+            ErasureSubject::Record(id) => Some(*id),
+            ErasureSubject::User(_) | ErasureSubject::ServiceAccount(_) => None,
+        };
+        let organization = self.organization(organization, record)?;
+        let erased = self.ledger.erase_content(&organization, &subject, &checked(reason)?, store::ACTOR)?;
         if self.json {
             writeln!(console.out, "{}", serde_json::to_string(&erased)?)?;
             return Ok(());
@@ -209,7 +213,8 @@ impl Place<'_> {
         let (kind, name) = subject.describe();
         writeln!(
             console.out,
-            "The content of {} exchanges of the {} {name} is erased, and {} keys are destroyed.",
+            "The content of {} exchanges of the {} {name} in the organization {organization} is erased, and {} keys are \
+             destroyed.",
             erased.records,
             kind.replace('_', " "),
             erased.keys
@@ -217,13 +222,23 @@ impl Place<'_> {
         Ok(())
     }
 
+    /// The organization that something is done in: the one that is named, that of the exchange it is about, or the
+    /// configuration's.
+    fn organization(&self, named: Option<&str>, record: Option<u128>) -> Result<String> {
+        if let Some(named) = named {
+            return Ok(named.to_owned());
+        }
+        let found = record.map(|record| self.ledger.content_organization(record)).transpose()?.flatten();
+        Ok(found.unwrap_or_else(|| self.settings.organization.to_string()))
+    }
+
     fn hold(&self, console: &mut Console<'_>, filter: &HoldArguments, reason: &str) -> Result<()> {
-        let organization = filter.organization.clone();
+        let record = filter.record.as_deref().map(record_id).transpose()?;
         let held = NewHold {
-            organization: organization.unwrap_or_else(|| self.settings.organization.to_string()),
+            organization: self.organization(filter.organization.as_deref(), record)?,
             team: filter.team.clone(),
             user: filter.user.clone(),
-            record: filter.record.as_deref().map(record_id).transpose()?,
+            record,
             from_us: point(filter.from.as_deref())?,
             to_us: point(filter.to.as_deref())?,
             reason: reason.to_owned(),
@@ -505,7 +520,19 @@ mod tests {
         assert!(run(&["holds"]).1.contains("case 7"));
         assert_eq!(run(&["release", &hold, "--reason", "over"]).0, 0);
         let (code, out, _) = run(&["erase", "--user", "ada", "--reason", "asked"]);
-        assert!(code == 0 && out.contains("content of 1 exchanges of the user ada"), "{out}");
+        assert!(
+            code == 0 && out.contains("content of 1 exchanges of the user ada in the organization acme"),
+            "{out}"
+        );
+        let (code, _, err) = run(&["erase", "--user", "adda", "--reason", "asked"]);
+        assert!(
+            code == 1 && err.contains("of the user `adda` was ever kept in the organization `acme`"),
+            "{err}"
+        );
+        kept.say(8, "umbra", "a question", "an answer");
+        let other = "00000000-0000-0000-0000-000000000008";
+        let (code, out, _) = run(&["erase", "--record", other, "--reason", "asked"]);
+        assert!(code == 0 && out.contains("of 1 exchanges") && out.contains("organization umbra"), "{out}");
         assert!(run(&["show", id, "--reason", "case 7"]).1.contains("erased"));
         let trail = narrows(&["audit", "--config", &config]).1;
         for action in

@@ -41,10 +41,14 @@ impl Kept {
 
     /// Keeps what `user` of acme said.
     fn say(&self, number: u128, user: &str, prompt: &str, answer: &str) -> String {
+        self.say_in("acme", number, user, prompt, answer)
+    }
+
+    fn say_in(&self, organization: &str, number: u128, user: &str, prompt: &str, answer: &str) -> String {
         let at_us = START_US + i64::try_from(number).unwrap() * 1_000_000;
         let id = u128::try_from(at_us / 1_000).unwrap() << 80 | number;
         let caller = Arc::new(Caller {
-            organization: "acme".into(),
+            organization: organization.into(),
             team: Some("blue".into()),
             user: Some(user.into()),
             ..Caller::default()
@@ -271,5 +275,30 @@ fn an_erasure_gives_a_receipt_and_a_hold_refuses_it() {
         kept.get(&kept.acme, "/content/holds?released=true").ok()["holds"].as_array().unwrap().len(),
         1
     );
-    assert_eq!(kept.post(&kept.umbra, "/content/erasures", erase).ok()["records"], 0);
+    assert_eq!(kept.post(&kept.acme, "/content/erasures", erase).ok()["records"], 0, "all of it has gone");
+}
+
+#[test]
+fn an_erasure_of_nobody_has_no_receipt_and_a_record_is_where_it_is() {
+    let kept = Kept::new();
+    let say = |number| kept.say_in("umbra", number, "ada", "mine", "yours");
+    let (one, other) = (say(1), say(2));
+    let new =
+        NewAdminToken { name: "all".into(), organization: None, role: Role::Content, expires_at_us: None };
+    let token = kept.house.gateway.ledger.create_admin_token(&new, "test").unwrap().token;
+    let erase = |token: &str, subject: &str| {
+        kept.post(token, "/content/erasures", &format!(r#"{{{subject}, "reason": "she asked"}}"#))
+    };
+    // Of the configuration's organization, which is not hers.
+    let (code, message) = erase(token.expose(), r#""user": "ada""#).refusal(404);
+    assert!(code == "content_not_found" && message.contains("organization `acme`"), "{message}");
+    assert_eq!(erase(token.expose(), r#""user": "ada", "organization": "nosuch""#).status, 404);
+    assert_eq!(erase(&kept.acme, r#""user": "ada""#).status, 404);
+    assert_eq!(erase(&kept.acme, &format!(r#""record": "{one}""#)).status, 404);
+    let receipt = erase(token.expose(), &format!(r#""record": "{one}""#)).ok();
+    assert_eq!((&receipt["organization"], &receipt["records"]), (&Value::from("umbra"), &Value::from(1)));
+    let held = format!(r#"{{"record": "{other}", "reason": "a lawsuit"}}"#);
+    let held = kept.post(token.expose(), "/content/holds", &held);
+    assert_eq!((held.status, &held.json()["organization"]), (201, &Value::from("umbra")));
+    assert_eq!(erase(&kept.umbra, r#""user": "ada""#).refusal(409).0, "content_held");
 }

@@ -67,7 +67,7 @@ pub(crate) enum ContentCommand {
     Erase {
         #[command(flatten)]
         whose: Whose,
-        /// Organization [default: the configuration's].
+        /// Organization [default: that of the exchange, else the configuration's].
         #[arg(long)]
         organization: Option<String>,
         /// Why.
@@ -137,7 +137,7 @@ pub(crate) struct ContentFilterArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct HoldArguments {
-    /// In this organization [default: the configuration's].
+    /// In this organization [default: that of the exchange, else the configuration's].
     #[arg(long)]
     pub(crate) organization: Option<String>,
     /// Of this team.
