@@ -53,7 +53,7 @@ pub struct StoredLimit {
     pub name: String,
     /// What it says, as JSON.
     pub document: String,
-    /// Counts its changes, from 1.
+    /// Counts up with its changes. One that is made anew goes on above what was deleted, so no version comes twice.
     pub version: u64,
     /// When it was made; UTC microseconds since the epoch.
     pub created_at_us: i64,
@@ -118,11 +118,15 @@ impl KeyStore {
             if let Some(same) = before.as_ref().filter(|before| before.document == document) {
                 return Ok(same.clone());
             }
+            let version = match &before {
+                Some(before) => before.version.saturating_add(1),
+                None => limits::first_version(transaction)?,
+            };
             let limit = StoredLimit {
                 kind,
                 name: name.to_owned(),
                 document: document.to_owned(),
-                version: before.as_ref().map_or(1, |before| before.version.saturating_add(1)),
+                version,
                 created_at_us: before.as_ref().map_or(now, |before| before.created_at_us),
                 updated_at_us: now,
                 updated_by: actor.to_owned(),
@@ -153,7 +157,7 @@ impl KeyStore {
         self.change(|transaction, now| {
             let limit = found(transaction, kind, name)?;
             expected.check(kind, name, Some(&limit))?;
-            limits::delete(transaction, kind, name)?;
+            limits::delete(transaction, &limit)?;
             let action = match kind {
                 LimitKind::Budget => "budget_deleted",
                 LimitKind::RateLimit => "rate_limit_deleted",

@@ -66,6 +66,25 @@ fn a_change_that_is_meant_for_another_version_is_refused() {
 }
 
 #[test]
+fn no_version_comes_again_after_a_deletion() {
+    let (_folder, ledger) = open();
+    for kind in [LimitKind::Budget, LimitKind::RateLimit] {
+        let put = |document, expected| ledger.put_limit(kind, "a", document, expected, "ada");
+        let seen = put(SOME, Expected::None).unwrap();
+        let changed = put(MORE, Expected::Version(seen.version)).unwrap();
+        ledger.delete_limit(kind, "a", Expected::Version(changed.version), "bob").unwrap();
+        let anew = put(SOME, Expected::None).unwrap();
+        assert!(anew.version > changed.version, "{anew:?}");
+        for version in [seen.version, changed.version] {
+            let error = put(MORE, Expected::Version(version)).unwrap_err();
+            assert!(matches!(error, LedgerError::LimitChanged { .. }), "{error}");
+        }
+        ledger.delete_limit(kind, "a", Expected::Any, "bob").unwrap();
+        assert!(put(SOME, Expected::None).unwrap().version > anew.version);
+    }
+}
+
+#[test]
 fn how_many_there_are_and_how_long_is_limited() {
     let (_folder, ledger) = open();
     let put = |name: &str, document: &str| {

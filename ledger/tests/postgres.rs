@@ -249,6 +249,10 @@ fn a_budget_that_is_made_at_one_is_known_to_the_other() {
     assert_eq!(other.limit(LimitKind::Budget, "team").unwrap(), changed);
     other.delete_limit(LimitKind::Budget, "team", Expected::Some, "bob").unwrap();
     assert!(one.limits().unwrap().is_empty());
+    let anew = put("{}", Expected::None).unwrap();
+    assert!(anew.version > changed.version, "no version comes twice: {anew:?}");
+    other.delete_limit(LimitKind::Budget, "team", Expected::Some, "bob").unwrap();
+    assert!(put("{}", Expected::None).unwrap().version > anew.version);
 }
 
 #[test]

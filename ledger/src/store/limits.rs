@@ -45,11 +45,26 @@ pub(crate) fn put(transaction: &Transaction<'_>, limit: &StoredLimit) -> db::Res
         .map(drop)
 }
 
-pub(crate) fn delete(transaction: &Transaction<'_>, kind: LimitKind, name: &str) -> db::Result<()> {
+/// Deletes one. The highest version that was ever deleted is remembered: what is made anew goes on above it.
+pub(crate) fn delete(transaction: &Transaction<'_>, limit: &StoredLimit) -> db::Result<()> {
     transaction
         .prepare_cached("DELETE FROM limits WHERE kind = ?1 AND name = ?2")?
-        .execute(params![kind.as_str(), name])
+        .execute(params![limit.kind.as_str(), limit.name])?;
+    transaction
+        .prepare_cached(
+            "INSERT INTO meta VALUES ('limits_deleted', ?1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE excluded.value > meta.value",
+        )?
+        .execute([i64::try_from(limit.version).unwrap_or(i64::MAX)])
         .map(drop)
+}
+
+/// The version of one that is made: above all that were deleted, so that none of a name ever comes again.
+pub(crate) fn first_version(connection: &Connection) -> db::Result<u64> {
+    let deleted: i64 = connection
+        .prepare_cached("SELECT coalesce((SELECT value FROM meta WHERE name = 'limits_deleted'), 0)")?
+        .query_row([], |row| row.get(0))?;
+    Ok(deleted.unsigned_abs().saturating_add(1))
 }
 
 fn limit_of(row: &Row<'_>) -> db::Result<StoredLimit> {
