@@ -3,6 +3,7 @@
 use super::Context;
 use super::endpoints::Endpoint;
 use super::error::ApiError;
+use super::input::Parameters;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -75,7 +76,7 @@ pub(super) async fn authorize(
     next.run(request).await
 }
 
-/// Lets through whose token is what the endpoint needs.
+/// Lets through whose token is what the endpoint needs. Parameters where none are taken are refused, by name.
 pub(super) async fn permit(
     State(endpoint): State<&'static Endpoint>,
     request: Request,
@@ -99,7 +100,8 @@ pub(super) async fn permit(
                 "this is about the gateway as a whole; it needs an admin token without an organization";
             Some(ApiError::new(StatusCode::FORBIDDEN, "organization_refused", message))
         }
-        Some(_) => None,
+        Some(_) if needs.query => None,
+        Some(_) => Parameters::new(request.uri().query()).and_then(Parameters::end).err(),
     };
     match refused {
         Some(error) => error.into_response(),

@@ -19,23 +19,31 @@ pub(super) struct Needs {
     pub(super) role: Role,
     /// Whether it must be one of every organization, because the answer or the change is about the whole gateway.
     pub(super) whole: bool,
+    /// Whether it takes query parameters, and refuses those it does not know. Where it takes none all are refused for it.
+    pub(super) query: bool,
     /// Most bytes of a request's body.
     pub(super) body_max: usize,
 }
 
 /// Looks, within the token's organization.
-const LOOK: Needs = Needs { role: Role::Read, whole: false, body_max: BODY_BYTES_MAX };
+const LOOK: Needs = Needs { role: Role::Read, whole: false, query: false, body_max: BODY_BYTES_MAX };
+/// The same, narrowed by parameters.
+const ASK: Needs = Needs { query: true, ..LOOK };
 /// Changes, within the token's organization.
-const CHANGE: Needs = Needs { role: Role::Write, whole: false, body_max: BODY_BYTES_MAX };
+const CHANGE: Needs = Needs { role: Role::Write, whole: false, query: false, body_max: BODY_BYTES_MAX };
 /// Changes many things at once, within the token's organization.
 const CHANGE_MANY: Needs = Needs { body_max: BULK_BYTES_MAX, ..CHANGE };
 /// Looks at the gateway as a whole.
-const LOOK_AT_ALL: Needs = Needs { role: Role::Read, whole: true, body_max: BODY_BYTES_MAX };
+const LOOK_AT_ALL: Needs = Needs { role: Role::Read, whole: true, query: false, body_max: BODY_BYTES_MAX };
+/// The same, narrowed by parameters.
+const ASK_OF_ALL: Needs = Needs { query: true, ..LOOK_AT_ALL };
 /// Changes the gateway as a whole.
-const CHANGE_ALL: Needs = Needs { role: Role::Write, whole: true, body_max: BODY_BYTES_MAX };
+const CHANGE_ALL: Needs = Needs { role: Role::Write, whole: true, query: false, body_max: BODY_BYTES_MAX };
 
 /// Looks at prompts and answers, or decides what becomes of them, within the token's organization.
-const CONTENT: Needs = Needs { role: Role::Content, whole: false, body_max: BODY_BYTES_MAX };
+const CONTENT: Needs = Needs { role: Role::Content, whole: false, query: false, body_max: BODY_BYTES_MAX };
+/// The same, with parameters.
+const CONTENT_ASKED: Needs = Needs { query: true, ..CONTENT };
 
 /// A method of a path.
 pub(super) struct Endpoint {
@@ -60,7 +68,7 @@ macro_rules! endpoints {
 
 /// The list.
 pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
-    get "/keys" LOOK keys::list,
+    get "/keys" ASK keys::list,
     post "/keys" CHANGE keys::create,
     post "/keys/bulk" CHANGE_MANY bulk::create,
     post "/keys/bulk/disable" CHANGE_MANY bulk::disable,
@@ -73,50 +81,50 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     post "/tokens" CHANGE tokens::create,
     get "/tokens/{id}" LOOK tokens::show,
     delete "/tokens/{id}" CHANGE tokens::revoke,
-    get "/organizations" LOOK directory::list::<Organizations>,
+    get "/organizations" ASK directory::list::<Organizations>,
     post "/organizations" CHANGE_ALL directory::create::<Organizations>,
     get "/organizations/{id}" LOOK directory::show::<Organizations>,
     patch "/organizations/{id}" CHANGE_ALL directory::change::<Organizations>,
     delete "/organizations/{id}" CHANGE_ALL directory::delete::<Organizations>,
-    get "/users" LOOK directory::list::<Users>,
+    get "/users" ASK directory::list::<Users>,
     post "/users" CHANGE directory::create::<Users>,
     get "/users/{id}" LOOK directory::show::<Users>,
     patch "/users/{id}" CHANGE directory::change::<Users>,
     delete "/users/{id}" CHANGE directory::delete::<Users>,
-    get "/service-accounts" LOOK directory::list::<ServiceAccounts>,
+    get "/service-accounts" ASK directory::list::<ServiceAccounts>,
     post "/service-accounts" CHANGE directory::create::<ServiceAccounts>,
     get "/service-accounts/{id}" LOOK directory::show::<ServiceAccounts>,
     patch "/service-accounts/{id}" CHANGE directory::change::<ServiceAccounts>,
     delete "/service-accounts/{id}" CHANGE directory::delete::<ServiceAccounts>,
-    get "/teams" LOOK directory::list::<Teams>,
+    get "/teams" ASK directory::list::<Teams>,
     post "/teams" CHANGE directory::create::<Teams>,
     get "/teams/{id}" LOOK directory::show::<Teams>,
     patch "/teams/{id}" CHANGE directory::change::<Teams>,
     delete "/teams/{id}" CHANGE directory::delete::<Teams>,
-    get "/projects" LOOK directory::list::<Projects>,
+    get "/projects" ASK directory::list::<Projects>,
     post "/projects" CHANGE directory::create::<Projects>,
     get "/projects/{id}" LOOK directory::show::<Projects>,
     patch "/projects/{id}" CHANGE directory::change::<Projects>,
     delete "/projects/{id}" CHANGE directory::delete::<Projects>,
-    get "/usage" LOOK reports::usage,
-    get "/records" LOOK reports::records,
+    get "/usage" ASK reports::usage,
+    get "/records" ASK reports::records,
     get "/records/{id}" LOOK reports::record,
-    get "/records/{id}/content" CONTENT content::show,
-    get "/content" CONTENT content::search,
-    get "/content/export" CONTENT content::export,
+    get "/records/{id}/content" CONTENT_ASKED content::show,
+    get "/content" CONTENT_ASKED content::search,
+    get "/content/export" CONTENT_ASKED content::export,
     post "/content/erasures" CONTENT content::erase,
-    get "/content/holds" CONTENT content::holds,
+    get "/content/holds" CONTENT_ASKED content::holds,
     post "/content/holds" CONTENT content::hold,
     get "/content/holds/{id}" CONTENT content::show_hold,
     post "/content/holds/{id}/release" CONTENT content::release,
-    get "/coverage" LOOK coverage::show,
-    get "/exchanges" LOOK exchanges::list,
-    get "/alerts" LOOK alerts::list,
+    get "/coverage" ASK coverage::show,
+    get "/exchanges" ASK exchanges::list,
+    get "/alerts" ASK alerts::list,
     post "/alerts/ack" CHANGE alerts::acknowledge_many,
     get "/alerts/{id}" LOOK alerts::show,
     post "/alerts/{id}/ack" CHANGE alerts::acknowledge,
-    get "/decisions" LOOK alerts::decisions,
-    get "/audit" LOOK audit::list,
+    get "/decisions" ASK alerts::decisions,
+    get "/audit" ASK audit::list,
     get "/config" LOOK_AT_ALL config::show,
     post "/config/reload" CHANGE_ALL config::reload,
     get "/budgets" LOOK_AT_ALL limits::budgets,
@@ -127,7 +135,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = endpoints! {
     get "/limits/{name}" LOOK_AT_ALL stored_limits::show::<RateLimits>,
     put "/limits/{name}" CHANGE_ALL stored_limits::put::<RateLimits>,
     delete "/limits/{name}" CHANGE_ALL stored_limits::delete::<RateLimits>,
-    get "/prices" LOOK_AT_ALL prices::prices,
+    get "/prices" ASK_OF_ALL prices::prices,
     get "/targets" LOOK_AT_ALL targets::list,
     get "/targets/{id}" LOOK_AT_ALL targets::show,
     post "/targets/{id}/drain" CHANGE_ALL targets::drain,

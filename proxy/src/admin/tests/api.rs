@@ -2,7 +2,7 @@ use super::super::api::BODY_BYTES_MAX;
 use super::super::endpoints::ENDPOINTS;
 use super::super::openapi;
 use super::{House, PATIENCE, ask, exchange, request};
-use narrows_ledger::TOKEN_LEN;
+use narrows_ledger::{NewAdminToken, Role, TOKEN_LEN};
 use serde_json::Value;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -93,6 +93,23 @@ fn the_description_names_every_path_and_method() {
             let status = house.ask(&method.to_ascii_uppercase(), &probed, "{\"no\": 1}").status;
             assert_eq!(status != 405, item.get(method).is_some(), "{method} {path}: {status}");
         }
+    }
+}
+
+#[test]
+fn no_endpoint_takes_a_parameter_that_it_does_not_know() {
+    let house = House::new();
+    let new =
+        NewAdminToken { name: "all".into(), organization: None, role: Role::Content, expires_at_us: None };
+    let reads = house.gateway.ledger.create_admin_token(&new, "test").unwrap().token;
+    for endpoint in ENDPOINTS {
+        let token = if endpoint.needs.role == Role::Content { reads.expose() } else { &house.token };
+        let path = endpoint.path.replace("{id}", "x").replace("{name}", "x");
+        let asked = format!("{path}?nonsense=1");
+        let answer = house.ask_as(token, &endpoint.method.to_ascii_uppercase(), &asked, "{}");
+        let (code, message) = answer.refusal(400);
+        let names_it = message.contains("`nonsense`") || endpoint.needs.query;
+        assert!(code == "invalid_parameter" && names_it, "{} {asked}: {message}", endpoint.method);
     }
 }
 
