@@ -9,7 +9,7 @@ use crate::prices::Prices;
 use crate::prices::import::{FILE_BYTES_MAX, import};
 use anyhow::{Context as _, Result, anyhow};
 use narrows_meter::price_file::{Date, ModelPrices, PriceFile, ProviderPrices};
-use narrows_meter::{Factor, Price, Rates, Tier, decimal};
+use narrows_meter::{Factor, Mode, Price, Rates, Tier, decimal};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -184,10 +184,17 @@ fn show(arguments: &ShowArguments, console: &mut Console<'_>) -> Result<Outcome>
     Ok(Outcome::Fine)
 }
 
+/// The ordinary mode, and every other one.
+fn modes() -> impl Iterator<Item = Option<Mode>> {
+    std::iter::once(None).chain(Mode::ALL.map(Some))
+}
+
 /// A price, and whose it is.
 struct Shown {
     provider: String,
     model: String,
+    /// `None` for the ordinary one.
+    mode: Option<Mode>,
     price: Price,
     factor: Factor,
 }
@@ -204,9 +211,11 @@ fn listed(arguments: &ShowArguments, at_us: i64) -> Result<(Arc<Prices>, Vec<Sho
         };
         for name in names {
             let Some(model) = prices.table.model(id, name) else { continue };
-            let Some(price) = model.price(None, at_us) else { continue };
-            let (provider, model) = (id.clone(), model.id().to_owned());
-            shown.push(Shown { provider, model, price: price.clone(), factor: Factor::ONE });
+            for mode in modes() {
+                let Some(price) = model.price(mode, at_us) else { continue };
+                let (provider, model) = (id.clone(), model.id().to_owned());
+                shown.push(Shown { provider, model, mode, price: price.clone(), factor: Factor::ONE });
+            }
         }
     }
     Ok((prices, shown))
@@ -218,9 +227,11 @@ fn charged(file: &Path, model: &str, at_us: i64) -> Result<(Arc<Prices>, Vec<Sho
     let mut shown = Vec::new();
     for provider in &settings.providers {
         let tariff = settings.prices.tariff(&provider.name, provider.kind)?;
-        let Some(quote) = tariff.quote(model, None, at_us) else { continue };
-        let (provider, model) = (provider.name.to_string(), model.to_owned());
-        shown.push(Shown { provider, model, price: quote.price.clone(), factor: quote.factor });
+        for mode in modes() {
+            let Some(quote) = tariff.quote(model, mode, at_us) else { continue };
+            let (provider, model) = (provider.name.to_string(), model.to_owned());
+            shown.push(Shown { provider, model, mode, price: quote.price.clone(), factor: quote.factor });
+        }
     }
     Ok((Arc::clone(settings.prices.list.prices()), shown))
 }
@@ -235,14 +246,15 @@ impl Shown {
 
     fn json(&self) -> serde_json::Value {
         json!({
-            "provider": self.provider, "model": self.model, "factor": self.factor(),
+            "provider": self.provider, "model": self.model, "mode": self.mode, "factor": self.factor(),
             "rates": self.price.rates(0), "above": self.price.tiers(),
         })
     }
 
     /// A row for the price, and one for each of its tiers.
     fn rows(&self) -> Vec<Vec<String>> {
-        let mut base = row(self.provider.clone(), self.model.clone(), self.price.rates(0));
+        let mode = self.mode.map(|mode| format!(", {}", mode.as_str())).unwrap_or_default();
+        let mut base = row(self.provider.clone(), format!("{}{mode}", self.model), self.price.rates(0));
         if self.factor != Factor::ONE
             && let Some(others) = base.last_mut()
         {
@@ -309,6 +321,30 @@ mod tests {
         assert!(out.contains("all times 0.8") && out.lines().any(|line| line.starts_with("own ")), "{out}");
         let (code, out, _) = narrows(&["prices", "show", "gpt-4o", "--provider", "openai"]);
         assert!(code == 0 && out.contains("genai-prices (MIT"), "{out}");
+    }
+
+    #[test]
+    fn a_price_is_shown_in_every_mode_that_has_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let prices = r#"[{"rates":{"input":"2.5"}},{"mode":"priority","rates":{"input":"5"}}]"#;
+        let model = format!(r#"{{"id":"m","match":["m-*"],"prices":{prices}}}"#);
+        let provider = format!(r#"{{"id":"openai","models":[{model}]}}"#);
+        let text = format!(r#"{{"format":1,"source":"ours","date":"2026-11-26","providers":[{provider}]}}"#);
+        let file = write(&folder, "prices.json", &text);
+        let (code, out, _) = narrows(&["prices", "show", "m-1", "--file", &file]);
+        let has = |model: &str, price: &str| {
+            out.lines().any(|line| line.starts_with("openai") && line.contains(model) && line.contains(price))
+        };
+        assert!(code == 0 && has(" m ", " 2.5 ") && has(" m, priority ", " 5 "), "{out}");
+        let (_, out, _) = narrows(&["prices", "show", "m-1", "--file", &file, "--json"]);
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines[0].contains(r#""mode":null"#) && lines[1].contains(r#""mode":"priority""#), "{out}");
+
+        let text =
+            "version: 1\nproviders:\n  main: {kind: openai, api_key: k}\nprices:\n  file: prices.json\n";
+        let config = write(&folder, "n.yaml", text);
+        let (code, out, _) = narrows(&["prices", "show", "m-1", "--config", &config]);
+        assert!(code == 0 && out.contains("m-1, priority"), "{out}");
     }
 
     #[test]
