@@ -8,9 +8,9 @@
 mod common;
 
 use narrows_ledger::{
-    AuditFilter, Content, ContentFilter, ContentState, ContentStates, Erasure, ErasureSubject, Filter, Hold, KeyWrap,
-    Ledger, LedgerError, LedgerOptions, NewContent, NewHold, NewSide, PageRequest, Pending, Place, Record,
-    ScanLimits, Side,
+    AuditFilter, Content, ContentFilter, ContentState, ContentStates, Erasure, ErasureSubject, Filter, Hold,
+    KeyWrap, Ledger, LedgerError, LedgerOptions, NewContent, NewHold, NewSide, PageRequest, Pending, Place,
+    Record, ScanLimits, Side,
 };
 use narrows_policy::facts::Caller;
 use std::sync::Arc;
