@@ -107,7 +107,8 @@ end
 
 -- Holds -----------------------------------------------------------------------------------------------------------------
 -- A hold is a field of its replica's hash. Of a budget: 'b', counter, amount. Of a rate limit: 'r', counter, length of a step,
--- step, requests, tokens. A lease: 'L', counter, amount; 'M', counter, requests, tokens, exchanges.
+-- step, requests, tokens ('-': none were counted). One that was held again has '-', '-', 0, '-': there is nothing to correct.
+-- A lease: 'L', counter, amount; 'M', counter, requests, tokens, exchanges.
 local function words(hold)
   local list = {}
   for word in string.gmatch(hold, '%S+') do list[#list + 1] = word end
@@ -129,11 +130,12 @@ local function release(holds, field, tokens, cancel)
     add(key, 'oh', -tonumber(w[5]))
   else
     add(key, 'o', -1)
-    local win = { step = tonumber(w[3]) }
-    if tokens then
-      local step, newest = tonumber(w[4]), advance(key, win, { 'r', 'q' }, math.floor(now / win.step))
-      if cancel then put(key, win, 'r', newest, step, -tonumber(w[5])) end
-      if w[6] ~= '-' then put(key, win, 'q', newest, step, tokens - tonumber(w[6])) end
+    local requests, corrects = cancel and tonumber(w[5]) or 0, tokens and w[6] ~= '-'
+    if requests > 0 or corrects then
+      local win, step = { step = tonumber(w[3]) }, tonumber(w[4])
+      local newest = advance(key, win, { 'r', 'q' }, math.floor(now / win.step))
+      put(key, win, 'r', newest, step, -requests)
+      if corrects then put(key, win, 'q', newest, step, tokens - tonumber(w[6])) end
     end
   end
 end

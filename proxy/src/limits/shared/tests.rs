@@ -410,6 +410,32 @@ fn what_is_told_twice_counts_once_and_what_redis_forgot_is_told_again() {
 }
 
 #[test]
+fn an_exchange_that_was_held_again_ends_and_leaves_the_rate_limit_s_window_alone() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules("rate_limits:\n  all: {requests: 9, tokens: 9000, concurrent: 5, every: hour}\n");
+    runtime().block_on(async {
+        let mut one = Replica::start(&settings(&redis), "one").await;
+        let what = (0, 10, 90, false);
+        let settled = reserve(&one.limits, &rules, what).await.unwrap();
+        let given_back = reserve(&one.limits, &rules, what).await.unwrap();
+        redis.ask(&["FLUSHALL"]);
+        assert!(one.task.beat(&one.connection).await.unwrap(), "it is noticed");
+        one.task.compare(&one.connection).await.unwrap();
+        let _third = reserve(&one.limits, &rules, what).await.unwrap();
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["all {} Some(1) Some(100) 3"], "two are held again");
+        settle(&one.limits, settled, tokens(70));
+        drop(given_back);
+        one.tell().await;
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["all {} Some(1) Some(100) 1"]);
+        let fourth = reserve(&one.limits, &rules, what).await.unwrap();
+        let left = fourth.rooms.requests.map(|room| (room.left, room.resets_in_us <= 61 * 60 * 1_000_000));
+        assert_eq!(left, Some((7, true)));
+    });
+}
+
+#[test]
 fn a_store_that_two_gateways_use_is_noticed_by_the_one_before() {
     let Some(redis) = Redis::start() else { return };
     let rules = rules("budgets:\n  all: {tokens: 1000, window: day}\n");

@@ -538,7 +538,7 @@ fn again(number: u64, open: &Open) -> Arguments {
     match open {
         Open::Budget { id, amount } => item.word(&format!("b {id} {amount}")),
         // What was let in is not counted again, and not corrected: it was let in in a window that Redis has forgotten.
-        Open::Rate { id } => item.word(&format!("r {id} 60 0 0 -")),
+        Open::Rate { id } => item.word(&format!("r {id} - - 0 -")),
     }
     item
 }
