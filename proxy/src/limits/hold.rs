@@ -71,6 +71,9 @@ pub(crate) struct Hold {
     pub(crate) held: Vec<Held>,
     /// What was held for targets that were asked before and never answered.
     left: Vec<Held>,
+    /// Numbers of what gateways that share counters hold for targets that were left and did nothing. It is given up in the
+    /// background, and with the next question, which must not find it in its way.
+    pub(super) leaving: Vec<u64>,
     /// How the rate limits stood when it was admitted.
     pub(crate) rooms: Rooms,
 }
@@ -96,6 +99,7 @@ impl Hold {
         self.held = kept;
         let (lost, idle): (Vec<Held>, Vec<Held>) = left.into_iter().partition(|held| held.lost.attempts > 0);
         self.left.extend(lost);
+        self.leaving.extend(idle.iter().filter_map(|held| held.apart.as_ref()?.number));
         idle.into_iter().for_each(give_back);
     }
 

@@ -229,6 +229,7 @@ impl Shared {
         ask: &Ask<'_>,
         hold: &mut Hold,
     ) -> Result<(), Box<Refused>> {
+        let leaving = std::mem::take(&mut hold.leaving);
         let mut items = self.items(limits, rules, ask);
         if items.is_empty() {
             return Ok(());
@@ -238,7 +239,7 @@ impl Shared {
             return Ok(());
         }
         let mut pending = Pending::new(self, &items);
-        let verdict = match self.ask(&items).await {
+        let verdict = match self.ask(&leaving, &items).await {
             Ok(verdict) => verdict,
             // Whatever became of it is given up; those who go on hold what they hold under other numbers.
             Err(_failed) => {
@@ -368,8 +369,8 @@ impl Shared {
         items
     }
 
-    /// Asks Redis, in one round trip.
-    async fn ask(&self, items: &[Item]) -> Result<Verdict, Failed> {
+    /// Asks Redis, in one round trip, which gives up the holds with the numbers `leaving` first.
+    async fn ask(&self, leaving: &[u64], items: &[Item]) -> Result<Verdict, Failed> {
         if self.fenced.load(Ordering::Relaxed) {
             return Err(Failed::Away);
         }
@@ -379,6 +380,8 @@ impl Shared {
         arguments.word(&self.replica);
         let timeout_us = i64::try_from(self.link.timeout().as_micros()).unwrap_or(i64::MAX);
         arguments.number(now.wall_us.saturating_add(timeout_us));
+        arguments.number(leaving.len());
+        leaving.iter().for_each(|number| arguments.number(*number));
         arguments.number(items.len());
         items.iter().for_each(|item| item.write(&mut arguments, now.wall_us));
         let answer = self.link.reserve(&arguments).await?;

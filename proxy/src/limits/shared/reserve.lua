@@ -1,11 +1,13 @@
--- Holds room in every counter that is asked for, or in none. KEYS: P. ARGV: now or '', replica, deadline (0: none), number of
--- items, items. An item of a budget: 'b', hold, counter, amount, limit, insist (0, 1), window. Of a rate limit: 'r', hold, counter, tokens,
+-- Gives up what an exchange holds no more, and holds room in every counter that is asked for, or in none. KEYS: P. ARGV: now or '',
+-- replica, deadline (0: none), number of holds to give up as if they had never been asked for, holds, number of items, items. An item of a budget: 'b', hold, counter, amount, limit, insist (0, 1), window. Of a rate limit: 'r', hold, counter, tokens,
 -- most requests, most tokens, most exchanges (-1: not limited), insist, window. 'z': refuses.
 -- Answers: now, number of the item that refuses (0: none), why, a time, then five figures of each item up to that one.
 
 local holds = P .. ':h:' .. arg()
 local deadline = int()
 if deadline > 0 and now > deadline then return { text(now), '-1' } end
+local leaving = {}
+for i = 1, int() do leaving[i] = arg() end
 local count = int()
 local items, figures, refused, why, extra = {}, {}, 0, 0, 0
 
@@ -27,6 +29,8 @@ for i = 1, count do
   if item.id then item.key = P .. ':c:' .. item.id end
   items[i] = item
 end
+
+for _, hold in ipairs(leaving) do release(holds, hold, 0, true) end
 
 -- 1: larger than the limit, 2: spent (frees at), 3: held.
 local function fits(item)

@@ -203,8 +203,7 @@ impl Clocked {
 
     async fn reserve(&self, item: Arguments) -> Vec<i64> {
         let mut arguments = self.arguments();
-        arguments.number(0);
-        arguments.number(1);
+        [0, 0, 1].into_iter().for_each(|number| arguments.number(number));
         arguments.append(item);
         let mut answer = self.link.reserve(&arguments).await.unwrap();
         std::iter::from_fn(|| answer.number().ok()).collect()
@@ -406,6 +405,42 @@ fn what_is_told_twice_counts_once_and_what_redis_forgot_is_told_again() {
         one.tell().await;
         one.look().await;
         assert_eq!(levels(&one.limits), ["all {} 70 0", "open {} None None 0"]);
+    });
+}
+
+#[test]
+fn another_target_is_asked_with_what_the_one_before_gives_up() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules(
+        "budgets:\n  model: {where: {model: gpt-*}, tokens: 150, window: day}\n\
+         rate_limits:\n  model: {where: {model: gpt-*}, requests: 9, tokens: 900, concurrent: 1, every: hour}\n",
+    );
+    runtime().block_on(async {
+        let mut one = Replica::start(&settings(&redis), "one").await;
+        let mut hold = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+        let caller = caller(Some("ada"));
+        let asked = one.task_shared().figures().waited;
+        for target in ["gpt-1", "gpt-2", "gpt-3"] {
+            // The background has told nothing of it yet.
+            hold.leave_target();
+            let models = ["gpt-4o", target];
+            let next = Ask { of_target_only: true, ..ask(facts(&caller, &models), &unpriced) };
+            one.limits.reserve(&rules, &next, &mut hold).await.unwrap();
+        }
+        assert_eq!(one.task_shared().figures().waited, asked + 3, "one round trip for each");
+        let expected = ["model {} 0 100", "model {} Some(1) Some(100) 1"];
+        one.look().await;
+        assert_eq!(levels(&one.limits), expected);
+        // When it does, nothing is given up twice.
+        one.tell().await;
+        one.look().await;
+        assert_eq!(levels(&one.limits), expected);
+        // Who is refused at the next target holds nothing for the one before either.
+        hold.leave_target();
+        let large = Ask { prompt: 100, of_target_only: true, ..ask(facts(&caller, &["gpt-4o"]), &unpriced) };
+        assert_eq!(one.limits.reserve(&rules, &large, &mut hold).await.unwrap_err().why, Why::TooLarge);
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["model {} 0 0", "model {} Some(0) Some(0) 0"]);
     });
 }
 
