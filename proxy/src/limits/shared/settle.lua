@@ -51,7 +51,8 @@ local function push()
   for i = 1, int() do limits[i] = { int(), int() } end
   local key, own = P .. ':c:' .. id, P .. ':p:' .. id .. ':' .. store
   if not win then
-    at = at + 2 * int()
+    local left = int()
+    at = at + 2 * left
     say(-1)
     say(0)
     return say(0)

@@ -372,6 +372,49 @@ fn the_script_s_budget_is_the_machine_s_at_every_moment() {
 }
 
 #[test]
+fn what_no_window_takes_is_passed_over_and_the_rest_of_the_call_counts() {
+    let Some(redis) = Redis::start() else { return };
+    runtime().block_on(async {
+        let clock = clocked(&redis).await;
+        let part = |counter: &str, at_us: i64, parts: &[(i64, u64)]| {
+            let mut item = Arguments::default();
+            item.word("p");
+            item.word(counter);
+            item.flag(false);
+            item.window(&Window::Calendar(Calendar::new(Period::Hour, "UTC").unwrap()), at_us);
+            item.number(0);
+            item.number(parts.len());
+            for (slot, amount) in parts {
+                item.number(*slot);
+                item.number(*amount);
+            }
+            item
+        };
+        let days_off = part("one", BEGIN_US - 5_000 * MINUTE_US, &[(1, 7), (2, 8)]);
+        let right = part("other", BEGIN_US, &[(BEGIN_US, 9)]);
+        assert_eq!(clock.settle(vec![days_off, right]).await[1..], [-1, 0, 0, 9, 0, 0]);
+    });
+}
+
+#[test]
+fn a_part_whose_window_is_none_of_redis_s_is_told_after_the_next_beat() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules("budgets:\n  all: {tokens: 1000, window: day}\n");
+    runtime().block_on(async {
+        let mut one = Replica::start(&settings(&redis), "one").await;
+        let hold = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+        one.tell().await;
+        settle(&one.limits, hold, tokens(70));
+        one.task_shared().ahead_us.store(-5 * 24 * 60 * MINUTE_US, Ordering::Relaxed);
+        one.tell().await;
+        assert!(!one.task.beat(&one.connection).await.unwrap());
+        one.tell().await;
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["all {} 70 0"]);
+    });
+}
+
+#[test]
 fn what_is_told_twice_counts_once_and_what_redis_forgot_is_told_again() {
     let Some(mut redis) = Redis::start() else { return };
     let rules =

@@ -60,6 +60,8 @@ pub(super) struct Task {
     epoch: Option<String>,
     /// Whether this process has said that the store is its own.
     claimed: bool,
+    /// Counters whose window is none of those around Redis's moment: they are told when its clock is known better.
+    misdated: HashMap<usize, Dirty>,
     ready: Option<std::sync::mpsc::Sender<()>>,
 }
 
@@ -90,7 +92,8 @@ impl Task {
         orders: mpsc::Receiver<Order>,
         ready: Option<std::sync::mpsc::Sender<()>>,
     ) -> Task {
-        Task { shared, limits, orders, waiting: Vec::new(), epoch: None, claimed: false, ready }
+        let (waiting, misdated) = (Vec::new(), HashMap::new());
+        Task { shared, limits, orders, waiting, epoch: None, claimed: false, misdated, ready }
     }
 
     async fn run(mut self) {
@@ -229,6 +232,9 @@ impl Task {
             let there_us = now_us.saturating_add(i64::try_from(took.as_micros()).unwrap_or(0) / 2);
             let here_us = super::Now::read().wall_us;
             shared.ahead_us.store(there_us.saturating_sub(here_us), Ordering::Relaxed);
+            for Dirty { counter, teller } in std::mem::take(&mut self.misdated).into_values() {
+                shared.changed(&counter, teller.as_ref());
+            }
             self.claimed = true;
             if fenced && !shared.fenced.swap(true, Ordering::Relaxed) {
                 tracing::error!(
@@ -393,7 +399,7 @@ impl Task {
         (arguments, about)
     }
 
-    fn heard(&self, mut answer: Answer, about: Vec<About>) -> Result<(), Strange> {
+    fn heard(&mut self, mut answer: Answer, about: Vec<About>) -> Result<(), Strange> {
         let now_us = answer.number()?;
         for about in about {
             match about {
@@ -423,8 +429,8 @@ impl Task {
         Ok(())
     }
 
-    fn heard_part(&self, answer: &mut Answer, told: Told, now_us: i64) -> Result<(), Strange> {
-        let Told { dirty: Dirty { counter, teller }, rule, generation, parts, lease } = told;
+    fn heard_part(&mut self, answer: &mut Answer, told: Told, now_us: i64) -> Result<(), Strange> {
+        let Told { dirty, rule, generation, parts, lease } = told;
         let (settled, held) = (answer.number()?, answer.amount()?);
         let mut reached = [0; THRESHOLDS_MAX];
         let count = usize::try_from(answer.amount()?).unwrap_or(0);
@@ -434,9 +440,10 @@ impl Task {
         let granted = if lease.is_some() { u64::try_from(answer.number()?).unwrap_or(0) } else { 0 };
         let Ok(settled) = u64::try_from(settled) else {
             // Our clock was far from Redis's. The next beat knows better.
-            self.shared.changed(&counter, teller.as_ref());
+            self.misdated.entry(Arc::as_ptr(&dirty.counter).addr()).or_insert(dirty);
             return Ok(());
         };
+        let Dirty { counter, teller } = dirty;
         let mut state = counter.lock();
         state.seen.stood = Some((Stood::Budget { settled, held }, now_us));
         if let Some(ask) = lease.filter(|_| state.seen.generation() == generation) {
