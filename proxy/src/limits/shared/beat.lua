@@ -1,9 +1,10 @@
 -- A replica says that it is there, and gives up what replicas hold that are not. KEYS: P. ARGV: now or '', replica, store, time until
--- it is given up (microseconds), claims the store (0, 1), a word for a new epoch.
+-- it is given up (microseconds), claims the store (0, 1), a word for a new epoch, the number of this call.
 -- Answers: now, the epoch, whether the replica was known (0, 1), whether another replica has claimed its store (0, 1), whether there is
--- more to give up (0, 1).
+-- more to give up (0, 1), the number of the last call of this replica that is known (-1: none).
 
-local replica, store, life, claims, epoch = arg(), arg(), int(), arg(), arg()
+local replica, store, life, claims, epoch, number = arg(), arg(), int(), arg(), arg(), arg()
+local last = note(replica, number)
 local members, owner = P .. ':members', P .. ':o:' .. store
 redis.call('SET', P .. ':epoch', epoch, 'NX')
 local before = redis.call('GET', owner)
@@ -40,4 +41,4 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', text(now), 'L
   if left <= 0 then break end
 end
 local more = #redis.call('ZRANGEBYSCORE', members, '-inf', text(now), 'LIMIT', 0, 1)
-return { text(now), redis.call('GET', P .. ':epoch'), known and '1' or '0', fenced and '1' or '0', text(more) }
+return { text(now), redis.call('GET', P .. ':epoch'), known and '1' or '0', fenced and '1' or '0', text(more), last }

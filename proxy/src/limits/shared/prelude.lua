@@ -1,6 +1,7 @@
 -- What the scripts of shared counters have in common. Keys are P:c:ID (a counter, hash), P:p:ID:STORE (what one store was
 -- charged for a budget, or let in under a lease of a rate limit, by slot, hash), P:h:REPLICA (what a replica holds, hash),
--- P:members (when replicas are given up, sorted set), P:epoch, P:o:STORE. P holds a hash tag, so all keys share a slot.
+-- P:n:REPLICA (the number of the last call in which one told something), P:members (when replicas are given up, sorted set), P:epoch,
+-- P:o:STORE. P holds a hash tag, so all keys share a slot.
 -- Amounts are whole numbers below 2^53, which a Lua number holds exactly.
 
 local SLOTS = 61
@@ -29,6 +30,14 @@ if given == '' then
   now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 else
   now = tonumber(given)
+end
+
+-- Notes the last call in which a replica told something; gives the one before. One that is there no more is forgotten in a day.
+local function note(replica, number)
+  local key = P .. ':n:' .. replica
+  local before = redis.call('GET', key)
+  redis.call('SET', key, number, 'PX', '86400000')
+  return before or '-1'
 end
 
 local function keep(key, life_us) redis.call('PEXPIRE', key, text(math.ceil(life_us / 1000))) end

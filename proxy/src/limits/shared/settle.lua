@@ -1,4 +1,5 @@
--- Puts what became of exchanges into the counters. KEYS: P. ARGV: now or '', replica, store, number of items, items:
+-- Puts what became of exchanges into the counters. KEYS: P. ARGV: now or '', replica, store, number of this call,
+-- number of items, items:
 -- 'x', hold, tokens (-1: as estimated), cancel (0, 1): gives a hold up.
 -- 'p', counter, afresh (0, 1), window, thresholds (number; percent and amount of each), parts (number; slot and amount of each): what
 --      this store was charged. Afresh: in the place of all it had said. Answers settled, held, and the thresholds reached.
@@ -9,11 +10,12 @@
 -- 'm', counter, length of a step, most requests, tokens, exchanges (-1: not limited), least of each, wanted of each. Answers what is
 --      leased of each, and what is used or leased by anybody.
 -- 's', counter, window: how a budget stands. 'q', counter, length of a step: how a rate limit stands.
--- Answers: now, then the figures of each item that has some.
+-- Answers: the number of the last call of this replica that is known (-1: none), now, then the figures of each item that has some.
 
 local replica, store = arg(), arg()
+local last = note(replica, arg())
 local holds = P .. ':h:' .. replica
-local answer = { text(now) }
+local answer = { last, text(now) }
 local function say(number) answer[#answer + 1] = text(number) end
 
 -- Sets what this store has in some slots of a counter, as a difference to what it had.

@@ -212,10 +212,12 @@ impl Clocked {
     async fn settle(&self, items: Vec<Arguments>) -> Vec<i64> {
         let mut arguments = self.arguments();
         arguments.word("store");
+        arguments.number(1);
         arguments.number(items.len());
         items.into_iter().for_each(|item| arguments.append(item));
         let connection = self.link.connect().await.unwrap();
         let mut answer = self.link.settle(&connection, &arguments).await.unwrap();
+        answer.number().unwrap();
         std::iter::from_fn(|| answer.number().ok()).collect()
     }
 }
@@ -449,6 +451,75 @@ fn what_is_told_twice_counts_once_and_what_redis_forgot_is_told_again() {
         one.look().await;
         assert_eq!(levels(&one.limits), ["all {} 70 0", "open {} None None 0"]);
     });
+}
+
+#[test]
+fn a_redis_that_comes_back_with_an_older_state_is_told_again() {
+    let Some(mut redis) = Redis::start() else { return };
+    let rules = rules(
+        "budgets:\n  month: {tokens: 1000, window: month}\n  week: {tokens: 1000, window: 7d}\n\
+         rate_limits:\n  open: {concurrent: 9}\n",
+    );
+    runtime().block_on(async {
+        let settings = settings(&redis);
+        let mut one = Replica::start(&settings, "one").await;
+        let spend = async |one: &mut Replica, amount| {
+            let hold = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+            settle(&one.limits, hold, tokens(amount));
+            one.tell().await;
+        };
+        spend(&mut one, 300).await;
+        let ends = reserve(&one.limits, &rules, (0, 10, 40, false)).await.unwrap();
+        redis.ask(&["SAVE"]);
+        spend(&mut one, 400).await;
+        let kept = reserve(&one.limits, &rules, (0, 10, 50, false)).await.unwrap();
+        drop(ends);
+        one.tell().await;
+        redis.kill();
+        redis.again();
+        one.connection = one.task.connect().await.unwrap();
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["month {} 700 60", "week {} 700 60", "open {} None None 1"]);
+        drop(kept);
+        one.tell().await;
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["month {} 700 0", "week {} 700 0", "open {} None None 0"]);
+    });
+}
+
+#[test]
+fn an_older_state_behind_a_connection_that_stays_is_noticed_at_the_next_beat() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules("budgets:\n  all: {tokens: 1000, window: month}\n");
+    runtime().block_on(async {
+        let mut one = Replica::start(&settings(&redis), "one").await;
+        let spend = async |one: &mut Replica, amount| {
+            let hold = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+            settle(&one.limits, hold, tokens(amount));
+            one.tell().await;
+        };
+        spend(&mut one, 300).await;
+        assert!(!one.task.beat(&one.connection).await.unwrap(), "nothing is lost");
+        // A copy of it, which takes its place after more was spent, as a replica that lags does.
+        for key in keys(&redis) {
+            redis.ask(&["COPY", &key, &key, "DB", "1"]);
+        }
+        spend(&mut one, 400).await;
+        redis.ask(&["SWAPDB", "0", "1"]);
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["all {} 300 0"], "as it was");
+        assert!(one.task.beat(&one.connection).await.unwrap(), "it is noticed");
+        one.tell().await;
+        one.task.compare(&one.connection).await.unwrap();
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["all {} 700 0"]);
+    });
+}
+
+/// Every key.
+fn keys(redis: &Redis) -> Vec<String> {
+    let keys = redis.ask(&["KEYS", "*"]);
+    keys.lines().filter(|line| line.starts_with('{')).map(str::to_owned).collect()
 }
 
 #[test]

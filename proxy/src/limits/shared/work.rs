@@ -58,6 +58,12 @@ pub(super) struct Task {
     waiting: Vec<Order>,
     /// A word that Redis keeps as long as it keeps anything.
     epoch: Option<String>,
+    /// The number of the last call that told something, and of the last one that was answered: a Redis that knows of no call
+    /// as late as that has an older state.
+    number: u64,
+    answered: u64,
+    /// Whether one was met that the next beat has to see to.
+    is_older: bool,
     /// Whether this process has said that the store is its own.
     claimed: bool,
     /// Counters whose window is none of those around Redis's moment: they are told when its clock is known better.
@@ -92,8 +98,19 @@ impl Task {
         orders: mpsc::Receiver<Order>,
         ready: Option<std::sync::mpsc::Sender<()>>,
     ) -> Task {
-        let (waiting, misdated) = (Vec::new(), HashMap::new());
-        Task { shared, limits, orders, waiting, epoch: None, claimed: false, misdated, ready }
+        Task {
+            shared,
+            limits,
+            orders,
+            waiting: Vec::new(),
+            epoch: None,
+            number: 0,
+            answered: 0,
+            is_older: false,
+            claimed: false,
+            misdated: HashMap::new(),
+            ready,
+        }
     }
 
     async fn run(mut self) {
@@ -205,7 +222,8 @@ impl Task {
         }
     }
 
-    fn beat_arguments(&self, life: Duration) -> Arguments {
+    fn beat_arguments(&mut self, life: Duration) -> Arguments {
+        self.number += 1;
         let shared = &self.shared;
         let mut arguments = Arguments::default();
         arguments.word("");
@@ -216,6 +234,7 @@ impl Task {
         // Another each time: a Redis that begins at nothing keeps one that nobody has seen.
         let number = shared.numbers.fetch_add(1, Ordering::Relaxed);
         arguments.word(&format!("{}-{number}", shared.replica));
+        arguments.number(self.number);
         arguments
     }
 
@@ -229,6 +248,9 @@ impl Task {
             let (mut answer, took) = shared.link.beat(connection, &arguments).await?;
             let (now_us, epoch) = (answer.number()?, answer.word()?);
             let (known, fenced, more) = (answer.flag()?, answer.flag()?, answer.flag()?);
+            let last = answer.number()?;
+            self.compare_last(last);
+            let is_older = std::mem::take(&mut self.is_older);
             let there_us = now_us.saturating_add(i64::try_from(took.as_micros()).unwrap_or(0) / 2);
             let here_us = super::Now::read().wall_us;
             shared.ahead_us.store(there_us.saturating_sub(here_us), Ordering::Relaxed);
@@ -247,13 +269,15 @@ impl Task {
             let same = self.epoch.as_deref() == Some(&*epoch);
             if self.epoch.is_some() && !same {
                 tracing::warn!("Redis has lost its data: it is told everything again");
+            } else if same && is_older {
+                tracing::warn!("Redis has forgotten the last it was told: it is told everything again");
             }
-            if !same {
+            if !same || is_older {
                 self.forget_told();
             }
             let until_us = asked_us
                 .saturating_add(i64::try_from(shared.settings.expire.as_micros()).unwrap_or(0) / 3 * 2);
-            is_lost |= !known || !same;
+            is_lost |= !known || !same || is_older;
             if !known && same {
                 self.lost_leases();
             }
@@ -271,9 +295,9 @@ impl Task {
         for counter in limits.table.all() {
             let mut state = counter.lock();
             state.seen.forget();
-            let is_budget = matches!(state.count, Count::Spending(_));
+            let is_told = self.shared.leases() || matches!(state.count, Count::Spending(_));
             drop(state);
-            if is_budget {
+            if is_told {
                 self.shared.changed(&counter, None);
             }
         }
@@ -316,21 +340,37 @@ impl Task {
         for (number, open) in open.iter().filter(|(number, _)| !holds.contains(number)) {
             items.push(again(*number, open));
         }
-        for chunk in items.chunks_mut(BATCH) {
-            let mut arguments = self.begin(chunk.len());
-            chunk.iter_mut().for_each(|item| arguments.append(std::mem::take(item)));
-            shared.link.settle(connection, &arguments).await?;
+        while !items.is_empty() {
+            let rest = items.split_off(items.len().min(BATCH));
+            self.settle(connection, std::mem::replace(&mut items, rest)).await?;
         }
         Ok(())
     }
 
-    fn begin(&self, items: usize) -> Arguments {
+    /// Tells some items, in one call.
+    async fn settle(
+        &mut self,
+        connection: &MultiplexedConnection,
+        items: Vec<Arguments>,
+    ) -> Result<Answer, Failed> {
+        self.number += 1;
         let mut arguments = Arguments::default();
         arguments.word("");
         arguments.word(&self.shared.replica);
         arguments.word(&self.shared.store);
-        arguments.number(items);
-        arguments
+        arguments.number(self.number);
+        arguments.number(items.len());
+        items.into_iter().for_each(|item| arguments.append(item));
+        let mut answer = self.shared.link.settle(connection, &arguments).await?;
+        let last = answer.number()?;
+        self.compare_last(last);
+        Ok(answer)
+    }
+
+    /// Looks at the last call that Redis knew of when it took this one.
+    fn compare_last(&mut self, last: i64) {
+        self.is_older |= !u64::try_from(last).is_ok_and(|last| last >= self.answered);
+        self.answered = self.number;
     }
 
     /// Tells what is to be told, until nothing is.
@@ -345,9 +385,8 @@ impl Task {
             if self.waiting.is_empty() && dirty.is_empty() {
                 return Ok(());
             }
-            let (arguments, about) = self.said(dirty);
-            let answer = self.shared.link.settle(connection, &arguments).await;
-            match answer {
+            let (items, about) = self.said(dirty);
+            match self.settle(connection, items).await {
                 Ok(answer) => {
                     self.waiting.clear();
                     if let Err(strange) = self.heard(answer, about) {
@@ -365,7 +404,7 @@ impl Task {
     }
 
     /// What is said of the orders that wait, and of counters.
-    fn said(&self, dirty: Vec<Dirty>) -> (Arguments, Vec<About>) {
+    fn said(&self, dirty: Vec<Dirty>) -> (Vec<Arguments>, Vec<About>) {
         let now_us = self.shared.now().wall_us;
         let (mut items, mut about) = (Vec::new(), Vec::new());
         for order in &self.waiting {
@@ -394,9 +433,7 @@ impl Task {
                 about.push(About::Rates(told));
             }
         }
-        let mut arguments = self.begin(items.len());
-        items.into_iter().for_each(|item| arguments.append(item));
-        (arguments, about)
+        (items, about)
     }
 
     fn heard(&mut self, mut answer: Answer, about: Vec<About>) -> Result<(), Strange> {
@@ -509,9 +546,7 @@ impl Task {
         if items.is_empty() {
             return Ok(());
         }
-        let mut arguments = self.begin(items.len());
-        items.into_iter().for_each(|item| arguments.append(item));
-        let answer = self.shared.link.settle(connection, &arguments).await?;
+        let answer = self.settle(connection, items).await?;
         Ok(self.heard(answer, about)?)
     }
 }

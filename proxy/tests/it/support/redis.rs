@@ -39,7 +39,7 @@ impl Redis {
         format!("unix:{}", self.socket().display())
     }
 
-    /// Starts it, empty.
+    /// Starts it: as it was when it was last told to save, or empty.
     pub(crate) fn again(&mut self) {
         let mut child = Command::new("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
