@@ -89,7 +89,17 @@ enum Order {
     /// Gives a hold up. Without tokens what was let in stays as it was estimated; `cancel`: it was never asked for.
     Release { number: u64, tokens: Option<u64>, cancel: bool },
     /// Holds more.
-    Grow { number: u64, counter: Arc<Counter>, more: u64, least: u64, growth: Arc<Growth> },
+    Grow(Grow),
+}
+
+/// What has to be told to hold more.
+#[derive(Clone)]
+struct Grow {
+    number: u64,
+    counter: Arc<Counter>,
+    more: u64,
+    least: u64,
+    growth: Arc<Growth>,
 }
 
 /// What is held by an exchange that is open, to be held again should Redis forget it.
@@ -479,8 +489,8 @@ impl Shared {
     fn order(&self, order: Order) {
         if let Err(unsent) = self.orders.try_send(order) {
             self.compare.store(true, Ordering::Relaxed);
-            if let Order::Grow { growth, .. } = unsent.into_inner() {
-                growth.state.store(FAILED, Ordering::Release);
+            if let Order::Grow(grow) = unsent.into_inner() {
+                grow.growth.state.store(FAILED, Ordering::Release);
             }
         }
     }
@@ -533,7 +543,7 @@ impl Apart {
             let growth = Arc::new(Growth::default());
             self.growing = Some(Arc::clone(&growth));
             let counter = Arc::clone(counter);
-            self.shared.order(Order::Grow { number, counter, more, least, growth });
+            self.shared.order(Order::Grow(Grow { number, counter, more, least, growth }));
             return Growing::Asked;
         };
         let growing = match growth.state.load(Ordering::Acquire) {

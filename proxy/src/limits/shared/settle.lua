@@ -3,7 +3,8 @@
 -- 'x', hold, tokens (-1: as estimated), cancel (0, 1): gives a hold up.
 -- 'p', counter, afresh (0, 1), window, thresholds (number; percent and amount of each), parts (number; slot and amount of each): what
 --      this store was charged. Afresh: in the place of all it had said. Answers settled, held, and the thresholds reached.
--- 'g', hold, counter, limit, more, less, window: holds more, or at least less. Answers what it holds more, or -1.
+-- 'g', hold, counter, limit, more, less, window: holds more, or at least less. Answers what it holds more; -1: there is no
+--      room; -2: there is no such hold, or no such window.
 -- 'h', hold, what: holds again what was lost; nothing if it is there.
 -- 'l', counter, limit, least, wanted, window: what is leased of a budget from now on. Answers that.
 -- 'u', counter, afresh, length of a step, parts of requests, parts of tokens: what this store let in under leases.
@@ -84,7 +85,7 @@ end
 local function grow()
   local hold, id, limit, more, less, win = arg(), arg(), int(), int(), int(), window()
   local key, own = P .. ':c:' .. id, redis.call('HGET', holds, hold)
-  if not win or not own then return say(-1) end
+  if not win or not own then return say(-2) end
   advance(key, win, { 's' }, win.slot)
   local free = limit - hget(key, 'st') - hget(key, 'h')
   local granted = more <= free and more or (less <= free and less or -1)

@@ -523,6 +523,31 @@ fn keys(redis: &Redis) -> Vec<String> {
 }
 
 #[test]
+fn a_stream_whose_hold_redis_has_lost_is_not_told_that_the_budget_is_spent() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules("budgets:\n  all: {tokens: 1000, window: day, end_streams: true}\n");
+    runtime().block_on(async {
+        let mut one = Replica::start(&settings(&redis), "one").await;
+        let mut hold = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+        one.tell().await;
+        redis.ask(&["FLUSHALL"]);
+        let mut grow = |tokens| hold.grow(&|_| Some(tokens));
+        grow(200).unwrap();
+        one.tell().await;
+        grow(200).unwrap();
+        one.task.compare(&one.connection).await.unwrap();
+        one.tell().await;
+        grow(200).unwrap();
+        one.look().await;
+        assert_eq!(levels(&one.limits), ["all {} 0 225"], "100 are held again, and then 125 more");
+        // What there is no room for ends it as before.
+        grow(2000).unwrap();
+        one.tell().await;
+        assert!(grow(2000).is_err());
+    });
+}
+
+#[test]
 fn another_target_is_asked_with_what_the_one_before_gives_up() {
     let Some(redis) = Redis::start() else { return };
     let rules = rules(

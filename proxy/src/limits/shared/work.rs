@@ -11,7 +11,7 @@ use super::lease;
 use super::link::Failed;
 use super::seen::Stood;
 use super::wire::{Answer, Arguments, Strange};
-use super::{Dirty, FAILED, GRANTED, Growth, Open, Order, REFUSED, Shared, locked};
+use super::{Dirty, FAILED, GRANTED, Grow, Open, Order, REFUSED, Shared, locked};
 use crate::config::limits::BudgetRule;
 use narrows_meter::budget::{Level, THRESHOLDS_MAX};
 use narrows_meter::rate::Measure;
@@ -34,6 +34,8 @@ const STALE_US: i64 = 2_000_000;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// How long changes gather before they are told, where requests are let in from leases.
 const GATHER_TIME: Duration = Duration::from_millis(20);
+/// What is answered in the place of what is granted to a hold that is not known, or at no moment of the windows told.
+const UNHELD: i64 = -2;
 /// How long a gateway that ends goes on telling.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(3);
 
@@ -68,6 +70,8 @@ pub(super) struct Task {
     claimed: bool,
     /// Counters whose window is none of those around Redis's moment: they are told when its clock is known better.
     misdated: HashMap<usize, Dirty>,
+    /// Questions for more of holds that Redis does not know: they are asked again when it has been told what is held.
+    unheld: Vec<Grow>,
     ready: Option<std::sync::mpsc::Sender<()>>,
 }
 
@@ -86,7 +90,7 @@ enum About {
     Part(Told),
     /// What was let in of a rate limit.
     Rates(Told),
-    Growth(Arc<Growth>),
+    Growth(Grow),
     Budget(Arc<Counter>),
     Rate(Arc<Counter>),
 }
@@ -109,6 +113,7 @@ impl Task {
             is_older: false,
             claimed: false,
             misdated: HashMap::new(),
+            unheld: Vec::new(),
             ready,
         }
     }
@@ -197,6 +202,10 @@ impl Task {
                 tokio::time::sleep(GATHER_TIME).await;
             }
             self.tell(connection).await?;
+            if !self.unheld.is_empty() {
+                self.compare(connection).await?;
+                self.tell(connection).await?;
+            }
         }
         Ok(())
     }
@@ -344,6 +353,9 @@ impl Task {
             let rest = items.split_off(items.len().min(BATCH));
             self.settle(connection, std::mem::replace(&mut items, rest)).await?;
         }
+        // Whose exchange has ended meanwhile asks for no more.
+        let again = self.unheld.drain(..).filter(|grow| known.contains(&grow.number));
+        self.waiting.extend(again.map(Order::Grow));
         Ok(())
     }
 
@@ -410,15 +422,13 @@ impl Task {
         for order in &self.waiting {
             match order {
                 Order::Release { number, tokens, cancel } => items.push(release(*number, *tokens, *cancel)),
-                Order::Grow { number, counter, more, least, growth } => {
-                    match grow(*number, counter, (*more, *least), now_us) {
-                        Some(item) => {
-                            items.push(item);
-                            about.push(About::Growth(Arc::clone(growth)));
-                        }
-                        None => growth.state.store(FAILED, Ordering::Release),
+                Order::Grow(asked) => match grow(asked, now_us) {
+                    Some(item) => {
+                        items.push(item);
+                        about.push(About::Growth(asked.clone()));
                     }
-                }
+                    None => asked.growth.state.store(FAILED, Ordering::Release),
+                },
             }
         }
         for dirty in dirty {
@@ -442,16 +452,15 @@ impl Task {
             match about {
                 About::Part(told) => self.heard_part(&mut answer, told, now_us)?,
                 About::Rates(told) => heard_rates(&mut answer, &told, now_us)?,
-                About::Growth(growth) => {
-                    let state = match u64::try_from(answer.number()?) {
-                        Ok(granted) => {
-                            growth.granted.store(granted, Ordering::Relaxed);
-                            GRANTED
-                        }
-                        Err(_less_than_nothing) => REFUSED,
-                    };
-                    growth.state.store(state, Ordering::Release);
-                }
+                About::Growth(grow) => match answer.number()? {
+                    UNHELD => self.unheld.push(grow),
+                    granted => {
+                        let granted = u64::try_from(granted).ok();
+                        grow.growth.granted.store(granted.unwrap_or(0), Ordering::Relaxed);
+                        let state = if granted.is_some() { GRANTED } else { REFUSED };
+                        grow.growth.state.store(state, Ordering::Release);
+                    }
+                },
                 About::Budget(counter) => {
                     let stood = Stood::Budget { settled: answer.amount()?, held: answer.amount()? };
                     counter.lock().seen.stood = Some((stood, now_us));
@@ -585,17 +594,18 @@ fn again(number: u64, open: &Open) -> Arguments {
     item
 }
 
-fn grow(number: u64, counter: &Arc<Counter>, (more, least): (u64, u64), now_us: i64) -> Option<Arguments> {
+fn grow(asked: &Grow, now_us: i64) -> Option<Arguments> {
+    let Grow { number, counter, more, least, .. } = asked;
     let mut state = counter.lock();
     let State { rule, seen, .. } = &mut *state;
     let Rule::Budget(budget) = &**rule else { return None };
     let mut item = Arguments::default();
     item.word("g");
-    item.number(number);
+    item.number(*number);
     item.word(&seen.id(rule, counter));
     item.number(budget.budget.limit);
-    item.number(more);
-    item.number(least);
+    item.number(*more);
+    item.number(*least);
     item.window(&budget.budget.window, now_us);
     Some(item)
 }
