@@ -102,7 +102,9 @@ local function again()
   local w = words(what)
   local key = P .. ':c:' .. w[2]
   if w[1] == 'b' then add(key, 'h', tonumber(w[3])) else add(key, 'o', 1) end
-  keep(key, 2 * 86400000000)
+  -- What was told of a month is kept for that month.
+  local days = 2 * 86400000000
+  if redis.call('PTTL', key) < days / 1000 then keep(key, days) end
 end
 
 local function lease()

@@ -548,6 +548,34 @@ fn a_stream_whose_hold_redis_has_lost_is_not_told_that_the_budget_is_spent() {
 }
 
 #[test]
+fn what_is_held_again_shortens_no_counter_s_life() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules("budgets:\n  all: {tokens: 1000, window: month}\nrate_limits:\n  open: {concurrent: 9}\n");
+    runtime().block_on(async {
+        let mut one = Replica::start(&settings(&redis), "one").await;
+        let lives = || {
+            let answers = keys(&redis).into_iter().filter(|key| key.contains(":c:"));
+            let mut lives: Vec<i64> = answers
+                .map(|key| redis.ask(&["PTTL", &key]).trim().trim_start_matches(':').parse().unwrap())
+                .collect();
+            lives.sort_unstable();
+            lives
+        };
+        let _held = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+        let spent = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+        settle(&one.limits, spent, tokens(50));
+        redis.ask(&["FLUSHALL"]);
+        one.task.beat(&one.connection).await.unwrap();
+        one.tell().await;
+        let days = 86_400_000;
+        assert!(lives().iter().all(|life| *life > 20 * days), "{:?}", lives());
+        one.task.compare(&one.connection).await.unwrap();
+        let (short, long) = (lives()[0], lives()[1]);
+        assert!(days < short && short <= 2 * days && long > 20 * days, "{short} and {long} milliseconds");
+    });
+}
+
+#[test]
 fn another_target_is_asked_with_what_the_one_before_gives_up() {
     let Some(redis) = Redis::start() else { return };
     let rules = rules(
