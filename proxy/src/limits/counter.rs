@@ -152,6 +152,7 @@ impl Counter {
                     let rows = history.iter().map(|row| (at(row), amount(rule, &row.spent)));
                     let recent = recent.iter().map(|(at_us, spent)| (*at_us, amount(rule, spent)));
                     spending.restart(&rule.budget, now.wall_us, rows.chain(recent));
+                    seen.begin(spending.level(&rule.budget, now.wall_us).settled, now.wall_us);
                 }
                 if matches!(&*before, Rule::Budget(before) if before.unit != rule.unit) {
                     spending.restate(amount(rule, open));

@@ -3,6 +3,7 @@
 use super::super::counter::Counter;
 use super::super::rule::{self, Rule};
 use super::lease::Lease;
+use narrows_meter::Window;
 use narrows_meter::budget::Level;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -43,6 +44,8 @@ pub(crate) struct Seen {
     /// What Redis was told last of this gateway's part, by slot; `None` when it has to be told in the place of all that was told
     /// before.
     pub(super) told: Option<HashMap<i64, u64>>,
+    /// To what it had come, and when, before Redis forgot it or this gateway began: thresholds up to there have been told.
+    before: Option<(u64, i64)>,
     /// How often it was begun anew.
     generation: u64,
     /// What this gateway has leased of it.
@@ -60,7 +63,22 @@ impl Seen {
     pub(super) fn forget(&mut self) {
         let (generation, mut lease) = (self.generation.wrapping_add(1), self.lease);
         lease.lost();
-        *self = Seen { generation, lease, ..Seen::default() };
+        let before = match self.stood {
+            Some((Stood::Budget { settled, .. }, at_us)) => Some((settled, at_us)),
+            _ => self.before,
+        };
+        *self = Seen { generation, lease, before, ..Seen::default() };
+    }
+
+    /// So much had been spent at the start, as the store has it.
+    pub(crate) fn begin(&mut self, spent: u64, now_us: i64) {
+        self.before = Some((spent, now_us));
+    }
+
+    /// To what the thresholds of a window have been told, as far as Redis may not know it; nothing once it does.
+    pub(super) fn reached(&self, now_us: i64, window: &Window) -> u64 {
+        let in_window = |(_, at_us): &(u64, i64)| *at_us >= window.from_us(now_us);
+        self.before.filter(in_window).filter(|_| self.is_untold()).map_or(0, |(spent, _)| spent)
     }
 
     /// Whether Redis was told nothing yet.

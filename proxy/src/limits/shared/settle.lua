@@ -1,8 +1,9 @@
 -- Puts what became of exchanges into the counters. KEYS: P. ARGV: now or '', replica, store, number of this call,
 -- number of items, items:
 -- 'x', hold, tokens (-1: as estimated), cancel (0, 1): gives a hold up.
--- 'p', counter, afresh (0, 1), window, thresholds (number; percent and amount of each), parts (number; slot and amount of each): what
---      this store was charged. Afresh: in the place of all it had said. Answers settled, held, and the thresholds reached.
+-- 'p', counter, afresh (0, 1), window, thresholds (number; percent, amount, and whether it is known to be told (0, 1), of each), parts
+--      (number; slot and amount of each): what this store was charged. Afresh: in the place of all it had said. Answers settled, held,
+--      and the thresholds reached.
 -- 'g', hold, counter, limit, more, less, window: holds more, or at least less. Answers what it holds more; -1: there is no
 --      room; -2: there is no such hold, or no such window.
 -- 'h', hold, what: holds again what was lost; nothing if it is there.
@@ -51,7 +52,7 @@ end
 local function push()
   local id, afresh, win = arg(), arg(), window()
   local limits = {}
-  for i = 1, int() do limits[i] = { int(), int() } end
+  for i = 1, int() do limits[i] = { int(), int(), arg() } end
   local key, own = P .. ':c:' .. id, P .. ':p:' .. id .. ':' .. store
   if not win then
     local left = int()
@@ -73,9 +74,10 @@ local function push()
   for _, limit in ipairs(limits) do
     local told = redis.call('HGET', key, 'k' .. limit[1])
     local since = win.step and now - 60 * win.step or newest
-    if settled >= limit[2] and not (told and tonumber(told) >= since) then
+    local is_known = limit[3] == '1'
+    if (is_known or settled >= limit[2]) and not (told and tonumber(told) >= since) then
       redis.call('HSET', key, 'k' .. limit[1], text(now))
-      if afresh ~= '1' then reached[#reached + 1] = limit[1] end
+      if not is_known then reached[#reached + 1] = limit[1] end
     end
   end
   say(#reached)

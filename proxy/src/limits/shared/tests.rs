@@ -334,6 +334,7 @@ fn the_script_s_budget_is_the_machine_s_at_every_moment() {
                     for percent in [50, 100] {
                         item.number(percent);
                         item.number(narrows_meter::budget::share(budget.limit, percent));
+                        item.flag(false);
                     }
                     let parts = machine.parts(&budget, now_us);
                     item.number(parts.len());
@@ -572,6 +573,79 @@ fn what_is_held_again_shortens_no_counter_s_life() {
         one.task.compare(&one.connection).await.unwrap();
         let (short, long) = (lives()[0], lives()[1]);
         assert!(days < short && short <= 2 * days && long > 20 * days, "{short} and {long} milliseconds");
+    });
+}
+
+/// Settles, and gives the thresholds that are told from then on.
+fn told_of(limits: &Limits, hold: Hold, came_to: CameTo) -> Arc<Mutex<Vec<u16>>> {
+    let told: Arc<Mutex<Vec<u16>>> = Arc::default();
+    let teller = Arc::clone(&told);
+    limits.settle(hold, came_to, || Arc::new(move |crossed: &Crossed| locked(&teller).push(crossed.threshold)));
+    told
+}
+
+#[test]
+fn a_threshold_is_told_that_the_first_thing_told_of_a_counter_crosses() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules("budgets:\n  all: {tokens: 1000, window: day, thresholds: [50, 80, 90]}\n");
+    runtime().block_on(async {
+        let settings = settings(&redis);
+        let mut one = Replica::start(&settings, "one").await;
+        let what = (0, 10, 90, false);
+        let hold = reserve(&one.limits, &rules, what).await.unwrap();
+        let told = told_of(&one.limits, hold, tokens(600));
+        one.tell().await;
+        assert_eq!(*locked(&told), [50], "nothing was told before");
+        // What is spent while Redis is away and loses everything is told, and what was told before is not.
+        let hold = reserve(&one.limits, &rules, what).await.unwrap();
+        redis.ask(&["FLUSHALL"]);
+        one.task.beat(&one.connection).await.unwrap();
+        let told = told_of(&one.limits, hold, tokens(250));
+        one.tell().await;
+        assert_eq!(*locked(&told), [80]);
+        // One that starts on its store knows what was told of that.
+        redis.ask(&["FLUSHALL"]);
+        drop(one);
+        let mut two = Replica::start(&settings, "one").await;
+        let rule = rules.iter().next().unwrap();
+        let counter = two.limits.table.of_scope(rule, "{}").unwrap();
+        let now = two.limits.now();
+        let spent = narrows_ledger::Spent { tokens: 850, ..Default::default() };
+        let row = narrows_ledger::SpentRow { counter: (*counter.name).clone(), from_us: now.wall_us, spent };
+        counter.adapt(rule, now, Some(&[row]));
+        let hold = reserve(&two.limits, &rules, what).await.unwrap();
+        let told = told_of(&two.limits, hold, tokens(60));
+        two.tell().await;
+        assert_eq!(*locked(&told), [90]);
+    });
+}
+
+#[test]
+fn of_gateways_that_tell_a_redis_again_none_tells_a_threshold_again() {
+    let Some(redis) = Redis::start() else { return };
+    let rules = rules("budgets:\n  all: {tokens: 1000, window: 7d, thresholds: [50, 80]}\n");
+    runtime().block_on(async {
+        let settings = settings(&redis);
+        let mut both = [Replica::start(&settings, "one").await, Replica::start(&settings, "two").await];
+        let mut told = Vec::new();
+        for one in &mut both {
+            let hold = reserve(&one.limits, &rules, (0, 10, 90, false)).await.unwrap();
+            told.push(told_of(&one.limits, hold, tokens(300)));
+            one.tell().await;
+        }
+        both[0].look().await;
+        let counts = |told: &[Arc<Mutex<Vec<u16>>>]| told.iter().map(|told| locked(told).len()).collect::<Vec<_>>();
+        assert_eq!(counts(&told), [0, 1]);
+        redis.ask(&["FLUSHALL"]);
+        for one in &mut both {
+            one.task.beat(&one.connection).await.unwrap();
+            let hold = reserve(&one.limits, &rules, (0, 10, 20, false)).await.unwrap();
+            told.push(told_of(&one.limits, hold, tokens(30)));
+            one.tell().await;
+        }
+        both[0].look().await;
+        assert_eq!(levels(&both[0].limits), ["all {} 660 0"]);
+        assert_eq!(counts(&told), [0, 1, 0, 0]);
     });
 }
 

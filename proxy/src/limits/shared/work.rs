@@ -621,7 +621,7 @@ fn part(dirty: Dirty, now_us: i64, leases: bool) -> Option<(Vec<Arguments>, Told
     item.word(&seen.id(rule, &dirty.counter));
     item.flag(seen.is_untold());
     item.window(&budget.budget.window, now_us);
-    thresholds(&mut item, budget);
+    thresholds(&mut item, budget, seen.reached(now_us, &budget.budget.window));
     let told = seen.told.as_ref();
     let news: Vec<(&i64, &u64)> = parts
         .iter()
@@ -724,11 +724,14 @@ fn saw_rate(state: &mut State, (requests, tokens, open): (u64, u64, u64), now_us
     state.seen.stood = Some((stood, now_us));
 }
 
-fn thresholds(item: &mut Arguments, budget: &BudgetRule) {
+/// `reached` is what thresholds are known to have been told up to.
+fn thresholds(item: &mut Arguments, budget: &BudgetRule, reached: u64) {
     let thresholds = &budget.budget.thresholds;
     item.number(thresholds.len().min(THRESHOLDS_MAX));
     for threshold in thresholds.iter().take(THRESHOLDS_MAX) {
+        let amount = narrows_meter::budget::share(budget.budget.limit, *threshold);
         item.number(*threshold);
-        item.number(narrows_meter::budget::share(budget.budget.limit, *threshold));
+        item.number(amount);
+        item.flag(amount <= reached);
     }
 }
