@@ -171,6 +171,13 @@ impl List<'_> {
                 "use rediss://, or a network that nobody else reads",
             );
         }
+        if settings.counters.is_some() && settings.store.postgres.is_some() {
+            let message = "a Redis that loses its data is told again what gateways that run have spent, and not what those have that \
+                           were stopped: budgets let in as much again";
+            let help = "let Redis keep its data (`appendonly yes`, `appendfsync always`); when it has lost it all the same, have as \
+                        many gateways running as there have been since the windows of budgets began";
+            self.warn(&Path::of(&["counters"]), message, help);
+        }
         if settings.store.is_exposed() {
             let message = "keys' hashes and records go over the network unencrypted, to whoever says to be the database";
             self.warn(

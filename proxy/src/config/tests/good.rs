@@ -256,6 +256,18 @@ fn a_credential_comes_from_four_places_and_there_may_be_two() {
 }
 
 #[test]
+fn a_database_whose_budgets_are_counted_over_redis_is_warned_of_a_redis_that_forgets() {
+    let warned = |more: &str| {
+        let loaded = read(&format!("{SMALL}{more}")).unwrap();
+        loaded.warnings.iter().any(|warning| warning.path == "counters")
+    };
+    let counters = "counters: {redis: 'unix:/run/redis.sock'}\n";
+    let store = "store: {postgres: 'unix:/run/postgresql/narrows'}\n";
+    assert!(warned(&format!("{counters}{store}")));
+    assert!(!warned(counters) && !warned(store));
+}
+
+#[test]
 fn content_that_is_kept_wants_a_master_key_and_a_file_without_one_is_warned_of() {
     let warned = |more: &str| {
         let loaded = read(&format!("{SMALL}{more}")).unwrap();

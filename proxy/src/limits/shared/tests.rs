@@ -551,7 +551,8 @@ fn a_stream_whose_hold_redis_has_lost_is_not_told_that_the_budget_is_spent() {
 #[test]
 fn what_is_held_again_shortens_no_counter_s_life() {
     let Some(redis) = Redis::start() else { return };
-    let rules = rules("budgets:\n  all: {tokens: 1000, window: month}\nrate_limits:\n  open: {concurrent: 9}\n");
+    let rules =
+        rules("budgets:\n  all: {tokens: 1000, window: month}\nrate_limits:\n  open: {concurrent: 9}\n");
     runtime().block_on(async {
         let mut one = Replica::start(&settings(&redis), "one").await;
         let lives = || {
@@ -580,7 +581,8 @@ fn what_is_held_again_shortens_no_counter_s_life() {
 fn told_of(limits: &Limits, hold: Hold, came_to: CameTo) -> Arc<Mutex<Vec<u16>>> {
     let told: Arc<Mutex<Vec<u16>>> = Arc::default();
     let teller = Arc::clone(&told);
-    limits.settle(hold, came_to, || Arc::new(move |crossed: &Crossed| locked(&teller).push(crossed.threshold)));
+    limits
+        .settle(hold, came_to, || Arc::new(move |crossed: &Crossed| locked(&teller).push(crossed.threshold)));
     told
 }
 
@@ -634,7 +636,8 @@ fn of_gateways_that_tell_a_redis_again_none_tells_a_threshold_again() {
             one.tell().await;
         }
         both[0].look().await;
-        let counts = |told: &[Arc<Mutex<Vec<u16>>>]| told.iter().map(|told| locked(told).len()).collect::<Vec<_>>();
+        let counts =
+            |told: &[Arc<Mutex<Vec<u16>>>]| told.iter().map(|told| locked(told).len()).collect::<Vec<_>>();
         assert_eq!(counts(&told), [0, 1]);
         redis.ask(&["FLUSHALL"]);
         for one in &mut both {
