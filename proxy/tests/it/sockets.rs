@@ -198,7 +198,7 @@ async fn what_is_known_of_a_conversation_is_charged_beside_an_answer_without_a_p
         "usage":{"input_tokens":9,"output_tokens":1}}}"#;
     for unpriced_first in [false, true] {
         let known = [answered("cheap", 60, 10), answered("cheap", 70, 10)].concat();
-        let mut says = vec![known, [text(BEGUN, false), text(unpriced, false)].concat()];
+        let mut says = [known, [text(BEGUN, false), text(unpriced, false)].concat()];
         if unpriced_first {
             says.reverse();
         }
