@@ -4,6 +4,8 @@ use crate::db::{self, Connection};
 use crate::store::{joining, periods};
 use std::time::{Duration, Instant};
 
+/// For how long nothing is done at first: commands open a store too, and are done by then.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// For how long nothing is done after a step that took no time.
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 /// How much longer than a step the pause after it is: a tenth of the thread's time is for steps, at most.
@@ -24,7 +26,7 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     /// Everything may be left to do.
     pub(crate) fn new(joined_records: u32) -> Upkeep {
-        Upkeep { due: Instant::now(), fill: true, join: true, joined_records }
+        Upkeep { due: Instant::now() + PAUSE_FIRST, fill: true, join: true, joined_records }
     }
 
     /// The sums of more segments are stored.
