@@ -42,9 +42,11 @@ pub(super) fn degraded(gateway: &Gateway) -> Vec<&'static str> {
     let full = ledger.queue_depth >= ledger.queue_limit;
     let unkept = gateway.snapshot().audit_required && !gateway.ledger.accepting();
     let stale = gateway.credentials.stale().is_some();
+    let uncounted = gateway.limits.shared().is_some_and(|counters| !counters.figures().connected);
     let parts = [
         (stale, "credentials_stale"),
         (ledger.failing, "store_failing"),
+        (uncounted, "counters_unreachable"),
         (full, "records_queue_full"),
         (unkept, "refusing_for_want_of_records"),
         (gateway.overload.shed() > 0, "overloaded"),

@@ -125,8 +125,13 @@ impl RedisAddress {
 
     /// Whether what is sent can be read on the way.
     pub(super) fn is_exposed(&self) -> bool {
+        self.is_remote() && !matches!(self, RedisAddress::Tcp { tls: true, .. })
+    }
+
+    /// Whether it is on another machine.
+    pub(super) fn is_remote(&self) -> bool {
         match self {
-            RedisAddress::Unix(_) | RedisAddress::Tcp { tls: true, .. } => false,
+            RedisAddress::Unix(_) => false,
             RedisAddress::Tcp { host, .. } => {
                 let address = host.parse().map(|ip| SocketAddr::new(ip, PORT));
                 host != "localhost" && !address.is_ok_and(|address| is_loopback(&address))
@@ -165,6 +170,14 @@ impl Check<'_, '_> {
         if counters.expire < Duration::from_millis(EXPIRE_MS_MIN) {
             let message = "shorter than three beats of a gateway";
             self.problem(&path.key("expire"), message, "give it 3s or more");
+        }
+        if counters.username.is_some() && counters.password.is_none() && !self.given(&path.key("password")) {
+            let message = "a user logs in with a password";
+            self.problem(
+                &path.key("username"),
+                message,
+                "add `password: ${VARIABLE}` or `password: file:/path`, or remove it",
+            );
         }
         let is_tls = matches!(counters.redis, RedisAddress::Tcp { tls: true, .. });
         match &counters.ca_file {

@@ -178,6 +178,17 @@ impl List<'_> {
                         many gateways running as there have been since the windows of budgets began";
             self.warn(&Path::of(&["counters"]), message, help);
         }
+        if let Some(counters) = &settings.counters
+            && counters.redis.is_remote()
+            && counters.password.is_none()
+        {
+            let message = "a Redis on another machine that asks for no password lets everybody there change what was spent";
+            self.warn(
+                &Path::of(&["counters", "redis"]),
+                message,
+                "give it one, and add `password: ${VARIABLE}` or `password: file:/path`",
+            );
+        }
         if settings.store.is_exposed() {
             let message = "keys' hashes and records go over the network unencrypted, to whoever says to be the database";
             self.warn(

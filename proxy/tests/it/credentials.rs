@@ -1,12 +1,11 @@
 //! Credentials of providers: from the store and from a secrets store, and changed under load.
 
+use crate::support::gate::refusal;
 use crate::support::{Ask, CHAT, Gate, patient, until};
-use narrows::config;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -181,19 +180,6 @@ async fn a_secrets_store_is_followed_and_its_last_word_kept_while_it_is_away() {
     assert_eq!(gate.health("/readyz").await.json()["degraded"], serde_json::json!([]));
     let trail = gate.admin("/admin/v1/audit?action=configuration_applied").await.text();
     assert!(trail.contains("by credentials") && !trail.contains("canary"), "{trail}");
-}
-
-/// What a start with this configuration says.
-fn refusal(dir: &Path, text: &str) -> String {
-    let file = dir.join("narrows.yaml");
-    std::fs::write(&file, text).unwrap();
-    let loaded = config::load(&file).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-    let runtime = narrows::server::runtime(1).unwrap();
-    let _entered = runtime.enter();
-    let error = narrows::server::start(loaded).err().unwrap();
-    let text = format!("{error:#}");
-    runtime.shutdown_background();
-    text
 }
 
 fn settings(top: &str, key: &str) -> String {

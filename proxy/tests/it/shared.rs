@@ -510,3 +510,35 @@ async fn without_redis_hard_limits_go_on_as_long_as_leases_last() {
     let spent = tokens(&gate.records().await);
     comes_to(&gate, "all", spent).await;
 }
+
+#[tokio::test]
+async fn a_redis_that_lets_nobody_in_any_more_is_told_with_what_to_do() {
+    let Some(redis) = Redis::start() else { return };
+    let password = |word: &str| {
+        let set = ["ACL", "SETUSER", "gate", "on", "resetpass", word, "~{narrows}*", "+@all"];
+        assert_eq!(redis.ask(&set), "+OK\r\n");
+    };
+    password(">right-canary");
+    let top = format!(
+        "counters: {{redis: '{}', username: gate, password: right-canary}}\n\
+         budgets:\n  all: {{tokens: 100000, window: day}}",
+        redis.url()
+    );
+    let mut process = Process::start(&top).await;
+    let degraded = async |process: &Process, expected: &[&str]| {
+        until("what is degraded", async || {
+            (process.health("/readyz").await.json()["degraded"] == serde_json::json!(expected)).then_some(())
+        })
+        .await;
+    };
+    degraded(&process, &[]).await;
+    password(">other");
+    redis.ask(&["CLIENT", "KILL", "USER", "gate"]);
+    let said = process.logged("shared counters cannot be reached").await;
+    assert!(said.contains("authentication failed") && said.contains("`counters.password`"), "{said}");
+    assert!(!said.contains("canary"), "{said}");
+    degraded(&process, &["counters_unreachable"]).await;
+    password(">right-canary");
+    process.logged("budgets and rate limits are shared").await;
+    degraded(&process, &[]).await;
+}

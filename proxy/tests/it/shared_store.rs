@@ -1,7 +1,8 @@
 //! A store that gateways share: several of them, over one PostgreSQL, are as one.
 
-use crate::support::gate::Plan;
+use crate::support::gate::{Plan, refusal};
 use crate::support::postgres::{PASSWORD, Postgres};
+use crate::support::tls::certificate;
 use crate::support::{Ask, CHAT, Client, Gate, patient, until};
 use narrows_ledger::{Filter, Place, PostgresHost};
 use std::collections::BTreeSet;
@@ -99,4 +100,66 @@ async fn a_database_that_goes_away_stops_no_request_and_loses_no_record() {
     for gate in &gates {
         records_come_to(gate, 2 * 3 * EACH + 2).await;
     }
+}
+
+/// The settings of a store at a port, over TLS.
+fn over_tls(host: &str, port: u16, more: &str) -> String {
+    format!("{{postgres: 'postgres://{host}:{port}/narrows', username: narrows, tls: verify-full, {more}}}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_reaches_its_database_over_tls() {
+    let Some(server) = Postgres::at_port() else { return };
+    let own = certificate("localhost");
+    server.certify(&own.pem, &own.key_pem);
+    server.run();
+    let store =
+        over_tls("localhost", server.port(), "password: 'file:{dir}/password', ca_file: '{dir}/ca.pem'");
+    let gate = Gate::plan()
+        .top("reload: {watch: off}")
+        .file("ca.pem", own.pem.clone())
+        .file("password", format!("{PASSWORD}\n"))
+        .store(store, Place::from(server.database("narrows")))
+        .start();
+    until("the key is known", async || (status(&gate, &gate.key).await == 200).then_some(())).await;
+    records_come_to(&gate, 1).await;
+    let at_the_port = "FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL";
+    let count = |which: &str| server.sql("narrows", &format!("SELECT count(*) {at_the_port} AND {which}"));
+    assert_eq!(count("NOT ssl"), "0");
+    assert_ne!(count("ssl"), "0", "the gateway's connections");
+}
+
+#[test]
+fn a_start_without_its_database_is_refused_with_what_to_do() {
+    let Some(server) = Postgres::at_port() else { return };
+    let (own, other) = (certificate("localhost"), certificate("localhost"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("own.pem"), &own.pem).unwrap();
+    std::fs::write(dir.path().join("other.pem"), &other.pem).unwrap();
+    let port = server.port();
+    let said = |store: String| {
+        let text = format!(
+            "version: 1\nstore: {store}\nlisten: {{gateway: [{{address: '127.0.0.1:0'}}], metrics: {{address: '127.0.0.1:0'}}, admin: off}}\n\
+             providers:\n  o: {{kind: ollama, base_url: 'http://127.0.0.1:1'}}\n"
+        );
+        let said = refusal(dir.path(), &text);
+        assert!(!said.contains(PASSWORD) && !said.contains("canary"), "{said}");
+        said
+    };
+    let file = |name: &str| format!("password: {PASSWORD}, ca_file: '{}'", dir.path().join(name).display());
+    let refused = |host: &str, more: &str, parts: &[&str]| {
+        let said = said(over_tls(host, port, more));
+        assert!(parts.iter().all(|part| said.contains(part)), "{parts:?} expected: {said}");
+    };
+    refused("localhost", &file("own.pem"), &["refused", "see that the server runs"]);
+    server.run();
+    server.database("narrows");
+    refused("localhost", &file("own.pem"), &["does not support TLS", "`ssl = on`"]);
+    server.kill();
+    server.certify(&own.pem, &own.key_pem);
+    server.run();
+    refused("localhost", &file("other.pem"), &["invalid peer certificate", "`ca_file`"]);
+    refused("127.0.0.1", &file("own.pem"), &["not valid for name", "\"localhost\"", "store's address"]);
+    let wrong = file("own.pem").replace(PASSWORD, "canary");
+    refused("localhost", &wrong, &["password authentication failed", "`username` and `password`"]);
 }

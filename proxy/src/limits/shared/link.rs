@@ -88,6 +88,8 @@ pub(crate) struct LinkStats {
 /// The way to Redis.
 pub(super) struct Link {
     client: Client,
+    /// Whether it is asked over TLS.
+    is_tls: bool,
     timeout: Duration,
     prefix: String,
     scripts: Scripts,
@@ -133,6 +135,7 @@ impl Link {
         };
         Ok(Link {
             client,
+            is_tls: matches!(settings.redis, RedisAddress::Tcp { tls: true, .. }),
             timeout: settings.timeout,
             // In braces: the part of a key that decides where a cluster keeps it.
             prefix: format!("{{{}}}", settings.prefix),
@@ -142,6 +145,11 @@ impl Link {
             broken: Notify::new(),
             stats: LinkStats::default(),
         })
+    }
+
+    /// What is said of a failure: what was seen, and what to do.
+    pub(super) fn said(&self, failed: &Failed) -> String {
+        format!("{failed}; {}", failed.advice(self.is_tls))
     }
 
     /// Makes a connection, and sees that Redis has the scripts. It is used by nobody else until [`Link::open`].

@@ -9,6 +9,7 @@
 //! A request waits for one call, [`Shared::reserve`], for all its limits. Everything else is said by a task of its own
 //! ([`work`]), over the same connection.
 
+mod fault;
 mod item;
 mod lease;
 mod link;
@@ -16,6 +17,8 @@ mod seen;
 mod wire;
 mod work;
 
+#[cfg(test)]
+mod secured;
 #[cfg(test)]
 mod tests;
 

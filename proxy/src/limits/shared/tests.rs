@@ -2,7 +2,7 @@
 
 #[path = "../../../tests/it/support/redis.rs"]
 #[expect(dead_code, reason = "tests from the outside use more of it")]
-mod server;
+pub(super) mod server;
 
 use super::super::tests::{ask, caller, facts, rules, tokens, unpriced};
 use super::super::{Ask, CameTo, Counters as _, Hold, LineKind, Rules, Why};
@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-fn settings(redis: &Redis) -> Counters {
+pub(super) fn settings(redis: &Redis) -> Counters {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     Counters {
         redis: RedisAddress::Unix(redis.url().strip_prefix("unix:").unwrap().into()),
@@ -34,14 +34,14 @@ fn settings(redis: &Redis) -> Counters {
 }
 
 /// A gateway's limits, and the task that tells Redis of them, which works when a test says so.
-struct Replica {
-    limits: Arc<Limits>,
-    task: Task,
-    connection: redis::aio::MultiplexedConnection,
+pub(super) struct Replica {
+    pub(super) limits: Arc<Limits>,
+    pub(super) task: Task,
+    pub(super) connection: redis::aio::MultiplexedConnection,
 }
 
 impl Replica {
-    async fn start(settings: &Counters, store: &str) -> Replica {
+    pub(super) async fn start(settings: &Counters, store: &str) -> Replica {
         let limits = Arc::new(Limits::default());
         let (shared, orders) = Shared::new(settings, store).unwrap();
         limits.set_shared(Arc::clone(&shared));
@@ -50,22 +50,22 @@ impl Replica {
         Replica { limits, task, connection }
     }
 
-    fn task_shared(&self) -> &Arc<Shared> {
+    pub(super) fn task_shared(&self) -> &Arc<Shared> {
         self.limits.shared().unwrap()
     }
 
-    async fn tell(&mut self) {
+    pub(super) async fn tell(&mut self) {
         self.task.tell(&self.connection).await.unwrap();
     }
 
     /// How everything stands now.
-    async fn look(&mut self) {
+    pub(super) async fn look(&mut self) {
         self.limits.table.all().iter().for_each(|counter| counter.lock().seen.stood = None);
         self.task.look(&self.connection).await.unwrap();
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -93,7 +93,7 @@ const RULES: &str = "budgets:\n  all: {tokens: 900, window: month}\n  \
      rate_limits:\n  each: {per: user, requests: 12, tokens: 700, concurrent: 4, every: hour}\n  \
      all: {concurrent: 7, tokens: 1500, every: day}\n";
 
-async fn reserve(
+pub(super) async fn reserve(
     limits: &Limits,
     rules: &Rules,
     (user, prompt, answer, waited): (usize, u64, u64, bool),

@@ -120,27 +120,32 @@ impl Task {
 
     async fn run(mut self) {
         let mut backoff = BACKOFF.0;
-        let mut is_told = false;
+        // What was said of it last: another cause is said again.
+        let mut told = String::new();
         while !self.shared.is_closing() {
             match self.connect().await {
                 Ok(connection) => {
                     tracing::info!(redis = %self.shared.settings.redis, "budgets and rate limits are shared");
-                    (backoff, is_told) = (BACKOFF.0, false);
+                    (backoff, told) = (BACKOFF.0, String::new());
                     if let Some(ready) = self.ready.take() {
                         // Whoever has stopped waiting needs no answer.
                         let _ = ready.send(());
                     }
                     if let Err(failed) = self.serve(&connection).await {
+                        let said = self.shared.link.said(&failed);
                         tracing::warn!(
-                            "shared counters: {failed}; `on_error` of each limit says what happens until Redis is back"
+                            "shared counters: {said}; `on_error` of each limit says what happens until Redis is back"
                         );
                     }
                     self.shared.link.close();
                 }
-                Err(failed) if !std::mem::replace(&mut is_told, true) => {
-                    tracing::error!(redis = %self.shared.settings.redis, "shared counters cannot be reached: {failed}");
+                Err(failed) => {
+                    let said = self.shared.link.said(&failed);
+                    if said != told {
+                        tracing::error!(redis = %self.shared.settings.redis, "shared counters cannot be reached: {said}");
+                        told = said;
+                    }
                 }
-                Err(_) => {}
             }
             self.pause(backoff).await;
             backoff = (backoff * 2).min(BACKOFF.1);

@@ -164,6 +164,19 @@ fn without_wait(top: &str) -> String {
     if own { text } else { format!("timeouts: {{shutdown_wait: 0s}}\n{text}") }
 }
 
+/// What a start with this configuration says.
+pub(crate) fn refusal(dir: &Path, text: &str) -> String {
+    let file = dir.join("narrows.yaml");
+    std::fs::write(&file, text).unwrap();
+    let loaded = config::load(&file).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    let runtime = server::runtime(1).unwrap();
+    let _entered = runtime.enter();
+    let error = server::start(loaded).err().unwrap();
+    let text = format!("{error:#}");
+    runtime.shutdown_background();
+    text
+}
+
 /// A gateway that runs.
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
@@ -10,22 +10,31 @@ use tempfile::TempDir;
 pub(crate) struct Redis {
     dir: TempDir,
     child: Option<Child>,
+    /// More words on its command line.
+    more: Vec<String>,
 }
 
 impl Redis {
     /// Starts one; `None`, loudly, on a machine without Redis. In CI that fails.
+    pub(crate) fn start() -> Option<Redis> {
+        Redis::start_with(|_| Vec::new())
+    }
+
+    /// Starts one with more words on its command line, which may name files that were written into its folder.
     #[allow(
         clippy::print_stderr,
         reason = "who runs tests has to see it; unit tests, which share this, may print"
     )]
-    pub(crate) fn start() -> Option<Redis> {
+    pub(crate) fn start_with(more: impl FnOnce(&Path) -> Vec<String>) -> Option<Redis> {
         let there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
         if !there.is_ok_and(|status| status.success()) {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "redis-server is not installed");
             eprintln!("SKIPPED: redis-server is not installed; Debian: apt-get install redis-server");
             return None;
         }
-        let mut redis = Redis { dir: tempfile::tempdir().unwrap(), child: None };
+        let dir = tempfile::tempdir().unwrap();
+        let more = more(dir.path());
+        let mut redis = Redis { dir, child: None, more };
         redis.again();
         Some(redis)
     }
@@ -46,6 +55,7 @@ impl Redis {
             .arg(self.socket())
             .arg("--dir")
             .arg(self.dir.path())
+            .args(&self.more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -116,6 +116,19 @@ fn every_expression_names_metrics_and_labels_that_there_are() {
 }
 
 #[test]
+fn every_metric_is_shown() {
+    let shown: Vec<String> = expressions_of_the_dashboard();
+    let shown: BTreeSet<&str> = shown
+        .iter()
+        .flat_map(|expression| selectors(expression))
+        .filter_map(|(name, _)| Some(metric(name)?.name))
+        .collect();
+    let hidden: Vec<&str> =
+        METRICS.iter().map(|metric| metric.name).filter(|name| !shown.contains(name)).collect();
+    assert!(hidden.is_empty(), "no panel shows {hidden:?}");
+}
+
+#[test]
 fn every_alert_says_what_to_do() {
     let text = text("alerts.yaml");
     let alerts: Vec<&str> = text.split("- alert: ").skip(1).collect();
