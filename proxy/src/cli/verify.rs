@@ -4,12 +4,16 @@ use super::args::{StoreArguments, VerifyArguments};
 use super::table::{self, number};
 use super::{Console, Outcome, health, store};
 use crate::config::limits::StoredLimits;
+use crate::config::limits::stored::is_in_file;
 use crate::config::{self, Problems};
 use crate::exchange::charged;
 use crate::limits::{Rule, Rules};
 use anyhow::{Context, Result, anyhow, bail};
-use narrows_ledger::{Filter, QUARTER_US, Reader, Record, Spent, SpentRow, Sums, Used};
-use narrows_policy::{Facts, Surface};
+use narrows_ledger::{
+    Filter, LimitKind, QUARTER_US, Reader, Record, Spent, SpentRow, StoredLimit, Sums, Used,
+};
+use narrows_meter::Cost;
+use narrows_policy::{Facts, Reason, Surface};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +23,8 @@ use std::time::Duration;
 const TRIES: u32 = 20;
 /// Between two times.
 const AGAIN: Duration = Duration::from_millis(250);
+/// Within this every gateway knows what was changed in the store, in microseconds.
+const NOTICED_US: i64 = 2_000_000;
 /// Time for one answer of a gateway.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -80,7 +86,7 @@ pub(crate) fn verify(
     let reader = store::reader(&store::locate(from)?)?;
     let mut checks = vec![sums(&reader)?];
     match configuration(from, &reader)? {
-        Some(rules) => checks.extend(budgets(&reader, &rules)?),
+        Some(configured) => checks.extend(budgets(&reader, &configured)?),
         None => checks.push(Check {
             name: "budgets".to_owned(),
             pairs: Vec::new(),
@@ -169,18 +175,37 @@ fn figures(sums: &Sums) -> [(&'static str, u64); 6] {
     ]
 }
 
+/// The budgets that are in force.
+struct Configured {
+    rules: Rules,
+    /// When those that stand in the store were made or changed last, by name: UTC microseconds since the epoch. Of those
+    /// of the file nobody knows.
+    changed_us: BTreeMap<String, i64>,
+}
+
 /// The budgets of the configuration, if one is named or stands here.
-fn configuration(from: &StoreArguments, reader: &Reader) -> Result<Option<Rules>> {
+fn configuration(from: &StoreArguments, reader: &Reader) -> Result<Option<Configured>> {
     let default = Path::new("narrows.yaml");
     let file = match (&from.config, &from.store) {
         (Some(file), _) => file.as_path(),
         (None, None) => default,
         (None, Some(_)) => return Ok(None),
     };
+    configured(file, reader).map(Some)
+}
+
+/// The budgets of a configuration's file, and of the store beside it.
+fn configured(file: &Path, reader: &Reader) -> Result<Configured> {
     let mut settings = config::load(file).map_err(|problems| anyhow!("{problems}"))?.settings;
-    settings.stored_limits = StoredLimits::read(&settings, &reader.limits()?)
-        .map_err(|problems| anyhow!("{}", Problems::new(problems)))?;
-    Ok(Some(Rules::new(&settings)))
+    let stored = reader.limits()?;
+    settings.stored_limits =
+        StoredLimits::read(&settings, &stored).map_err(|problems| anyhow!("{}", Problems::new(problems)))?;
+    let is_budget = |limit: &&StoredLimit| {
+        limit.kind == LimitKind::Budget && !is_in_file(&settings, LimitKind::Budget, &limit.name)
+    };
+    let changed_us =
+        stored.iter().filter(is_budget).map(|limit| (limit.name.clone(), limit.updated_at_us)).collect();
+    Ok(Configured { rules: Rules::new(&settings), changed_us })
 }
 
 /// What one budget ought to have been charged at least, and whether that is all of it.
@@ -189,56 +214,125 @@ struct Expected {
     spent: Spent,
     /// Exchanges of which not everything is known: they are charged as they were reserved.
     open: u64,
+    /// Of `spent`, what is not charged if the client that left was let go free; records do not say.
+    free: Spent,
+    /// Exchanges that began before and ended after the time from which is compared: charged if they were admitted after it.
+    astride: Spent,
 }
 
-fn budgets(reader: &Reader, rules: &Rules) -> Result<Vec<Check>> {
-    let mut charged_since: BTreeMap<String, (i64, Spent)> = BTreeMap::new();
+/// A budget, and what is compared of it.
+struct Compared<'a> {
+    rule: &'a Rule,
+    /// All of it.
+    whole: (Spent, Expected),
+    /// What was admitted since this time, the first quarter of an hour in which the budget was as it is.
+    later: Option<(i64, Spent, Expected)>,
+    /// The first quarter with a charge.
+    first_us: Option<i64>,
+}
+
+/// The first quarter of an hour in which every gateway knew what was changed at a time.
+fn known_from(changed_us: i64) -> i64 {
+    let known = changed_us.saturating_add(NOTICED_US);
+    known.saturating_add(QUARTER_US - 1).div_euclid(QUARTER_US).saturating_mul(QUARTER_US)
+}
+
+fn budgets(reader: &Reader, configured: &Configured) -> Result<Vec<Check>> {
+    let rules = configured.rules.iter().filter(|rule| matches!(***rule, Rule::Budget(_)));
+    let mut compared: Vec<Compared<'_>> = rules
+        .map(|rule| {
+            let changed_us = configured.changed_us.get(&**rule.name());
+            let later = changed_us.map(|at| (known_from(*at), Spent::default(), Expected::default()));
+            Compared { rule, whole: Default::default(), later, first_us: None }
+        })
+        .collect();
     reader.spending(i64::MIN, &mut |row: SpentRow| {
-        let (since, spent) =
-            charged_since.entry(row.counter.budget.to_string()).or_insert((i64::MAX, Spent::default()));
-        *since = (*since).min(row.from_us);
-        spent.add(&row.spent);
+        for one in compared.iter_mut().filter(|one| **one.rule.name() == *row.counter.budget) {
+            one.first_us = Some(one.first_us.map_or(row.from_us, |first| first.min(row.from_us)));
+            one.whole.0.add(&row.spent);
+            if let Some((_, spent, _)) = one.later.as_mut().filter(|(from_us, ..)| row.from_us >= *from_us) {
+                spent.add(&row.spent);
+            }
+        }
     })?;
-    let rules: Vec<_> = rules.iter().filter(|rule| matches!(***rule, Rule::Budget(_))).collect();
-    let mut expected: Vec<Expected> = rules.iter().map(|_| Expected::default()).collect();
     let mut first_us = i64::MAX;
     reader.each(&Filter::default(), &mut |record: &Record| {
         first_us = first_us.min(record.started_at_us);
-        for (rule, expected) in rules.iter().zip(&mut expected) {
-            expect(rule, record, expected);
+        for one in &mut compared {
+            expect(one.rule, record, i64::MIN, &mut one.whole.1);
+            if let Some((from_us, _, expected)) = &mut one.later {
+                expect(one.rule, record, *from_us, expected);
+            }
         }
     })?;
-    let first_quarter = first_us.div_euclid(QUARTER_US).saturating_mul(QUARTER_US);
-    let checks = rules.iter().zip(expected).map(|(rule, Expected { spent: wanted, open })| {
-        let name = format!("budget {}", rule.name());
-        let (since, spent) = charged_since.remove(&**rule.name()).unwrap_or((i64::MAX, Spent::default()));
-        // One that nothing was charged to may be new, and not wrong.
-        if since > first_quarter && (since != i64::MAX || wanted != Spent::default()) {
-            let since = Some(since).filter(|since| *since != i64::MAX).and_then(narrows_ledger::time);
-            let since = since.unwrap_or_else(|| "never".to_owned());
-            let note = format!("not compared: the records go back further than its charges (since {since})");
-            return Check { name, pairs: Vec::new(), note: Some(note) };
-        }
-        // One that several targets were asked for is charged to each of them.
-        let requests = (spent.requests.saturating_sub(open), spent.requests.saturating_add(open));
-        let mut pairs = vec![Pair { what: "requests".to_owned(), records: wanted.requests, other: requests }];
-        for (what, wanted, charged) in [
-            ("tokens", wanted.tokens, spent.tokens),
-            ("cost_nanousd", wanted.cost_nanousd, spent.cost_nanousd),
-        ] {
-            // Where all is known, what was charged is what was used; elsewhere it is more, as it was reserved.
-            let least = if open == 0 { charged } else { 0 };
-            pairs.push(Pair { what: what.to_owned(), records: wanted, other: (least, charged) });
-        }
-        let note = (open > 0)
-            .then(|| format!("{open} exchanges are not wholly known, and charged as they were reserved"));
-        Check { name, pairs, note }
-    });
-    Ok(checks.collect())
+    Ok(compared.into_iter().map(|one| check(one, first_us)).collect())
 }
 
-/// Adds what a budget ought to have been charged for an exchange.
-fn expect(rule: &Rule, record: &Record, expected: &mut Expected) {
+/// Compares one budget; `first_us` is when the first exchange of all records began.
+fn check(compared: Compared<'_>, first_us: i64) -> Check {
+    let Compared { rule, whole: (spent, expected), later, first_us: charged_us } = compared;
+    let name = format!("budget {}", rule.name());
+    let first_quarter = first_us.div_euclid(QUARTER_US).saturating_mul(QUARTER_US);
+    // One that nothing was charged to may be new, and not wrong.
+    let is_younger = charged_us.is_some_and(|since| since > first_quarter)
+        || (charged_us.is_none() && expected.spent != Spent::default());
+    let whole = pairs(&spent, &expected);
+    if let Some((from_us, spent, expected)) = later
+        && from_us > first_us
+        && (is_younger || !whole.iter().all(Pair::agrees))
+    {
+        let from = narrows_ledger::time(from_us).unwrap_or_default();
+        let note = format!(
+            "compared from {from} on: it was made or changed shortly before, and what exchanges before that were charged \
+             to it cannot be told from their records"
+        );
+        let note = [Some(note), unknown(&expected)].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        return Check { name, pairs: pairs(&spent, &expected), note: Some(note) };
+    }
+    if is_younger {
+        let since = charged_us.and_then(narrows_ledger::time).unwrap_or_else(|| "never".to_owned());
+        let note = format!("not compared: the records go back further than its charges (since {since})");
+        return Check { name, pairs: Vec::new(), note: Some(note) };
+    }
+    Check { name, pairs: whole, note: unknown(&expected) }
+}
+
+/// What was charged, beside what records say of it.
+fn pairs(spent: &Spent, expected: &Expected) -> Vec<Pair> {
+    let Expected { spent: wanted, open, free, astride } = expected;
+    // One that several targets were asked for is charged to each of them.
+    let requests = (
+        spent.requests.saturating_sub(*open).saturating_sub(astride.requests),
+        spent.requests.saturating_add(*open).saturating_add(free.requests),
+    );
+    let mut pairs = vec![Pair { what: "requests".to_owned(), records: wanted.requests, other: requests }];
+    for (what, wanted, charged, free, astride) in [
+        ("tokens", wanted.tokens, spent.tokens, free.tokens, astride.tokens),
+        ("cost_nanousd", wanted.cost_nanousd, spent.cost_nanousd, free.cost_nanousd, astride.cost_nanousd),
+    ] {
+        // Where all is known, what was charged is what was used; elsewhere it is more, as it was reserved.
+        let least = if *open == 0 { charged.saturating_sub(astride) } else { 0 };
+        pairs.push(Pair {
+            what: what.to_owned(),
+            records: wanted,
+            other: (least, charged.saturating_add(free)),
+        });
+    }
+    pairs
+}
+
+/// What records do not say of the exchanges that were compared.
+fn unknown(expected: &Expected) -> Option<String> {
+    let (open, free) = (expected.open, expected.free.requests);
+    let open = (open > 0)
+        .then(|| format!("{open} exchanges are not wholly known, and charged as they were reserved"));
+    let free = (free > 0).then(|| format!("{free} clients left, and may have been let go free"));
+    let notes: Vec<String> = open.into_iter().chain(free).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// Adds what a budget ought to have been charged for an exchange, from a time on.
+fn expect(rule: &Rule, record: &Record, from_us: i64, expected: &mut Expected) {
     let own = charged(record);
     let mut spent = Spent::default();
     if own != Spent::default()
@@ -247,19 +341,53 @@ fn expect(rule: &Rule, record: &Record, expected: &mut Expected) {
         spent.add(&own);
     }
     let is_about_target = |used: &Used| applies(rule, record, Some(&used.provider), used.model.as_deref());
+    // What is charged whether or not the client was let go free: targets that were asked before.
+    let mut before = Spent::default();
     for used in &record.also_used {
         // Other models of one conversation are charged with it; a target that was asked before, to its own budgets.
         if is_about_target(used)
             || (spent != Spent::default() && record.provider.as_deref() == Some(&*used.provider))
         {
-            spent.tokens = spent.tokens.saturating_add(used.usage.total().unwrap_or(0));
-            spent.cost_nanousd = spent.cost_nanousd.saturating_add(used.cost.nano_usd().unwrap_or(0));
-            spent.unpriced += u64::from(used.cost.nano_usd().is_none());
+            let one = Spent {
+                requests: 0,
+                tokens: used.usage.total().unwrap_or(0),
+                cost_nanousd: used.cost.nano_usd().unwrap_or(0),
+                unpriced: u64::from(used.cost.nano_usd().is_none()),
+            };
+            spent.add(&one);
             spent.requests = spent.requests.max(1);
+            if record.provider.as_deref() != Some(&*used.provider) {
+                before.add(&one);
+                before.requests = 1;
+            }
         }
     }
-    expected.open += u64::from(spent.unpriced > 0 || (spent.requests > 0 && record.usage.output().is_none()));
-    expected.spent.add(&Spent { unpriced: 0, ..spent });
+    let is_open = spent.unpriced > 0 || (spent.requests > 0 && record.usage.output().is_none());
+    let spent = Spent { unpriced: 0, ..spent };
+    if record.started_at_us < from_us {
+        let ended_us = record.started_at_us.saturating_add_unsigned(record.duration_us);
+        if ended_us >= from_us {
+            expected.astride.add(&spent);
+            expected.open += u64::from(is_open);
+        }
+        return;
+    }
+    if may_be_free(record) {
+        expected.free.add(&Spent {
+            requests: spent.requests.saturating_sub(before.requests),
+            tokens: spent.tokens.saturating_sub(before.tokens),
+            cost_nanousd: spent.cost_nanousd.saturating_sub(before.cost_nanousd),
+            unpriced: 0,
+        });
+    }
+    expected.open += u64::from(is_open);
+    expected.spent.add(&spent);
+}
+
+/// Whether the client of an exchange may have been let go free (`on_client_gone`): it left, and nothing was looked up for
+/// a cost of nothing, as with what nobody bills.
+fn may_be_free(record: &Record) -> bool {
+    record.reason == Reason::ClientGone && record.cost == Cost::ZERO && record.prices == 0
 }
 
 /// Whether a rule is about an exchange at this provider with this model.
@@ -363,3 +491,7 @@ fn metrics(reader: &Reader, url: &str) -> Result<Check> {
     };
     Ok(Check { name: "metrics".to_owned(), pairs: pairs.collect(), note })
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
