@@ -145,8 +145,9 @@ impl Limits {
     /// From now on counters remember what they are charged. `ask` is called between a charge and the next one: every
     /// earlier one was handed to the store, every later one is remembered.
     fn watch<T>(&self, ask: impl FnOnce() -> T) -> (T, Watch) {
-        self.table.all().iter().for_each(|counter| counter.forget_recent());
         let _between = self.settling.write().unwrap_or_else(PoisonError::into_inner);
+        // Only now: an exchange that was being settled may have remembered itself for who watched before, and is in the store.
+        self.table.all().iter().for_each(|counter| counter.forget_recent());
         self.watching.store(true, Ordering::Relaxed);
         (ask(), Watch(Arc::clone(&self.watching)))
     }
