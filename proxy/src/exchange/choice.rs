@@ -226,6 +226,11 @@ impl Choice {
         }
     }
 
+    /// The body goes on as it reads, whatever its coding was.
+    pub(super) fn decompress(&mut self) {
+        (self.wire, self.compressed) = (self.text.clone(), false);
+    }
+
     /// The target that is asked now, and the body as it wants it. `before` is the one that was asked before.
     pub(super) fn prepared(&self, before: &Target) -> Result<(Target, Segments, bool), Refusal> {
         let target = self.target(before.operation, before.dialect, before.stream, before.own_credential);

@@ -50,6 +50,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Whether a policy may refuse or change a request for what is in it.
+    pub(super) fn holds_requests(&self) -> bool {
+        self.guard.policies.needs(&self.scope, Stage::Request).hold
+    }
+
     /// What is put back into the answer; `None` for nothing.
     pub(crate) fn placeholders(&self) -> Option<Placeholders> {
         let minter = self.minter.as_ref().filter(|_| !self.restored.is_empty())?;
@@ -60,7 +65,8 @@ impl Watch {
 }
 
 /// Inspects the request and settles the bytes to send. Edits are spliced into the text; a body without edits goes on as
-/// it came, compressed or not.
+/// it came. One that was compressed goes on as it reads where a policy may refuse or mask it: what its coding carries
+/// beside the text (bytes behind its end, frames to be skipped, names of files) was not looked at.
 ///
 /// # Errors
 /// Policies refuse it, or the client has gone while guardrails were asked: then nothing is sent.
@@ -70,7 +76,7 @@ pub(crate) async fn inspect(
     admitted: Admitted,
 ) -> Result<Inspected, Refusal> {
     let Upstream { target, body, mut edits, mut choice } = admitted.0;
-    let Body { wire, text, compressed, share } = body;
+    let Body { mut wire, text, mut compressed, share } = body;
     if !account.snapshot.guard.is_idle() {
         let asked = Asked {
             dialect: target.dialect.as_str(),
@@ -89,6 +95,10 @@ pub(crate) async fn inspect(
                 choice.masks.clone_from(&masks);
             }
             edits.extend(masks);
+        }
+        if compressed && account.watch.as_ref().is_some_and(|watch| watch.holds_requests()) {
+            (wire, compressed) = (text.clone(), false);
+            choice.iter_mut().for_each(|choice| choice.decompress());
         }
     }
     let edited = !edits.is_empty();

@@ -351,6 +351,59 @@ async fn values_come_back_into_an_answer_and_others_stay_masked() {
     assert!(text.contains(&format!("] but {CARD}.")), "{text}");
 }
 
+/// Compressed as `deflate` says, with a card behind its end.
+pub(crate) fn with_more_behind(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, text).unwrap();
+    [encoder.finish().unwrap(), format!(" pay {CARD}").into_bytes()].concat()
+}
+
+#[tokio::test]
+async fn what_a_coding_carries_beside_the_text_does_not_leave_where_a_policy_could_refuse_it() {
+    for (action, is_as_it_came) in [("log", true), ("mask", false), ("block", false)] {
+        let act = Act::json(200, "", &answer(&CHAT, "fine"));
+        let (gate, scripted) = gate(&policy("request", action, ""), &CHAT, vec![act]).await;
+        let plain = ask(&CHAT, false, "hi");
+        let text = String::from_utf8(plain.body.clone()).unwrap();
+        let body = with_more_behind(&plain.body);
+        let got = gate.ask_as_key(Ask { body, ..plain }.with("content-encoding", "deflate")).await;
+        assert_eq!(got.status(), 200, "{action} {}", got.text());
+        let request = &scripted.requests()[0];
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert_eq!(head.contains("content-encoding: deflate"), is_as_it_came, "{action} {head}");
+        assert_eq!(body.ends_with(CARD), is_as_it_came, "{action} {body}");
+        assert!(is_as_it_came || *body == *text, "{action} {body}");
+        let record = gate.record_of(&got).await;
+        assert_eq!(inspection(&record, Stage::Request).coverage, Coverage::Full, "{action}");
+    }
+}
+
+#[tokio::test]
+async fn the_next_target_of_a_compressed_request_gets_no_more_than_its_text_either() {
+    let first = Scripted::start(vec![Act::json(500, "", r#"{"error":{"message":"no"}}"#)]).await;
+    let second = Scripted::start(vec![Act::json(200, "", &answer(&CHAT, "fine"))]).await;
+    let mut plan = Gate::plan();
+    for (name, scripted) in [("a", &first), ("b", &second)] {
+        let address = format!("http://{}/v1", scripted.address);
+        plan = plan.provider(
+            name,
+            &format!("kind: openai-compatible, base_url: '{address}', api_key: sk-x, models: []"),
+        );
+    }
+    let models =
+        "models: {smart: {targets: [{provider: a, priority: 0}, {provider: b, priority: 1}]}}".to_owned();
+    let gate = plan.top(&format!("{models}\n{}", policy("request", "block", ""))).start();
+    let text = r#"{"model":"smart","messages":[{"role":"user","content":"hi"}]}"#;
+    let ask = Ask { body: with_more_behind(text.as_bytes()), ..Ask::new("POST", "/v1/chat/completions") };
+    let ask = ask.with("content-type", "application/json").with("content-encoding", "deflate");
+    let got = gate.ask_as_key(ask).await;
+    assert_eq!(got.status(), 200, "{}", got.text());
+    for scripted in [&first, &second] {
+        let request = &scripted.requests()[0];
+        assert!(request.ends_with(text) && !request.contains("content-encoding"), "{request}");
+    }
+}
+
 async fn gate_of(policy: &str, acts: Vec<Act>) -> (Gate, Scripted) {
     gate(policy, &CHAT, acts).await
 }

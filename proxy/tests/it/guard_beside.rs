@@ -124,6 +124,24 @@ async fn what_cannot_be_looked_at_is_said_and_refused_where_it_must_be() {
 }
 
 #[tokio::test]
+async fn what_a_coding_carries_beside_a_body_does_not_leave_where_a_policy_could_refuse_it() {
+    let json = Ask::post("/beside/v1/moderations", r#"{"model":"omni-moderation-latest","input":"fine"}"#);
+    for plain in [form("text/plain", "a.txt", b"fine"), json] {
+        for (action, is_as_it_came) in [("log", true), ("block", false)] {
+            let (gate, scripted) = gate(&policy("request", action), Act::json(200, "", FILE)).await;
+            let text = String::from_utf8(plain.body.clone()).unwrap();
+            let body = crate::guard::with_more_behind(&plain.body);
+            let ask = Ask { body, ..plain.clone() }.with("content-encoding", "deflate");
+            let got = gate.ask_as_key(ask).await;
+            assert_eq!(got.status(), 200, "{action} {}", got.text());
+            let request = &scripted.requests()[0];
+            assert_eq!(request.contains("content-encoding: deflate"), is_as_it_came, "{request}");
+            assert_eq!((request.ends_with(&text), request.ends_with(CARD)), (!is_as_it_came, is_as_it_came));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_at_the_limit_is_looked_at_and_one_past_it_is_not() {
     let base = form("text/plain", "a.txt", b"").body.len();
     for (action, more, coverage, status) in [

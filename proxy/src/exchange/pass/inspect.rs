@@ -63,7 +63,7 @@ async fn body(
         unseen(account, watch, Stage::Request, Gap::Off)?;
     } else if is_media(&kind) {
         unseen(account, watch, Stage::Request, Gap::NotText)?;
-    } else if !watch.guard.policies.needs(&watch.scope, Stage::Request).hold {
+    } else if !watch.holds_requests() {
         let coding = session.head().headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes());
         let coding = coding.filter(|coding| !coding.eq_ignore_ascii_case(b"identity")).map(<[u8]>::to_vec);
         stream.copy = Some(copy(account, watch, Reads { kind, coding, author: Provenance::Document }));
@@ -128,6 +128,10 @@ async fn held_body(
         look_at_pieces(account, watch, Stage::Request, &text, (kind, Provenance::Document)).await?
     };
     mask(&mut held.edits, splices);
+    if watch.holds_requests() {
+        // What was looked at, without what its coding may carry beside it.
+        (held.body.wire, held.body.compressed) = (text, false);
+    }
     Ok(held)
 }
 
@@ -165,7 +169,8 @@ async fn complete(
     let splices = look_at_pieces(account, watch, Stage::Request, &text, (kind, Provenance::Document)).await?;
     let mut edits = Vec::new();
     mask(&mut edits, splices);
-    let body = read::Body { wire, text, compressed, share };
+    // What was looked at, without what its coding may carry beside it.
+    let body = read::Body { wire: text.clone(), text, compressed: false, share };
     Ok(Payload::Held(Held { body, is_json: false, field: None, edits }))
 }
 
