@@ -2,7 +2,8 @@
 
 use crate::alert::{
     ACKNOWLEDGE_MAX, ALERT_PAGE_LIMIT, ALERTS_PENDING_MAX, AlertBacklog, AlertFilter, AlertInfo, AlertPage,
-    AlertStats, DecisionDimension, DecisionFilter, DecisionRow, DueAlert, NOTE_BYTES_MAX, NewAlert, Told,
+    AlertStats, DecisionDimension, DecisionFilter, DecisionRow, DueAlert, NOTE_BYTES_MAX, NewAlert, Severity,
+    Told,
 };
 use crate::audit::AuditEntry;
 use crate::db::TransactionBehavior;
@@ -142,12 +143,19 @@ impl Ledger {
         Ok(alerts::abandon(&self.keys.lock(), known, why, now_us())?)
     }
 
-    /// Writes down what became of a try to tell `sink` of an alert.
+    /// Writes down what became of a try to tell `sink` of an alert as it was with this severity. One that has grown more
+    /// severe since then was not told yet, and stays pending.
     ///
     /// # Errors
     /// A failure of the store.
-    pub fn alert_told(&self, id: &str, sink: &str, told: &Told) -> Result<(), LedgerError> {
-        Ok(alerts::told(&self.keys.lock(), id, sink, told, now_us())?)
+    pub fn alert_told(
+        &self,
+        id: &str,
+        sink: &str,
+        severity: Severity,
+        told: &Told,
+    ) -> Result<(), LedgerError> {
+        Ok(alerts::told(&self.keys.lock(), id, sink, severity, told, now_us())?)
     }
 
     /// How many alerts wait for what.

@@ -237,8 +237,8 @@ fn deliveries_go_on_after_a_restart() {
     assert_eq!(ledger.due_alerts("siem", START_US, 10).unwrap(), due);
     assert!(ledger.due_alerts("other", START_US, 10).unwrap().is_empty());
     let id = due[0].alert.id.clone();
-    ledger.alert_told(&id, "ops", &Told::Delivered).unwrap();
-    ledger.alert_told(&id, "siem", &Told::Later("status 503".into(), START_US + 10)).unwrap();
+    ledger.alert_told(&id, "ops", Severity::High, &Told::Delivered).unwrap();
+    ledger.alert_told(&id, "siem", Severity::High, &Told::Later("status 503".into(), START_US + 10)).unwrap();
     ledger.close(PATIENCE).unwrap();
     drop(ledger);
 
@@ -246,7 +246,7 @@ fn deliveries_go_on_after_a_restart() {
     assert!(ledger.due_alerts("siem", START_US + 9, 10).unwrap().is_empty());
     let due = ledger.due_alerts("siem", START_US + 10, 10).unwrap();
     assert_eq!((due.len(), due[0].attempts), (1, 1));
-    ledger.alert_told(&id, "siem", &Told::Deferred(START_US + 20)).unwrap();
+    ledger.alert_told(&id, "siem", Severity::High, &Told::Deferred(START_US + 20)).unwrap();
     assert!(ledger.due_alerts("siem", START_US + 19, 10).unwrap().is_empty());
     assert_eq!(ledger.due_alerts("siem", START_US + 20, 10).unwrap()[0].attempts, 1, "that was no try");
     assert_eq!(ledger.abandon_alerts(&["siem"], "gone").unwrap(), 0);
@@ -258,7 +258,7 @@ fn deliveries_go_on_after_a_restart() {
         (shown.delivery, shown.deliveries[1].last_error.as_deref()),
         (Delivery::Pending, Some("status 503"))
     );
-    ledger.alert_told(&id, "siem", &Told::Failed("gave up".into())).unwrap();
+    ledger.alert_told(&id, "siem", Severity::High, &Told::Failed("gave up".into())).unwrap();
     assert_eq!(ledger.alert(&id).unwrap().unwrap().delivery, Delivery::Failed);
     let failed = AlertFilter { delivery: Some(Delivery::Failed), ..AlertFilter::default() };
     assert_eq!(all(&ledger, &failed).len(), 1);
@@ -269,6 +269,44 @@ fn deliveries_go_on_after_a_restart() {
     assert_eq!(ledger.abandon_alerts(&["siem"], "no webhook of this name").unwrap(), 1);
     assert!(ledger.due_alerts("ops", i64::MAX, 10).unwrap().is_empty());
     assert_eq!(ledger.alert_backlog().unwrap().failed, 2);
+}
+
+#[test]
+fn an_alert_that_grows_more_severe_is_told_to_those_who_want_it_then() {
+    let (_folder, ledger) = open();
+    let sinks = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
+    let low = |number| NewAlert { severity: Severity::Medium, sinks: sinks(&["all"]), ..alert(number) };
+    let high = |number| NewAlert {
+        severity: Severity::Critical,
+        sinks: sinks(&["all", "critical", "fails"]),
+        ..alert(number)
+    };
+    raise(&ledger, [low(0)]);
+    let id = ledger.due_alerts("all", i64::MAX, 10).unwrap()[0].alert.id.clone();
+    ledger.alert_told(&id, "all", Severity::Medium, &Told::Delivered).unwrap();
+    raise(&ledger, [low(1)]);
+    assert!(ledger.due_alerts("all", i64::MAX, 10).unwrap().is_empty(), "one as severe is a repeat");
+
+    raise(&ledger, [high(2)]);
+    for sink in ["all", "critical", "fails"] {
+        let due = ledger.due_alerts(sink, START_US + 2_000_000, 10).unwrap();
+        assert_eq!((due.len(), due[0].attempts), (1, 0), "{sink}");
+        assert_eq!((due[0].alert.severity, due[0].alert.count), (Severity::Critical, 3), "{sink}");
+    }
+    // What was on its way when it grew was told of the milder one.
+    ledger.alert_told(&id, "all", Severity::Medium, &Told::Delivered).unwrap();
+    ledger.alert_told(&id, "fails", Severity::Medium, &Told::Failed("gave up".into())).unwrap();
+    for sink in ["all", "fails"] {
+        assert_eq!(ledger.due_alerts(sink, i64::MAX, 10).unwrap().len(), 1, "{sink}");
+    }
+    for sink in ["all", "critical"] {
+        ledger.alert_told(&id, sink, Severity::Critical, &Told::Delivered).unwrap();
+    }
+    ledger.alert_told(&id, "fails", Severity::Critical, &Told::Failed("gave up".into())).unwrap();
+    raise(&ledger, [low(3), high(4)]);
+    for sink in ["all", "critical", "fails"] {
+        assert!(ledger.due_alerts(sink, i64::MAX, 10).unwrap().is_empty(), "{sink}");
+    }
 }
 
 #[test]

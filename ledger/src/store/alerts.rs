@@ -61,20 +61,21 @@ fn rank(severity: Severity) -> i64 {
 }
 
 /// Counts the alert onto an open one that is a window old at most; false when there is none. What was acknowledged is
-/// over: what comes after it is an alert of its own.
+/// over: what comes after it is an alert of its own. Who is to be told of this one and was not of that is told, and everybody
+/// again where it is more severe than all before.
 fn repeat(connection: &Connection, alert: &NewAlert) -> db::Result<bool> {
     let since = alert.at_us.saturating_sub(alert.window_us);
     let rule = alert.rules.first().map_or("", |rule| cut(rule));
-    let known: Option<(String, String)> = connection
+    let known: Option<(String, String, i64)> = connection
         .prepare_cached(
-            "SELECT id, action FROM alerts WHERE organization = ?1 AND rule = ?2 AND thread = ?3
+            "SELECT id, action, severity_rank FROM alerts WHERE organization = ?1 AND rule = ?2 AND thread = ?3
                 AND acknowledged_at_us IS NULL AND at_us > ?4 ORDER BY id DESC LIMIT 1",
         )?
         .query_row(params![alert.caller.organization, rule, thread(alert), since], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let Some((id, action)) = known else { return Ok(false) };
+    let Some((id, action, before)) = known else { return Ok(false) };
     let strictest = Action::from_word(&action).map_or(alert.action, |before| before.max(alert.action));
     connection
         .prepare_cached(
@@ -83,7 +84,27 @@ fn repeat(connection: &Connection, alert: &NewAlert) -> db::Result<bool> {
                 severity_rank = CASE WHEN severity_rank < ?4 THEN ?4 ELSE severity_rank END WHERE id = ?1",
         )?
         .execute(params![id, alert.at_us, strictest.as_str(), rank(alert.severity), alert.enforced])?;
+    tell(connection, &id, alert, rank(alert.severity) > before)?;
     Ok(true)
+}
+
+/// Notes who is to be told; with `again` also those who were told before, or could not be.
+fn tell(connection: &Connection, id: &str, alert: &NewAlert, again: bool) -> db::Result<()> {
+    let known = match again {
+        true => {
+            "(alert, sink) DO UPDATE SET state = 'pending', attempts = 0, next_try_us = ?3, last_error = NULL, \
+             changed_at_us = ?3"
+        }
+        false => "DO NOTHING",
+    };
+    let mut delivery = connection.prepare_cached(&format!(
+        "INSERT INTO alert_deliveries (alert, sink, state, attempts, next_try_us, changed_at_us)
+         VALUES (?1, ?2, 'pending', 0, ?3, ?3) ON CONFLICT {known}"
+    ))?;
+    for sink in &alert.sinks {
+        delivery.execute(params![id, sink, alert.at_us])?;
+    }
+    Ok(())
 }
 
 fn insert(connection: &Connection, alert: &NewAlert) -> db::Result<()> {
@@ -127,14 +148,7 @@ fn insert(connection: &Connection, alert: &NewAlert) -> db::Result<()> {
             rules.first().copied().unwrap_or_default(),
             thread(alert),
         ])?;
-    let mut delivery = connection.prepare_cached(
-        "INSERT INTO alert_deliveries (alert, sink, state, attempts, next_try_us, changed_at_us)
-         VALUES (?1, ?2, 'pending', 0, ?3, ?3) ON CONFLICT DO NOTHING",
-    )?;
-    for sink in &alert.sinks {
-        delivery.execute(params![id, sink, alert.at_us])?;
-    }
-    Ok(())
+    tell(connection, &id, alert, false)
 }
 
 /// A word of a closed list in a column.
@@ -321,11 +335,13 @@ pub(crate) fn abandon(connection: &Connection, known: &[&str], why: &str, now_us
     Ok(given_up)
 }
 
-/// Writes down what became of a try.
+/// Writes down what became of a try to tell the alert as it was with this severity. One that has grown more severe since then
+/// was not told yet.
 pub(crate) fn told(
     connection: &Connection,
     id: &str,
     sink: &str,
+    severity: Severity,
     told: &Told,
     now_us: i64,
 ) -> db::Result<()> {
@@ -345,9 +361,10 @@ pub(crate) fn told(
     connection
         .prepare_cached(
             "UPDATE alert_deliveries SET state = ?3, attempts = attempts + 1, next_try_us = ?4, last_error = ?5,
-                changed_at_us = ?6 WHERE alert = ?1 AND sink = ?2",
+                changed_at_us = ?6 WHERE alert = ?1 AND sink = ?2
+                AND NOT EXISTS (SELECT 1 FROM alerts WHERE id = ?1 AND severity_rank > ?7)",
         )?
-        .execute(params![id, sink, state.as_str(), next, error, now_us])
+        .execute(params![id, sink, state.as_str(), next, error, now_us, rank(severity)])
         .map(drop)
 }
 

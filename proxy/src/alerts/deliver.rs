@@ -110,8 +110,8 @@ async fn turn(gateway: &Gateway, sink: &Arc<Sink>, per_minute: usize, mut standi
         };
         let failed = matches!(told, Told::Later(..) | Told::Failed(_));
         let delivered = told == Told::Delivered;
-        let (id, name) = (due.alert.id, Arc::clone(&sink.name));
-        store(gateway, move |ledger| ledger.alert_told(&id, &name, &told)).await;
+        let (id, severity, name) = (due.alert.id, due.alert.severity, Arc::clone(&sink.name));
+        store(gateway, move |ledger| ledger.alert_told(&id, &name, severity, &told)).await;
         if delivered {
             (standing.failures, standing.rest_until) = (0, None);
         }
