@@ -163,6 +163,25 @@ async fn a_model_that_only_a_message_names_is_denied_by_its_place() {
 }
 
 #[tokio::test]
+async fn a_message_that_names_a_model_in_two_ways_passes_no_policy() {
+    let top = "policies: [{name: no-bad, where: {model: bad}, then: {action: block}}]";
+    for odd in [
+        r#"{"type":"response.create","model":"good","model":"bad","input":"hi"}"#,
+        r#"{"type":"response.create","Model":"good","model":"bad","input":"hi"}"#,
+        r#"{"type":"session.update","session":{"model":"bad"},"Session":1}"#,
+    ] {
+        let (address, heard) = provider(SWITCH, SERVER_CLOSE.to_vec()).await;
+        let gate = plan(address).top(top).start();
+        let mut client = open(&gate, &ask("/talks/v1/responses").key(&gate.key)).await;
+        let first = asks("good");
+        client.send(&[first.clone(), text(odd, true)].concat()).await;
+        client.all().await;
+        let (_, heard) = patient("the provider", heard).await.unwrap();
+        assert_eq!((heard, gate.record().await.reason), (first, Reason::BodyMalformed), "{odd}");
+    }
+}
+
+#[tokio::test]
 async fn a_handshake_is_denied_by_its_place() {
     let (address, _heard) = provider(SWITCH, SERVER_CLOSE.to_vec()).await;
     let gate =

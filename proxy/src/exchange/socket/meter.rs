@@ -311,6 +311,10 @@ impl<'k> Questions<'k> {
                     let text = frames.take_message();
                     let event = realtime::client_event(self.family, &text);
                     self.permit.check(event.as_ref())?;
+                    if event.is_none() && self.inspects == Inspects::Before {
+                        // Policies and budgets may differ by a model that the provider would find in it.
+                        return Err(Refused::Malformed);
+                    }
                     let models = event.map(|event| event.models).unwrap_or_default();
                     if self.model.is_none() {
                         self.model = models.first().cloned();
@@ -467,8 +471,14 @@ mod tests {
         assert_eq!((messages[1].text.as_slice(), messages[1].is_mixed), (&b"{\"a\":1}"[..], true));
         assert!(questions.messages().is_empty());
         // Nothing passes before it is whole.
-        let mut questions = Questions::new(Family::Openai, 100, None, false, Inspects::Before);
-        assert_eq!(questions.note(0, &one[..5]), Ok(0));
+        let new = || Questions::new(Family::Openai, 100, None, false, Inspects::Before);
+        assert_eq!(new().note(0, &one[..5]), Ok(0));
+        // Nor what the provider could read another model from.
+        for odd in [r#"{"model":"good","model":"bad"}"#, r#"{"Model":"x","model":"bad"}"#, "{"] {
+            assert_eq!(new().note(0, &text(odd)), Err(Refused::Malformed), "{odd}");
+            let mut open = Questions::new(Family::Openai, 100, None, false, Inspects::Beside);
+            assert_eq!(open.note(0, &text(odd)), Ok(text(odd).len()), "{odd}");
+        }
     }
 
     #[test]
