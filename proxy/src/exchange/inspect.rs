@@ -10,7 +10,7 @@ use super::route::{Target, Upstream};
 use crate::buffers::Share;
 use crate::downstream::Session;
 use crate::guard::{
-    About, Consulted, Guard, Judged, Judging, Otherwise, Reading, Sight, Subject, Values, content_of,
+    About, Consulted, Guard, Judged, Judging, Otherwise, Reading, Sight, Subject, Values, content_of, minted_in,
 };
 use crate::respond::Refusal;
 use bytes::Bytes;
@@ -61,6 +61,13 @@ impl Watch {
         let placeholders =
             Placeholders::new(minter, |_, entity| self.restored.iter().any(|known| **known == *entity));
         (!placeholders.is_empty()).then_some(placeholders)
+    }
+
+    /// An answer with the values that were masked in the request, where any comes back: `masks` are what policies changed
+    /// in it before, and stay.
+    pub(super) fn put_back(&self, answer: &[u8], masks: Vec<Splice>) -> Option<Bytes> {
+        let placeholders = self.placeholders()?;
+        self.guard.put_back(answer, &placeholders, &minted_in(masks, self.answered.as_ref()))
     }
 }
 

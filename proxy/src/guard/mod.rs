@@ -27,6 +27,7 @@ pub(crate) use keys::MaskingKeys;
 pub(crate) use pieces::{Pieces, is_media};
 pub(crate) use remote::{About, Consulted, Subject};
 pub(crate) use repeats::emptied;
+pub(crate) use restore::minted_in;
 pub(crate) use rewrite::scrub::{Scrubber, words};
 pub(crate) use rewrite::{Gate, Rewrite};
 pub(crate) use search::{Otherwise, Reading, Sight};

@@ -351,6 +351,23 @@ async fn values_come_back_into_an_answer_and_others_stay_masked() {
     assert!(text.contains(&format!("] but {CARD}.")), "{text}");
 }
 
+#[tokio::test]
+async fn what_is_masked_in_an_answer_stays_masked_though_the_request_had_it() {
+    let other = "5500 0000 0000 0004";
+    let both = "policies: [{name: out, where: {stage: request}, when: [{entity: CARD}], then: {action: mask, restore: true}}, \
+                {name: back, where: {stage: response}, when: [{entity: CARD}], then: {action: mask}}]";
+    let (gate, scripted) = gate_of(both, vec![Act::json(200, "", &answer(&CHAT, "fine"))]).await;
+    gate.ask_as_key(ask(&CHAT, false, &format!("pay {CARD}"))).await;
+    let request = scripted.requests().remove(0);
+    let placeholder = request[request.find("[CARD_").unwrap()..].split_inclusive(']').next().unwrap();
+    let said = answer(&CHAT, &format!("{placeholder} is {CARD} or {other}, not {placeholder}."));
+    scripted.answer_with(Act::json(200, "", &said));
+    let got = gate.ask_as_key(ask(&CHAT, false, &format!("pay {CARD}"))).await;
+    let text = got.text();
+    assert!(text.contains(&format!("{CARD} is {placeholder} or [CARD_")), "{text}");
+    assert!(text.contains(&format!("], not {CARD}.")) && !text.contains(other), "{text}");
+}
+
 /// Compressed as `deflate` says, with a card behind its end.
 pub(crate) fn with_more_behind(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());

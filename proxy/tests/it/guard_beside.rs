@@ -142,6 +142,17 @@ async fn what_a_coding_carries_beside_a_body_does_not_leave_where_a_policy_could
 }
 
 #[tokio::test]
+async fn what_is_masked_in_an_answer_beside_inference_stays_masked_though_the_request_had_it() {
+    let both = "policies: [{name: out, where: {stage: request}, when: [{entity: CARD}], then: {action: mask, restore: true}}, \
+                {name: back, where: {stage: response}, when: [{entity: CARD}], then: {action: mask}}]";
+    let said = format!(r#"{{"results":[],"echo":"is {CARD} fine"}}"#);
+    let (gate, _scripted) = gate(both, Act::json(200, "", &said)).await;
+    let body = serde_json::json!({"model": "omni-moderation-latest", "input": format!("is {CARD} fine?")});
+    let got = gate.ask_as_key(Ask::post("/beside/v1/moderations", body.to_string())).await;
+    assert!(got.text().contains("is [CARD_") && !got.text().contains("1111"), "{}", got.text());
+}
+
+#[tokio::test]
 async fn a_body_at_the_limit_is_looked_at_and_one_past_it_is_not() {
     let base = form("text/plain", "a.txt", b"").body.len();
     for (action, more, coverage, status) in [

@@ -320,9 +320,8 @@ async fn shown_by(
         let kind = content_type(head);
         look_at_pieces(account, watch, Stage::Response, &text, (&kind, Provenance::Assistant)).await?
     };
-    let masked = (!splices.is_empty()).then(|| Bytes::from(splice(&text, splices)));
-    let readable = masked.as_ref().unwrap_or(&text);
-    let restored = watch.placeholders().and_then(|put| watch.guard.put_back(readable, &put));
+    let masked = (!splices.is_empty()).then(|| Bytes::from(splice(&text, splices.clone())));
+    let restored = watch.put_back(masked.as_ref().unwrap_or(&text), splices);
     Ok(restored.or(masked))
 }
 

@@ -49,12 +49,12 @@ async fn shown(
     };
     let otherwise = Otherwise::Text(Provenance::Assistant);
     let splices = look(account, watch, Stage::Response, &text, otherwise).await?;
-    let masked = if splices.is_empty() { None } else { Some(Bytes::from(masked(&text, splices))) };
+    let masked = if splices.is_empty() { None } else { Some(masked(&text, splices)) };
+    let (masked, masks) = masked.unzip();
     let readable = masked.as_ref().unwrap_or(&text);
     // Before anything that was masked is put back.
     capture(account, Some(readable));
-    let restored =
-        watch.placeholders().and_then(|placeholders| watch.guard.put_back(readable, &placeholders));
+    let restored = watch.put_back(readable, masks.unwrap_or_default());
     match restored.or(masked) {
         Some(body) => Ok(Shown { body, is_changed: true }),
         None => Ok(Shown { body, is_changed: false }),
@@ -68,10 +68,10 @@ fn capture(account: &mut Account, text: Option<&Bytes>) {
     }
 }
 
-/// An answer with its masks, and without what would repeat the masked words.
-fn masked(text: &Bytes, mut splices: Vec<Splice>) -> Vec<u8> {
+/// An answer with its masks, and without what would repeat the masked words; and all that was changed in it.
+fn masked(text: &Bytes, mut splices: Vec<Splice>) -> (Bytes, Vec<Splice>) {
     splices.extend(emptied(simdutf8::basic::from_utf8(text).unwrap_or_default()));
-    splice(text, splices)
+    (splice(text, splices.clone()).into(), splices)
 }
 
 /// What policies say to an answer by its place alone.
