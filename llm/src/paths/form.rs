@@ -139,6 +139,8 @@ pub struct Part {
     pub kind: Box<str>,
     /// Whether its value is encoded (`content-transfer-encoding`), so that it does not read as it stands.
     pub is_encoded: bool,
+    /// Where its header stands in the form, without the empty line behind it.
+    pub header: Range<usize>,
     /// Where its value stands in the form.
     pub value: Range<usize>,
 }
@@ -212,17 +214,18 @@ fn gather(content_type: &str, form: &[u8], parts: &mut Vec<Part>) -> Option<End>
             return (form.len().saturating_sub(header) <= PART_HEADER_BYTES_MAX).then_some(End::Between);
         };
         at = header + length + 4;
-        open = Some(described(form.get(header..header + length)?, at)?);
+        open = Some(described(form, header..header + length, at)?);
         // An empty value has the delimiter's line end in its header's.
         at -= 2;
     }
 }
 
-/// What a part's header says; its value begins at `value`.
-fn described(header: &[u8], value: usize) -> Option<Part> {
-    let header = std::str::from_utf8(header).ok()?;
+/// What a part's header says, which stands there; its value begins at `value`.
+fn described(form: &[u8], place: Range<usize>, value: usize) -> Option<Part> {
+    let header = std::str::from_utf8(form.get(place.clone())?).ok()?;
+    let value = value..value;
     let mut part =
-        Part { name: "".into(), file: None, kind: "".into(), is_encoded: false, value: value..value };
+        Part { name: "".into(), file: None, kind: "".into(), is_encoded: false, header: place, value };
     for line in header.split("\r\n") {
         if line.starts_with([' ', '\t']) || line.contains(['\r', '\n']) {
             return None;
@@ -402,6 +405,12 @@ mod tests {
             .map(|part| (&*part.name, part.file.as_deref(), &*part.kind, &form[part.value.clone()]))
             .collect();
         assert_eq!(values[0], ("purpose", None, "", "batch"));
+        let headers: Vec<&str> = parts.iter().map(|part| &form[part.header.clone()]).collect();
+        assert_eq!(headers[0], "Content-Disposition: form-data; name=\"purpose\"");
+        assert!(
+            headers[1].contains("filename=\"a;b.wav\"") && headers[1].ends_with("audio/wav"),
+            "{headers:?}"
+        );
         assert_eq!((values[1].0, values[1].2, values[1].3), ("file", "audio/wav", "{\"a\":1}\n--b-10"));
         assert!(values[1].1.is_some());
         assert_eq!(values[2], ("empty", None, "", ""));

@@ -10,7 +10,8 @@ use super::route::{Target, Upstream};
 use crate::buffers::Share;
 use crate::downstream::Session;
 use crate::guard::{
-    About, Consulted, Guard, Judged, Judging, Otherwise, Reading, Sight, Subject, Values, content_of, minted_in,
+    About, Consulted, Guard, Judged, Judging, Otherwise, Reading, Sight, Subject, Values, content_of,
+    minted_in,
 };
 use crate::respond::Refusal;
 use bytes::Bytes;

@@ -7,6 +7,7 @@ use super::search::{Otherwise, Sight};
 use bytes::Bytes;
 use narrows_guard::Provenance;
 use narrows_guard::body::{FOUND_MAX, Passage, Passages};
+use narrows_guard::json::Spot;
 use narrows_llm::paths::form;
 use narrows_policy::{Coverage, Gap};
 use std::ops::Range;
@@ -35,6 +36,8 @@ pub(crate) struct Pieces {
     /// The body with blanks in the place of what is no text, so that places in it are those of the body.
     view: Bytes,
     pieces: Vec<Piece>,
+    /// Headers of a form's parts: names of fields and files. What is found in them cannot be masked, for servers read them.
+    names: Vec<Piece>,
     /// Of what is no text.
     rest: Option<Coverage>,
     /// Whether more of the body came than this.
@@ -80,13 +83,18 @@ impl Pieces {
     }
 
     fn taken_apart(kind: &str, body: &Bytes, author: Provenance, is_cut: bool) -> Pieces {
-        let mut pieces = Pieces { view: Bytes::new(), pieces: Vec::new(), rest: None, is_cut };
+        let mut pieces =
+            Pieces { view: Bytes::new(), pieces: Vec::new(), names: Vec::new(), rest: None, is_cut };
         let parts = if is_cut { form::parts_so_far } else { form::parts };
         if !kind.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/")) {
             pieces.file(body, 0..body.len(), &Claims::of(kind, ""), author, "");
         } else if let Some(parts) = parts(kind, body) {
             for (number, part) in parts.into_iter().enumerate() {
                 let path = format!("part[{number}]");
+                let named = format!("{path}.header").into();
+                let name =
+                    Piece { range: part.header, author: Provenance::User, claims_json: false, path: named };
+                pieces.names.push(name);
                 if part.is_encoded {
                     pieces.gap(Gap::Undecodable);
                     continue;
@@ -139,7 +147,7 @@ impl Pieces {
             return body.clone();
         }
         let mut view = vec![b' '; body.len()];
-        for piece in &self.pieces {
+        for piece in self.pieces.iter().chain(&self.names) {
             if let (Some(to), Some(from)) = (view.get_mut(piece.range.clone()), body.get(piece.range.clone()))
             {
                 to.copy_from_slice(from);
@@ -207,7 +215,28 @@ impl Guard {
         if pieces.is_cut && sight.scanned > 0 {
             sight.coverage = Coverage::Partial(Gap::Streamed);
         }
+        self.search_names(pieces, &mut sight);
         sight
+    }
+
+    /// Adds what the headers of parts name. What was looked at is said of the texts alone.
+    fn search_names(&self, pieces: &Pieces, sight: &mut Sight) {
+        for name in &pieces.names {
+            let text = pieces.text().get(name.range.clone()).unwrap_or_default();
+            let seen = self.search_text(text, name.author);
+            let capped = seen.coverage != Coverage::Full
+                || sight.found.len().saturating_add(seen.found.len()) > FOUND_MAX;
+            for mut found in seen.found {
+                found.raw = found.raw.start + name.range.start..found.raw.end + name.range.start;
+                (found.spot, found.path) = (Spot::Name, name.path.clone());
+                sight.found.push(found);
+            }
+            if capped {
+                sight.found.truncate(FOUND_MAX);
+                sight.coverage = sight.coverage.and(Coverage::Partial(Gap::FindingsCap));
+                return;
+            }
+        }
     }
 
     /// JSON, or lines of it; what only looks so is a text.
@@ -328,6 +357,21 @@ mod tests {
         assert_eq!((&pieces.text()[piece.range.clone()], &*piece.path), ("Grüße", "part[0]"));
         assert_eq!((pieces.text().len(), piece.author), (body.len(), Provenance::User));
         assert_eq!(&body[piece.range.clone()], "Grüße".as_bytes(), "the places are those of the body");
+    }
+
+    #[test]
+    fn names_of_files_and_fields_are_among_what_is_searched() {
+        let field = "content-disposition: form-data; name=\"prompt\"";
+        let sound =
+            "content-disposition: form-data; name=\"a\"; filename=\"Zoë.wav\"\r\ncontent-type: audio/wav";
+        let encoded = "content-disposition: form-data; name=\"b\"\r\ncontent-transfer-encoding: base64";
+        let body = form(&[(field, b"words"), (sound, &[0, 0xFF]), (encoded, b"YQ==")]);
+        let pieces = of(BOUNDARY, &body);
+        let named: Vec<(&str, &str)> =
+            pieces.names.iter().map(|name| (&*name.path, &pieces.text()[name.range.clone()])).collect();
+        let all = [("part[0].header", field), ("part[1].header", sound), ("part[2].header", encoded)];
+        assert_eq!(named, all);
+        assert_eq!(pieces.passages().map(|passages| passages.list.len()), Err(Gap::Undecodable));
     }
 
     #[test]

@@ -40,8 +40,7 @@ pub(crate) fn minted_in(masks: Vec<Splice>, minter: Option<&Minter>) -> Vec<Rang
     let (mut places, mut longer, mut shorter) = (Vec::new(), 0, 0);
     for Splice { range, with } in disjoint(masks) {
         let start = range.start + longer - shorter;
-        Seeker::new(&minted)
-            .push(&with, &mut |place, _| places.push(start + place.start..start + place.end));
+        Seeker::new(&minted).push(&with, &mut |place, _| places.push(start + place.start..start + place.end));
         longer += with.len();
         shorter += range.len();
     }

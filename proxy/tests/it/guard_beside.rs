@@ -142,6 +142,24 @@ async fn what_a_coding_carries_beside_a_body_does_not_leave_where_a_policy_could
 }
 
 #[tokio::test]
+async fn names_of_files_are_looked_at_and_what_cannot_be_masked_there_is_refused() {
+    for (word, status) in [("log", 200), ("mask", 403), ("block", 403)] {
+        let (gate, scripted) = gate(&policy("request", word), Act::json(200, "", FILE)).await;
+        let got = gate.ask_as_key(form("audio/wav", &format!("{CARD}.wav"), &[0, 0xFF])).await;
+        let record = gate.record_of(&got).await;
+        let (action, coverage, _) = seen(&record, Stage::Request);
+        assert_eq!((got.status(), coverage), (status, Coverage::Partial(Gap::NotText)), "{word}");
+        let detail = record.inspections.get(Stage::Request).unwrap().detail.as_ref().unwrap();
+        assert_eq!((&*detail.findings[0].path, detail.findings.len()), ("part[1].header", 1), "{word}");
+        assert!(action.is_some(), "{word}");
+        if status == 403 {
+            refused(&got);
+            assert_eq!((scripted.connections(), record.reason), (0, Reason::ContentBlocked));
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_masked_in_an_answer_beside_inference_stays_masked_though_the_request_had_it() {
     let both = "policies: [{name: out, where: {stage: request}, when: [{entity: CARD}], then: {action: mask, restore: true}}, \
                 {name: back, where: {stage: response}, when: [{entity: CARD}], then: {action: mask}}]";
