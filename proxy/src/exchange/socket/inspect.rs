@@ -168,6 +168,10 @@ impl Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            // Nothing is put back into what the provider says: what was masked need not be known.
+            watch.minter = None;
+        }
         self.account.watch = self.watch.take();
         if let Some(before) = self.before.take() {
             self.account.put_before_inspection(Stage::Request, before);
@@ -322,4 +326,38 @@ fn join(mut one: Seen, mut other: Seen) -> Seen {
         one.sight.coverage = one.sight.coverage.and(Coverage::Partial(Gap::FindingsCap));
     }
     one
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::configuration::Configuration;
+    use crate::gateway::Gateway;
+    use crate::snapshot::Snapshot;
+    use crate::telemetry::metrics::Metrics;
+    use narrows_ledger::{Ledger, LedgerOptions};
+
+    #[tokio::test]
+    async fn what_was_masked_in_a_message_is_forgotten_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "version: 1\nproviders: {a: {kind: openai, api_key: sk-a}}\npolicies: [{name: cards, when: \
+                    [{entity: CARD}], then: {action: mask, restore: true}}]\n";
+        let settings = config::parse("test.yaml", folder.path(), text, &|_| None).unwrap().settings;
+        let ledger = Arc::new(Ledger::open(&folder.path().join("n.db"), LedgerOptions::default()).unwrap());
+        let snapshot = Snapshot::new(&settings, None).unwrap();
+        let gateway = Gateway::new(snapshot, Configuration::new(None), ledger, Metrics::new().unwrap());
+        let mut account = Account::open(&gateway);
+        let guard = Arc::clone(&account.snapshot.guard);
+        let scope = guard.policies.scope(&account.facts());
+        let (minter, answered, restored) = (None, None, Vec::new());
+        let watch = Watch { guard, scope, minter, answered, restored, beside: None };
+        let mut lent = Lent { account: &mut account, watch: Some(Box::new(watch)), before: None };
+        let message = Bytes::from_static(br#"{"type":"x","item":{"text":"pay 4111 1111 1111 1111"}}"#);
+        let masked = lent.masked(message).await.unwrap_or_default();
+        assert!(masked.is_some_and(|masked| memmem::find(&masked, b"pay [CARD_").is_some()));
+        drop(lent);
+        let watch = account.watch.as_ref().unwrap();
+        assert!(watch.minter.is_none() && !watch.restored.is_empty());
+    }
 }
