@@ -7,10 +7,11 @@
 use super::Guard;
 use super::kept::Kept;
 use super::search::{Otherwise, Sight};
+use super::table::TABLE;
 use bytes::Bytes;
 use memchr::memmem::Finder;
 use narrows_guard::body::{Found, Passages};
-use narrows_guard::json::Spot;
+use narrows_guard::json::{self, Spot, Walk};
 use narrows_guard::placeholder::Key;
 use narrows_guard::stream::StreamScanner;
 use narrows_guard::{Hit, Provenance, Scratch};
@@ -38,8 +39,24 @@ pub(super) const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 const FOUND_MAX: usize = 10_000;
 /// Most values of one stream that are kept of what stands in whole events, in values.
 const BESIDE_MAX: usize = 500;
-/// An event with more bytes than these beside its pieces of text is searched whole; others have room for ids and the like.
+/// An event with more bytes than these beside its pieces of text is searched whole.
 const PIECE_EVENT_BYTES: usize = 400;
+/// Shorter texts beside the pieces, in raw bytes, are no reason to search an event whole: words and kinds.
+const BESIDE_BYTES_MIN: usize = 6;
+/// With more pieces than these an event is searched whole rather than compared text by text.
+const PIECES_COMPARED_MAX: usize = 16;
+/// Members of nearly every event that the list of members does not have: ids, names, and random letters that hide an event's
+/// length. They alone are no reason to search it whole.
+const LABELS: [&str; 8] = [
+    "obfuscation",
+    "event_id",
+    "response_id",
+    "modelVersion",
+    "provider",
+    "native_finish_reason",
+    "createTime",
+    "created_at",
+];
 
 /// Words of members that hold texts of their own beside the pieces, however short: citations of what was read, and what
 /// was found.
@@ -347,6 +364,9 @@ impl Scanning {
 struct Texts {
     kept: Kept,
     blocks: BTreeMap<Block, Reading>,
+    /// Of the event that came last.
+    said: Said,
+    walk: Walk,
     scratch: Scratch,
     notes: Notes,
     scanned: usize,
@@ -359,6 +379,31 @@ enum Reading {
     Words(StreamScanner),
     /// JSON that comes in pieces: it is read when it is whole.
     Arguments(String),
+}
+
+/// The pieces of text of one event.
+#[derive(Default)]
+struct Said {
+    text: String,
+    /// Where in it each piece ends.
+    ends: Vec<usize>,
+}
+
+impl Said {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, piece: &str) {
+        self.text.push_str(piece);
+        self.ends.push(self.text.len());
+    }
+
+    fn has(&self, text: &str) -> bool {
+        let mut start = 0;
+        self.ends.iter().any(|end| self.text.get(std::mem::replace(&mut start, *end)..*end) == Some(text))
+    }
 }
 
 /// What was found.
@@ -428,6 +473,8 @@ impl Texts {
         Texts {
             kept: Kept::default(),
             blocks: BTreeMap::new(),
+            said: Said::default(),
+            walk: Walk::default(),
             scratch: Scratch::default(),
             notes: Notes { key, found: Vec::new(), prints: Vec::new(), beside: Vec::new(), more: false },
             scanned: 0,
@@ -449,20 +496,43 @@ impl Texts {
         if data.is_empty() {
             return;
         }
-        let mut in_pieces = 0;
+        self.said.clear();
         let is_readable = deltas(dialect, data, &mut |block, text| {
-            in_pieces += text.len();
+            self.said.push(text);
             self.text(guard, block, text);
         });
         if !is_readable && !self.after_gap {
             self.gap(Gap::Undecodable);
         }
         self.after_gap = false;
+        let in_pieces = self.said.text.len();
         // Results of a provider's tools, citations and whole items come beside the pieces.
         let has_more = || BESIDE.iter().any(|word| word.find(data).is_some());
-        if is_readable && (in_pieces == 0 || data.len() > in_pieces + PIECE_EVENT_BYTES || has_more()) {
+        if is_readable
+            && (in_pieces == 0
+                || data.len() > in_pieces + PIECE_EVENT_BYTES
+                || has_more()
+                || self.says_more(data))
+        {
             self.whole(guard, data);
         }
+    }
+
+    /// Whether a text stands in an event beside its pieces.
+    fn says_more(&mut self, data: &[u8]) -> bool {
+        let Texts { said, walk, .. } = self;
+        let Ok(text) = std::str::from_utf8(data) else { return false };
+        if said.ends.len() > PIECES_COMPARED_MAX || json::walk(text, &TABLE, walk).is_err() {
+            return true;
+        }
+        walk.texts.iter().any(|listed| {
+            let raw = text.get(listed.raw.clone()).unwrap_or_default();
+            let is_said = || match listed.escaped {
+                true => serde_json::from_str::<String>(&format!("\"{raw}\"")).is_ok_and(|raw| said.has(&raw)),
+                false => said.has(raw),
+            };
+            raw.len() >= BESIDE_BYTES_MIN && !LABELS.contains(&walk.name(text, listed)) && !is_said()
+        })
     }
 
     fn whole(&mut self, guard: &Guard, data: &[u8]) {

@@ -61,6 +61,35 @@ async fn a_stream_is_seen_alike_however_it_is_cut() {
     }
 }
 
+/// An event of a model's words as servers send it, with this beside them.
+fn full_event(words: &str, beside: &str) -> String {
+    format!(
+        "data: {{\"id\":\"chatcmpl-0123456789abcdef\",\"object\":\"chat.completion.chunk\",\"created\":1769864400,\
+         \"model\":\"gpt-5.4-mini-2026\",\"system_fingerprint\":\"fp_0123456789\",\"choices\":[{{\"index\":0,\"delta\":{{\
+         \"role\":\"assistant\",\"content\":{}{beside}}},\"finish_reason\":null}}],\"obfuscation\":\"Qz8kW1pLx7\"}}\n\n",
+        serde_json::json!(words)
+    )
+}
+
+#[tokio::test]
+async fn what_stands_beside_the_pieces_is_seen_however_short_the_event() {
+    let guard = guard();
+    for (words, beside, found) in [
+        ("a", format!(",\"custom\":{{\"input\":\"{CARD}\"}}"), 1),
+        ("a \"b\"\n", format!(",\"notes\":[\"{}\"]", CARD.replace(' ', "")), 1),
+        ("some words", String::new(), 0),
+        ("some \"more\" words\n", String::new(), 0),
+    ] {
+        let seen = tapped(&guard, &full_event(words, &beside), 4096).await;
+        assert_eq!((seen.0.len(), seen.1), (found, Coverage::Full), "{words} {beside}");
+        // An event that has nothing else is not searched whole: its words are counted once.
+        assert_eq!(seen.2 == words.len(), found == 0, "{words} {beside} {}", seen.2);
+    }
+    // A piece alone says less than the text that it is of.
+    let stream = full_event("4111111111111111", "") + &full_event("22", "");
+    assert_eq!(tapped(&guard, &stream, 4096).await.0.len(), 0);
+}
+
 #[tokio::test]
 async fn a_long_stream_is_seen_to_its_end() {
     let guard = guard();
