@@ -206,10 +206,10 @@ fn ranges(hits: &[Hit]) -> Vec<[usize; 2]> {
 
 /// Where something was found already: starts in rising order, each with the furthest end up to it.
 #[derive(Default)]
-struct Extra(Vec<(usize, usize)>);
+struct KnownPlaces(Vec<(usize, usize)>);
 
-impl Extra {
-    fn of(kept: &[Kept]) -> Extra {
+impl KnownPlaces {
+    fn of(kept: &[Kept]) -> KnownPlaces {
         let mut places: Vec<(usize, usize)> =
             kept.iter().map(|kept| (kept.raw.start, kept.raw.end)).collect();
         places.sort_unstable();
@@ -218,7 +218,7 @@ impl Extra {
             furthest = furthest.max(*end);
             *end = furthest;
         }
-        Extra(places)
+        KnownPlaces(places)
     }
 
     /// Whether a range is within one of them, or within several that overlap.
@@ -243,8 +243,6 @@ struct Searching<'a> {
     unit: &'a Unit,
     room: &'a mut Room,
     kept: Vec<Kept>,
-    /// What was found already in the text that is searched once more as JSON.
-    extra: Extra,
     scanned: usize,
     more: bool,
 }
@@ -257,17 +255,7 @@ impl<'a> Searching<'a> {
         unit: &'a Unit,
         room: &'a mut Room,
     ) -> Searching<'a> {
-        Searching {
-            engine,
-            body,
-            walk,
-            unit,
-            room,
-            kept: Vec::new(),
-            extra: Extra::default(),
-            scanned: 0,
-            more: false,
-        }
+        Searching { engine, body, walk, unit, room, kept: Vec::new(), scanned: 0, more: false }
     }
 
     fn run(mut self) -> Known {
@@ -282,13 +270,13 @@ impl<'a> Searching<'a> {
             } else {
                 raw
             };
-            if text.spot != Spot::Json || !self.json(text, read, false) {
+            if text.spot != Spot::Json || !self.json(text, read, None) {
                 let before = self.kept.len();
                 self.text(text, read);
                 // Text of a tool or a person may be JSON as well, and its escapes hide what they stand for.
                 if text.spot == Spot::Value && read.contains('\\') {
-                    self.extra = Extra::of(self.kept.get(before..).unwrap_or_default());
-                    self.json(text, read, true);
+                    let known = KnownPlaces::of(self.kept.get(before..).unwrap_or_default());
+                    self.json(text, read, Some(known));
                 }
             }
             self.room.text = decoded;
@@ -311,9 +299,9 @@ impl<'a> Searching<'a> {
         self.room.hits = hits;
     }
 
-    /// JSON within a string: its own strings are searched; of a text that was searched as it reads, those with escapes. Says
-    /// whether it is JSON.
-    fn json(&mut self, text: &Text, read: &str, escaped_only: bool) -> bool {
+    /// JSON within a string: its own strings are searched; of a text that was searched as it reads, with what is `known` of
+    /// it, those with escapes. Says whether it is JSON.
+    fn json(&mut self, text: &Text, read: &str, known: Option<KnownPlaces>) -> bool {
         if !read.trim_start().starts_with(['{', '[']) {
             return false;
         }
@@ -323,11 +311,11 @@ impl<'a> Searching<'a> {
             self.more |= inner.more;
             let mut nested = Nested::default();
             for (place, one) in inner.texts.iter().enumerate() {
-                if one.escaped || !escaped_only {
+                if one.escaped || known.is_none() {
                     self.nested(text, read, (&inner, place), &mut nested);
                 }
             }
-            self.keep_nested(text, read, &inner, nested);
+            self.keep_nested((text, read), &inner, nested, &known.unwrap_or_default());
         }
         self.room.inner = inner;
         is_json
@@ -360,16 +348,15 @@ impl<'a> Searching<'a> {
     }
 
     /// Keeps what was found in JSON within a string, once all of it is known: so the string is read once for their places.
-    fn keep_nested(&mut self, text: &Text, read: &str, inner: &Walk, found: Nested) {
+    fn keep_nested(&mut self, (text, read): (&Text, &str), inner: &Walk, found: Nested, known: &KnownPlaces) {
         let Nested { hits, mut ranges } = found;
         if text.escaped && !hits.is_empty() {
             json::locate_ranges(part(self.body, &text.raw), &mut ranges);
         }
-        let extra = std::mem::take(&mut self.extra);
         let start = text.raw.start - self.unit.raw.start;
         for ((at, hit), ends) in hits.into_iter().zip(ranges) {
             let Some(nested) = inner.texts.get(at) else { continue };
-            if extra.covers(ends.map(|end| start + end)) {
+            if known.covers(ends.map(|end| start + end)) {
                 continue;
             }
             self.keep(text, &hit, ends, 2, nested.spot, &inner.path(read, nested));
